@@ -1,0 +1,34 @@
+"""ilr: the claims of the intrinsic-learning-rate paper, each as a statistical test."""
+
+from ilr.claim import Claim, Control, Replicas, Setting
+from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Toy, every
+from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.verdicts import Finding, Prediction, Verdict
+from ilr.version import __version__
+
+__all__ = [
+    "CNN",
+    "MLP",
+    "BatchNorm",
+    "Claim",
+    "Constant",
+    "Control",
+    "Cosine",
+    "Data",
+    "Experiment",
+    "Exponential",
+    "Finding",
+    "NoNorm",
+    "Observe",
+    "Phases",
+    "Prediction",
+    "Replicas",
+    "Schedule",
+    "Setting",
+    "StepDecay",
+    "Toy",
+    "Verdict",
+    "WarmupLinear",
+    "__version__",
+    "every",
+]

@@ -1,0 +1,90 @@
+"""Engines run jobs: here in this process, or in worker processes of one thread each."""
+
+import multiprocessing
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import Any
+
+import torch
+
+from ilr.jobs import Job
+
+POLL_SECONDS = 0.2
+
+
+class Engine(ABC):
+    """Runs jobs and says of each how it ended."""
+
+    workers: int
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
+        """Yields every job when it has ended, with `None` or with the error that ended it; starts them in the
+        order given.
+        """
+
+
+class InProcess(Engine):
+    """One job after another in this process."""
+
+    workers = 1
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
+        """Yields every job when it has ended, with `None` or with the error that ended it."""
+        for job in jobs:
+            yield job, _run(job, tick)
+
+
+class Processes(Engine):
+    """Several worker processes of one thread each: on a CPU that beats one process with as many threads."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
+        """Yields every job when it has ended, with `None` or with the error that ended it."""
+        # Spawned, not forked: torch's thread pools and CUDA contexts do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        done = context.Value("q", 0)
+        reported = 0
+        executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, _start_worker, (done,))
+        try:
+            running: dict[Future[str | None], Job] = {executor.submit(_run_in_worker, job): job for job in jobs}
+            while running:
+                ended, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
+                tick(done.value - reported)
+                reported = done.value
+                for future in ended:
+                    job, error = running.pop(future), future.exception()
+                    yield job, future.result() if error is None else f"the worker died: {error}"
+        finally:
+            # On Ctrl-C the jobs in flight are given up; what had ended is in the store.
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+_done: Any = None
+
+
+def _start_worker(done: Any) -> None:
+    global _done
+    _done = done
+    torch.set_num_threads(1)
+
+
+def _run_in_worker(job: Job) -> str | None:
+    return _run(job, _count)
+
+
+def _count(replica_steps: int) -> None:
+    with _done.get_lock():
+        _done.value += replica_steps
+
+
+def _run(job: Job, tick: Callable[[int], None]) -> str | None:
+    """Runs a job; a job that fails must not take the others with it, whatever failed."""
+    try:
+        job.run(tick)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None

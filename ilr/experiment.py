@@ -1,0 +1,200 @@
+"""An experiment as pure data: what to train, on what, how, how often, and what to observe when."""
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+from ilr.records import record
+from ilr.schedules import Schedule
+
+Steps = range | tuple[int, ...]
+"""Steps at which something is observed: the state before the update of that step, so step 0 is the
+initialisation."""
+
+Precision = Literal["float32", "float64"]
+
+StateQuantity = Literal[
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "test_predictions",
+    "weight_norm",
+    "effective_learning_rate",
+    "weights",
+]
+StepQuantity = Literal["batch_loss", "gradient_second_moment"]
+RescalingQuantity = Literal["loss_rescaling", "gradient_rescaling", "curvature_rescaling"]
+Quantity = StateQuantity | StepQuantity | RescalingQuantity
+
+STEP_QUANTITIES: frozenset[str] = frozenset(get_args(StepQuantity))
+RESCALING_QUANTITIES: frozenset[str] = frozenset(get_args(RescalingQuantity))
+QUANTITIES: frozenset[str] = frozenset(get_args(StateQuantity)) | STEP_QUANTITIES | RESCALING_QUANTITIES
+
+
+@record
+class MLP:
+    """Linear, normalisation, ReLU for each hidden width; then the head."""
+
+    widths: tuple[int, ...] = (32, 32, 32)
+
+    def __str__(self) -> str:
+        return f"MLP {'-'.join(map(str, self.widths))}"
+
+
+@record
+class CNN:
+    """3×3 convolution, normalisation, ReLU for each channel count; then the mean over pixels and the head.
+
+    The side is halved after every second layer.
+
+    With four channel counts it is the blog's simple 4-layer normalised CNN.
+    """
+
+    channels: tuple[int, ...] = (8, 8, 16, 16)
+
+    def __str__(self) -> str:
+        return f"CNN {'-'.join(map(str, self.channels))}"
+
+
+@record
+class Toy:
+    """Two weights (x, y) and the loss x²/(x²+y²): the blog's figure 1a. It has no data."""
+
+    def __str__(self) -> str:
+        return "toy x²/(x²+y²)"
+
+
+Net = MLP | CNN | Toy
+
+
+@record
+class BatchNorm:
+    """Batch normalisation without trainable affine; `eps` > 0 breaks scale invariance at small weights."""
+
+    eps: float = 0.0
+
+    def __str__(self) -> str:
+        return "batch norm" + (f" (eps {self.eps:g})" if self.eps else "")
+
+
+@record
+class NoNorm:
+    """No normalisation: the net is not scale-invariant."""
+
+    def __str__(self) -> str:
+        return "no normalisation"
+
+
+Norm = BatchNorm | NoNorm
+
+
+@record
+class Data:
+    """A data set, cut down: the first `train` and `test` examples of its fixed shuffle (all for `None`).
+
+    `side` averages the images down to side × side pixels; the original side must be a multiple of it.
+    """
+
+    name: str
+    train: int | None = None
+    test: int | None = None
+    side: int | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.train is None else f", {self.train} examples"
+        return self.name + size + ("" if self.side is None else f" at {self.side}×{self.side}")
+
+
+@record
+class Observe:
+    """One quantity at given steps; `factors` are the multiples of the weights a rescaling quantity compares."""
+
+    quantity: Quantity
+    at: Steps
+    factors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:
+            raise ValueError(
+                f"nothing called {self.quantity!r} can be observed; choose from {', '.join(sorted(QUANTITIES))}"
+            )
+        if not self.at:
+            raise ValueError(f"{self.quantity!r} is observed at no step")
+        if (self.quantity in RESCALING_QUANTITIES) != bool(self.factors):
+            raise ValueError(f"{self.quantity!r}: factors belong to the rescaling quantities, which need them")
+
+
+@record
+class Experiment:
+    """Replicas of one training run: R networks that differ in initialisation and batch order only.
+
+    A replica is keyed by (seed, replica id); ids are first_replica … first_replica + replicas − 1. Two experiments
+    with the same seed and ids start from the same weights and see the same batches; with disjoint ids they are
+    independent.
+
+    Raises:
+        ValueError: fields contradict each other.
+    """
+
+    net: Net
+    norm: Norm
+    learning_rate: Schedule
+    weight_decay: Schedule
+    steps: int
+    replicas: int
+    seed: int
+    observe: tuple[Observe, ...]
+    data: Data | None = None
+    batch_size: int | None = None
+    """Examples per step, drawn by shuffling once an epoch and dropping the rest; `None` is the full batch."""
+    momentum: float = 0.0
+    first_replica: int = 0
+    initial_scale: float = 1.0
+    """The initial weights are multiplied by this."""
+    initial_velocity: float = 0.0
+    """The momentum buffer before the first step, as a multiple of the initial weights."""
+    trainable_head: bool = False
+    """Train the top linear layer too, which breaks scale invariance; normally it stays at its random
+    initialisation."""
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.replicas < 1 or self.first_replica < 0:
+            raise ValueError(
+                "an experiment needs steps ≥ 0, replicas ≥ 1 and first_replica ≥ 0, "
+                f"not {self.steps}, {self.replicas} and {self.first_replica}"
+            )
+        if isinstance(self.net, Toy) != (self.data is None):
+            raise ValueError("the toy loss takes no data, every net needs some")
+        names = [observation.quantity for observation in self.observe]
+        if len(set(names)) != len(names):
+            raise ValueError("a quantity is observed twice: join its steps in one Observe")
+        for observation in self.observe:
+            last = self.steps - 1 if observation.quantity in STEP_QUANTITIES else self.steps
+            if min(observation.at) < 0 or max(observation.at) > last:
+                raise ValueError(
+                    f"{observation.quantity!r} can be observed at steps 0 to {last}, "
+                    f"not {min(observation.at)} to {max(observation.at)}"
+                )
+
+    def __str__(self) -> str:
+        parts = [str(self.net), str(self.norm)]
+        if self.data is not None:
+            parts += [str(self.data), "full batch" if self.batch_size is None else f"batch {self.batch_size}"]
+        if self.momentum:
+            parts.append(f"momentum {self.momentum:g}")
+        return ", ".join(parts)
+
+    def slice(self, first_replica: int, replicas: int) -> "Experiment":
+        """The same experiment with some of its replicas only; each is the very replica it is in the whole."""
+        return replace(self, first_replica=first_replica, replicas=replicas)
+
+    @property
+    def replica_ids(self) -> range:
+        """The ids of its replicas."""
+        return range(self.first_replica, self.first_replica + self.replicas)
+
+
+def every(interval: int, until: int, start: int = 0) -> range:
+    """Steps start, start + interval, … up to and including `until` where it is reached."""
+    return range(start, until + 1, interval)

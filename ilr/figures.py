@@ -1,0 +1,56 @@
+"""Figures for the report: one quiet style, and SVG text that is the same for the same data."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which stay apart for colour-blind eyes; the black is left for text.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+STYLE: Mapping[str, Any] = {
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.titlesize": "medium",
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.fontsize": "small",
+    "lines.linewidth": 1.3,
+    "path.simplify_threshold": 0.5,
+    # Text stays text: the file is small and its words can be searched and read aloud.
+    "svg.fonttype": "none",
+}
+
+
+def new_figure(panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, in the report's style."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.0 * max(panels, 1.6), 3.2))
+        axes = [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
+    return figure, axes
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """The figure as SVG text; ids inside it are made from `salt`, so that the same data gives the same text."""
+    buffer = io.StringIO()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def draw_band(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label: str, **style: Any) -> None:
+    """The mean over replicas of values [replica, time], with the range of the middle four fifths as a band."""
+    [line] = axes.plot(steps, values.mean(axis=0), label=label, **style)
+    low, high = np.quantile(values, (0.1, 0.9), axis=0)
+    axes.fill_between(np.asarray(steps), low, high, color=line.get_color(), alpha=0.15, linewidth=0)

@@ -1,0 +1,205 @@
+"""The lab takes the experiments of all claims at once, serves what the store has and trains the rest, fused."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ilr.cost import bytes_per_replica, operations, seconds
+from ilr.data import Dataset, load, read
+from ilr.engines import Engine
+from ilr.experiment import Experiment
+from ilr.jobs import Job
+from ilr.recording import Recording, join
+from ilr.store import Key, Store, training_code_sha256
+from ilr.training import fusion_key
+
+SLICE = 8
+"""Recordings are kept in slices of so many replicas, cut at multiples of it: more replicas later reuse those there
+are."""
+
+LARGEST_BATCH = 128
+"""More replicas than this in one batch bring no more speed."""
+
+MEMORY_PER_WORKER = 2**30
+"""Bytes one worker may use for a batch of replicas."""
+
+
+class TrainingFailedError(Exception):
+    """An experiment that has no recording, with the reason in one line."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be trained, before it is."""
+
+    jobs: tuple[Job, ...]
+    stored: int
+    """Slices the store has already."""
+    seconds: float
+    """Rough estimate of the training time."""
+
+    @property
+    def replicas(self) -> int:
+        """Networks to train."""
+        return sum(job.replicas for job in self.jobs)
+
+    @property
+    def replica_steps(self) -> int:
+        """Steps to train, summed over networks."""
+        return sum(job.replica_steps for job in self.jobs)
+
+
+@dataclass
+class Source:
+    """Where one experiment's recording came from."""
+
+    trained: int = 0
+    """Slices trained by this lab."""
+    reasons: list[str] = field(default_factory=list)
+    """Why each slice was, or was not, in the store."""
+    seconds: float = 0.0
+    """Training time of all its slices, whenever it was."""
+
+    @property
+    def origin(self) -> str:
+        """In a few words: how much was trained, and why the rest was or was not."""
+        reasons = " and ".join(dict.fromkeys(self.reasons))
+        return f"trained here: {reasons}" if self.trained else reasons
+
+
+class Lab:
+    """Experiments in, recordings out.
+
+    Args:
+        store: where recordings are kept.
+        engine: what runs the jobs.
+        device: a torch device such as "cpu" or "cuda:0".
+        data_root: folder of data files, for the sets that do not ship with a package.
+        refresh: train everything again, whatever the store has.
+    """
+
+    def __init__(
+        self, store: Store, engine: Engine, device: str = "cpu", data_root: Path | None = None, *, refresh: bool = False
+    ) -> None:
+        self.store = store
+        self.engine = engine
+        self.device = device
+        self.data_root = data_root
+        self.refresh = refresh
+        self.data_sha256: dict[str, str] = {}
+        self._sources: dict[Experiment, Source] = {}
+        self._failures: dict[Key, str] = {}
+
+    def plan(self, experiments: Iterable[Experiment]) -> Plan:
+        """Looks every slice up and groups those that are missing into jobs, longest first.
+
+        Raises:
+            DataUnavailableError: an experiment's data set is not there.
+        """
+        missing: dict[Experiment, dict[Key, None]] = {}
+        looked_up: set[Key] = set()
+        for experiment in experiments:
+            source = self._sources.setdefault(experiment, Source())
+            for key in self._keys(experiment):
+                found, reason = self.store.find(key)
+                if self.refresh:
+                    found, reason = None, "to be trained again"
+                source.reasons.append(reason)
+                if found is None:
+                    source.trained += 1
+                    missing.setdefault(fusion_key(experiment), {})[key] = None
+                looked_up.add(key)
+        costed = [job for group in missing.values() for job in self._jobs(list(group))]
+        costed.sort(key=lambda job: job[1], reverse=True)
+        return Plan(
+            jobs=tuple(job for job, _ in costed),
+            stored=len(looked_up) - sum(len(group) for group in missing.values()),
+            seconds=seconds([cost for _, cost in costed], self.engine.workers),
+        )
+
+    def train(self, plan: Plan, tick: Callable[[int], None] = lambda _: None) -> None:
+        """Runs the jobs of a plan. A job that fails is remembered; the others go on.
+
+        `tick` is told of replica-steps done since the last call.
+        """
+        if not plan.jobs:
+            return
+        for job, error in self.engine.run(plan.jobs, tick):
+            if error is not None:
+                self._failures.update(dict.fromkeys(job.keys, error))
+
+    def missing(self, experiments: Iterable[Experiment]) -> int:
+        """How many slices of these experiments the store lacks."""
+        return sum(self.store.find(key)[0] is None for one in experiments for key in self._keys(one))
+
+    def recording(self, experiment: Experiment) -> Recording:
+        """The recording of an experiment that was planned and trained.
+
+        Raises:
+            TrainingFailedError: there is none.
+        """
+        parts: list[Recording] = []
+        for key in self._keys(experiment):
+            part, reason = self.store.find(key)
+            if part is None:
+                raise TrainingFailedError(f"{experiment} has no recording: {self._failures.get(key, reason)}")
+            parts.append(part)
+        return join(experiment, parts)
+
+    def source(self, experiment: Experiment) -> Source:
+        """Where the recording of an experiment that was planned came from, and what it cost."""
+        source = self._sources[experiment]
+        source.seconds = sum(
+            self.store.facts(key)["seconds"] for key in self._keys(experiment) if key not in self._failures
+        )
+        return source
+
+    def _keys(self, experiment: Experiment) -> list[Key]:
+        """One key for each slice of an experiment, in order of replica."""
+        ids = experiment.replica_ids
+        starts = sorted({ids.start, *range(math.ceil(ids.start / SLICE) * SLICE, ids.stop, SLICE)})
+        return [
+            Key(
+                experiment.slice(start, stop - start),
+                training_code_sha256(),
+                self._data_sha256(experiment),
+                self.device.partition(":")[0],
+            )
+            for start, stop in zip(starts, [*starts[1:], ids.stop], strict=True)
+        ]
+
+    def _data_sha256(self, experiment: Experiment) -> str:
+        if experiment.data is None:
+            return ""
+        sha256 = read(experiment.data.name, self.data_root).sha256
+        self.data_sha256[experiment.data.name] = sha256
+        return sha256
+
+    def _jobs(self, keys: Sequence[Key]) -> list[tuple[Job, float]]:
+        """Jobs for keys that may be fused, each with its floating-point operations."""
+        experiment = keys[0].experiment
+        dataset = _dataset(experiment, self.data_root)
+        batch = self._replicas_per_job(keys, dataset)
+        jobs: list[list[Key]] = []
+        room = 0
+        for key in keys:
+            if key.experiment.replicas > room:
+                jobs.append([])
+                room = batch
+            jobs[-1].append(key)
+            room -= key.experiment.replicas
+        cost = operations(experiment, dataset)
+        made = [Job(tuple(group), self.store.root, self.data_root, self.device) for group in jobs]
+        return [(job, cost * job.replicas) for job in made]
+
+    def _replicas_per_job(self, keys: Sequence[Key], dataset: Dataset | None) -> int:
+        """As many replicas as memory allows, but few enough that every worker has some."""
+        total = sum(key.experiment.replicas for key in keys)
+        fair = math.ceil(total / self.engine.workers / SLICE) * SLICE
+        fits = MEMORY_PER_WORKER // max(bytes_per_replica(keys[0].experiment, dataset), 1)
+        return max(min(fair, fits, LARGEST_BATCH), SLICE)
+
+
+def _dataset(experiment: Experiment, data_root: Path | None) -> Dataset | None:
+    return load(experiment.data, data_root) if experiment.data else None

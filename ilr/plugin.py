@@ -1,0 +1,163 @@
+"""The pytest plugin: claims are collected as tests, trained together before the first one runs, reported at the end."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+# Only what is light: pytest loads this plugin in every run, for claims or not.
+from ilr.options import BadOptionError, Options, check
+from ilr.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from ilr.trial import Outcome
+
+OPTIONS = pytest.StashKey[Options]()
+SESSION = pytest.StashKey["Session"]()
+INCONCLUSIVE = pytest.StashKey[bool]()
+
+
+class InconclusiveError(Exception):
+    """A claim that the data did not decide."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of `pytest claims/`; their values are checked in `ilr.options`."""
+    group = parser.getgroup("ilr", "trials of claims")
+    group.addoption("--scale", default="tiny", help="size of nets and data: tiny (default), reduced or full")
+    group.addoption("--seed", default="0", help="root seed of every replica (default: 0)")
+    group.addoption("--replicas", help="replicas per group, in place of each claim's own number")
+    group.addoption("--device", help="torch device, such as cpu or cuda:0 (default: the GPU where there is one)")
+    group.addoption("--engine", default="processes", help="who trains: processes (default) or in-process")
+    group.addoption("--workers", help="worker processes (default: one for each CPU core)")
+    group.addoption("--data-root", help="folder with the files of data sets that do not ship with a package")
+    group.addoption("--store", help="folder of recordings, which are never trained twice (default: the user's cache)")
+    group.addoption("--report", help="folder for evidence.json, index.html and junit.xml (default: reports/<scale>)")
+    group.addoption("--no-train", action="store_true", help="judge what the store has; train nothing")
+    group.addoption("--refresh", action="store_true", help="train again what the store has")
+    group.addoption("--allow-inconclusive", action="store_true", help="do not let an INCONCLUSIVE claim fail the run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Checks the options before anything is collected."""
+    try:
+        config.stash[OPTIONS] = check(config.option)
+    except BadOptionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Gathers the selected claims and plans their training together."""
+    modules = {
+        item.nodeid: item.module for item in session.items if isinstance(item, pytest.Function) and _is_claim(item)
+    }
+    if not modules or session.testsfailed:
+        return
+    if hasattr(session.config, "workerinput"):
+        raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
+    from ilr.data import DataUnavailableError
+    from ilr.session import Session
+    from ilr.trial import ClaimFileError
+
+    try:
+        session.config.stash[SESSION] = Session(session.config.stash[OPTIONS], session.config.rootpath, modules)
+    except (ClaimFileError, DataUnavailableError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Trains everything the selected claims need, before the first of them is judged."""
+    claims = session.config.stash.get(SESSION, None)
+    if claims is not None and not session.config.option.collectonly and not session.testsfailed:
+        from rich.console import Console
+
+        claims.train(Console())
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> "Judged":
+    """The claim of the requesting test's file, judged."""
+    outcome = request.config.stash[SESSION].judge(request.node.nodeid)
+    # Raised while setting up, so that pytest itself tells an ERROR from a claim that failed.
+    if outcome.verdict is Verdict.ERROR:
+        pytest.fail(f"{outcome.claim.id}: {outcome.message}", pytrace=False)
+    if outcome.verdict is Verdict.NOT_RUN:
+        pytest.skip(outcome.message)
+    return Judged(outcome)
+
+
+class Judged:
+    """A judged claim, as its test sees it."""
+
+    def __init__(self, outcome: "Outcome") -> None:
+        self.outcome = outcome
+
+    def must_reproduce(self) -> None:
+        """Passes if the claim is REPRODUCED and its controls are sound; otherwise fails with what was found."""
+        verdict = self.outcome.verdict
+        if verdict is Verdict.INCONCLUSIVE:
+            raise InconclusiveError(_described(self.outcome))
+        if verdict is not Verdict.REPRODUCED:
+            pytest.fail(_described(self.outcome), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None] | pytest.TestReport:
+    """Marks the report of an INCONCLUSIVE claim, which fails the run unless that is allowed."""
+    report: pytest.TestReport = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError):
+        report.longrepr = str(call.excinfo.value)
+        report.user_properties.append(("verdict", Verdict.INCONCLUSIVE.value))
+        if item.config.stash[OPTIONS].allow_inconclusive:
+            report.outcome = "passed"
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """INCONCLUSIVE has a letter and a word of its own."""
+    if report.when == "call" and ("verdict", Verdict.INCONCLUSIVE.value) in report.user_properties:
+        return "inconclusive", "I", "INCONCLUSIVE"
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the report of what was judged."""
+    claims = session.config.stash.get(SESSION, None)
+    if claims is not None and claims.outcomes:
+        from ilr.report import write_report
+
+        write_report(claims.evidence(), claims.report)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The verdicts in one table, and where the report is."""
+    claims = config.stash.get(SESSION, None)
+    if claims is None or not claims.outcomes:
+        return
+    terminalreporter.section("verdicts")
+    for outcome in claims.outcomes.values():
+        sound = sum(control.sound for control in outcome.controls)
+        controls = f"  controls sound {sound}/{len(outcome.controls)}" if outcome.controls else ""
+        terminalreporter.write_line(f"{outcome.verdict.value:<13} {outcome.claim.id}{controls}")
+        if outcome.message:
+            terminalreporter.write_line(f"{'':<13} {outcome.message}")
+    terminalreporter.write_line(f"report: {claims.report / 'index.html'}")
+
+
+def _is_claim(item: pytest.Function) -> bool:
+    return "trial" in item.fixturenames and hasattr(item.module, "CLAIM")
+
+
+def _described(outcome: "Outcome") -> str:
+    """What was found, for a claim that did not hold: a line a finding."""
+    lines = [f"{outcome.claim.id}: {outcome.verdict.value}", *([outcome.message] if outcome.message else [])]
+    for finding in outcome.findings:
+        low, high = (f"{end:.4g}" if end is not None else "…" for end in finding.interval)
+        accepted = " to ".join(f"{end:.4g}" if end is not None else "…" for end in finding.accepted)
+        lines.append(
+            f"  {finding.verdict.value:<12} {finding.name}: {finding.estimate:.4g} [{low}, {high}], accepted {accepted}"
+        )
+    return "\n".join(lines)

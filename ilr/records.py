@@ -1,0 +1,96 @@
+"""Frozen records: plain data that can be hashed, written as JSON and read back.
+
+Everything a verdict depends on (experiments, schedules, claims, findings) is a record. A record is a frozen
+dataclass whose fields hold numbers, strings, `None`, tuples, `range`s, enums of strings or further records, so it
+has one canonical JSON text and therefore one digest.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+_RECORDS: dict[str, type] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen dataclass that `to_json` and `from_json` know by its name.
+
+    Raises:
+        ValueError: another record of the same name exists.
+    """
+    frozen = dataclass(frozen=True)(cls)
+    if _RECORDS.setdefault(cls.__name__, frozen).__module__ != cls.__module__:
+        raise ValueError(
+            f"two records are called {cls.__name__}: in {_RECORDS[cls.__name__].__module__} and {cls.__module__}"
+        )
+    return frozen
+
+
+def to_json(value: Any) -> Any:
+    """The JSON form of a record (or of a value a record may hold).
+
+    Raises:
+        TypeError: the value is not something a record may hold.
+    """
+    match value:
+        case Enum():
+            return value.value
+        case None | bool() | int() | float() | str():
+            return value
+        case range():
+            return {"record": "range", "start": value.start, "stop": value.stop, "step": value.step}
+        case tuple() | list():
+            return [to_json(item) for item in value]
+        case _ if is_dataclass(value) and type(value).__name__ in _RECORDS:
+            return {"record": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+    raise TypeError(f"a record cannot hold {value!r} of type {type(value).__name__}")
+
+
+def from_json(value: Any) -> Any:
+    """The record a JSON form was made from; lists come back as tuples.
+
+    Raises:
+        ValueError: the JSON names a record that does not exist, or fields it does not have.
+    """
+    match value:
+        case list():
+            return tuple(from_json(item) for item in value)
+        case {"record": "range", "start": int(start), "stop": int(stop), "step": int(step)}:
+            return range(start, stop, step)
+        case {"record": str(name), **given}:
+            make: Callable[..., Any] | None = _RECORDS.get(name)
+            if make is None:
+                raise ValueError(f"unknown record {name!r}")
+            try:
+                return make(**{field: from_json(item) for field, item in given.items()})
+            except TypeError as error:
+                raise ValueError(f"record {name!r}: {error}") from None
+    return value
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a record: sorted keys, no spaces, no NaN, the same for 1 and 1.0."""
+    return json.dumps(_whole_as_int(to_json(value)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 of a record's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def _whole_as_int(value: Any) -> Any:
+    """Records that are equal in Python must have one digest, whichever way a whole number was written."""
+    match value:
+        case dict():
+            return {name: _whole_as_int(item) for name, item in value.items()}
+        case list():
+            return [_whole_as_int(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value

@@ -1,0 +1,67 @@
+"""Numbers as a reader wants them: as many digits as they deserve, and no more."""
+
+import math
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MINUS = "\N{MINUS SIGN}"
+_SPACE = "\N{NO-BREAK SPACE}"
+_THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+
+
+def places(width: float) -> int:
+    """Decimal places that show two digits of `width`; negative places round to tens, hundreds, ..."""
+    # The difference of two numbers 0.1 apart may come out a little less.
+    return 1 - math.floor(math.log10(width * (1 + 1e-9)))
+
+
+def measured(value: float, width: float) -> str:
+    """A measured number, with the digits that the width of its interval deserves; four of its own if that has none."""
+    return _rounded(value, places(width)) if width > 0 else registered(value, 0.0)
+
+
+def registered(value: float, margin: float) -> str:
+    """A number written down beforehand: to a hundredth of its margin (without one, to four digits), no idle zeros."""
+    decimals = places(margin) + 1 if margin > 0 else places(abs(value) or 1.0) + 2
+    return _rounded(value, decimals, idle_zeros=False)
+
+
+def p_value(p: float, alpha: float) -> str:
+    """A p-value to two digits, or more where fewer would read as equal to the `alpha` it is compared with."""
+    least = 10.0 ** math.floor(math.log10(min(alpha, 0.005)))
+    if p < least:
+        return f"<{registered(least, 0.0)}"
+    if p > 1 - least:
+        return f">{1 - least:g}"
+    for extra in range(6):
+        text = f"{p:.{places(p) + extra}f}"
+        if float(text) != alpha or p == alpha:
+            break
+    return text
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two units that matter."""
+    if seconds < 59.95:
+        return f"{seconds:.1f}{_SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+    return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
+
+
+def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
+    """`value` rounded to `decimals` places; as a power of ten where that would take a long row of zeros."""
+    if not value:
+        return "0"
+    power = math.floor(math.log10(abs(value)))
+    # Five leading zeros, or seven digits before the point, are more than an eye counts.
+    exponent = power if (power < -4 and decimals > 5) or power > 6 else 0
+    shown = max(0, min(decimals + exponent, 12))
+    scaled = round(value / 10.0**exponent, min(decimals + exponent, 12))
+    text = f"{abs(scaled):,.{shown}f}"
+    if not idle_zeros and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    sign = _MINUS if scaled < 0 else ""
+    return f"{sign}{text}" + (
+        f"{_THIN_SPACE}×{_THIN_SPACE}10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent else ""
+    )

@@ -1,0 +1,12 @@
+"""Text from elsewhere, a crash's message above all, made fit to print: `printable`."""
+
+import re
+
+_TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# XML has no way to hold these characters, not even escaped, and a page shows them as boxes.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    """The text without terminal colours; what else cannot be printed becomes a replacement character."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", _TERMINAL.sub("", text))

@@ -1,0 +1,110 @@
+"""Recordings on disk, found again by what they are recordings of.
+
+A recording lies at `<root>/<digest of the experiment>/<digest of the key>.safetensors`. The key adds what else
+decides the numbers: the code of the training path, the data, the kind of device. So an unchanged experiment is
+never trained twice, and a changed one is never mistaken for it.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.numpy import save_file
+
+from ilr import data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training
+from ilr.experiment import Experiment
+from ilr.recording import Array, Recording
+from ilr.records import digest, from_json, record, to_json
+
+TRAINING_PATH = (data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training)
+"""The modules whose source decides what a training run computes."""
+
+
+@cache
+def training_code_sha256() -> str:
+    """sha256 of the source of the training path."""
+    checksum = hashlib.sha256()
+    for module in TRAINING_PATH:
+        checksum.update(Path(str(module.__file__)).read_bytes())
+    return checksum.hexdigest()
+
+
+@record
+class Key:
+    """Everything that decides a recording's numbers."""
+
+    experiment: Experiment
+    code_sha256: str
+    data_sha256: str
+    """Empty for an experiment without data."""
+    device: str
+    """Kind of device: "cpu" or "cuda"."""
+
+
+class Store:
+    """A folder of recordings."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: Key) -> tuple[Recording | None, str]:
+        """The recording of a key, or `None`; and why it was found or not, in a few words."""
+        path = self._path(key)
+        if not path.is_file():
+            return None, self._why_missing(key)
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                arrays: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, safetensors.SafetensorError) as error:
+            return None, f"its file cannot be read ({error})"
+        return Recording(key.experiment, arrays), "in the store"
+
+    def save(self, key: Key, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
+        """Writes a recording under a temporary name and renames it: a reader sees all of it or nothing.
+
+        `facts` (how long it took, with which versions) go into the header and decide nothing.
+        """
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = {"key": json.dumps(to_json(key)), "facts": json.dumps(facts)}
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        try:
+            save_file({name: array.copy(order="C") for name, array in arrays.items()}, temporary, metadata=header)
+            Path(temporary).replace(path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def facts(self, key: Key) -> dict[str, Any]:
+        """What `save` was told about a recording that is in the store."""
+        facts: dict[str, Any] = json.loads(_header(self._path(key))["facts"])
+        return facts
+
+    def _path(self, key: Key) -> Path:
+        return self.root / digest(key.experiment) / f"{digest(key)}.safetensors"
+
+    def _why_missing(self, key: Key) -> str:
+        """Compares a key that is not there with those of the same experiment that are."""
+        for path in sorted(self._path(key).parent.glob("*.safetensors")):
+            try:
+                other: Key = from_json(json.loads(_header(path)["key"]))
+            except (OSError, safetensors.SafetensorError, ValueError, KeyError):
+                continue
+            changes = {
+                "the training code": other.code_sha256 != key.code_sha256,
+                "the data": other.data_sha256 != key.data_sha256,
+                "the kind of device": other.device != key.device,
+            }
+            return " and ".join(what for what, changed in changes.items() if changed) + " changed since it was trained"
+        return "never trained"
+
+
+def _header(path: Path) -> dict[str, str]:
+    with safetensors.safe_open(path, framework="numpy") as file:
+        header: dict[str, str] = file.metadata()
+    return header

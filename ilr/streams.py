@@ -1,0 +1,22 @@
+"""Random streams, keyed by (root seed, replica, stream) and never by a position in a batch of replicas.
+
+So a replica is the same network trained on the same batches, alone or in any chunk, at any time.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What a random stream is for. Values are part of the key: never renumber."""
+
+    INITIALISATION = 0
+    HEAD = 1
+    BATCH_ORDER = 2
+    PROBE = 3
+
+
+def generator(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:
+    """The generator of one replica's stream; further `keys`, such as an epoch, open independent streams below it."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((root_seed, replica, int(stream), *keys))))

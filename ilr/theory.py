@@ -1,0 +1,44 @@
+"""The closed forms that claims compare their measurements with.
+
+η is the learning rate, λ the weight decay, λ_e = ηλ the intrinsic learning rate.
+"""
+
+import math
+
+
+def intrinsic_learning_rate(learning_rate: float, weight_decay: float) -> float:
+    """λ_e = ηλ, per step (blog post, "So what's really going on?")."""
+    return learning_rate * weight_decay
+
+
+def exponential_growth_root(learning_rate: float, weight_decay: float, momentum: float = 0.0) -> float:
+    """α, the larger root of x² − (1 + β − ηλ)x + β = 0; without momentum 1 − ηλ (Li & Arora 2019).
+
+    Weight decay SGD with iterates θ_t takes the same directions as SGD without weight decay at the learning rate
+    η·α^(−2t−1), whose iterates are α^(−t)·θ_t.
+
+    Raises:
+        ValueError: the roots are complex: the weight decay is too strong for the momentum.
+    """
+    linear = 1 + momentum - learning_rate * weight_decay
+    discriminant = linear**2 - 4 * momentum
+    if discriminant < 0:
+        raise ValueError(
+            f"momentum {momentum} with learning rate × weight decay {learning_rate * weight_decay} has no exponential "
+            f"equivalent: the product must be at most (1 − √β)² = {(1 - math.sqrt(momentum)) ** 2:.3g}"
+        )
+    return (linear + math.sqrt(discriminant)) / 2
+
+
+def exponential_initial_velocity(learning_rate: float, growth_root: float) -> float:
+    """The momentum buffer the exponential run starts with, as a multiple of its initial weights.
+
+    The equivalence needs a previous iterate θ_{−1} = α·θ_0. In PyTorch's convention the buffer holds
+    −(θ_0 − θ_{−1})/η_{−1} with η_{−1} = α·η, hence (α − 1)/(αη) times θ_0.
+    """
+    return (growth_root - 1) / (growth_root * learning_rate)
+
+
+def toy_orbit_loss(learning_rate: float, weight_decay: float) -> float:
+    """Loss ηλ/2 of the exact period-2 orbit of gradient descent on x²/(x²+y²) with weight decay."""
+    return learning_rate * weight_decay / 2

@@ -1,0 +1,223 @@
+"""A trial: one claim's file made into an object, and its judgement once the recordings are there."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from matplotlib.figure import Figure
+
+from ilr.claim import Claim, Setting
+from ilr.experiment import Experiment
+from ilr.figures import to_svg
+from ilr.lab import Lab, TrainingFailedError
+from ilr.recording import Recording
+from ilr.verdicts import Finding, Verdict, decide
+
+Experiments = dict[str, Experiment]
+Recordings = Mapping[str, Recording]
+Planner = Callable[[Setting], Experiments]
+
+
+class ClaimFileError(Exception):
+    """A claim's file that does not keep the rules; the message is one line that says which."""
+
+
+@dataclass(frozen=True)
+class ControlOutcome:
+    """How one control was judged. It is sound if it was judged and did not come out REPRODUCED."""
+
+    name: str
+    takes_away: str
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    message: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether the control shows that the claim's test can fail."""
+        return self.verdict in (Verdict.REFUTED, Verdict.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a claim was judged."""
+
+    claim: Claim
+    verdict: Verdict
+    message: str = ""
+    findings: tuple[Finding, ...] = ()
+    controls: tuple[ControlOutcome, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    figures: tuple[str, ...] = ()
+    """SVG texts."""
+    seconds: float = 0.0
+    """Time to judge and draw, without training."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The experiments of a claim and of its controls in one setting, by name; or why there are none."""
+
+    experiments: Experiments = field(default_factory=dict)
+    controls: dict[str, Experiments] = field(default_factory=dict)
+    not_run: str = ""
+    error: str = ""
+
+    def all(self) -> tuple[Experiment, ...]:
+        """Every experiment once, in order of appearance."""
+        groups = (self.experiments, *self.controls.values())
+        return tuple(dict.fromkeys(experiment for group in groups for experiment in group.values()))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a claim's file says: the claim, its experiments, the judge, the figure, the controls."""
+
+    claim: Claim
+    experiments: Planner
+    judge: Callable[[Recordings], Iterable[Finding]]
+    figure: Callable[[Recordings, Mapping[str, Recordings]], Figure]
+    controls: Mapping[str, Planner]
+
+    @classmethod
+    def of(cls, module: ModuleType) -> "Trial":
+        """The trial in a claim's module.
+
+        Raises:
+            ClaimFileError: the module does not keep the rules of a claim's file.
+        """
+        path = Path(str(module.__file__))
+        claim = getattr(module, "CLAIM", None)
+        if not isinstance(claim, Claim):
+            raise ClaimFileError(f"{path}: CLAIM must be an ilr.Claim")
+        if path.stem != f"test_{_underscored(claim.id)}":
+            raise ClaimFileError(
+                f"{path}: the claim {claim.id!r} must be in a file called test_{_underscored(claim.id)}.py"
+            )
+        expected = {control.name: f"control_{_underscored(control.name)}" for control in claim.controls}
+        written = {name for name in vars(module) if name.startswith("control_")}
+        for name in ("experiments", "judge", "figure", *expected.values()):
+            if not callable(getattr(module, name, None)):
+                raise ClaimFileError(f"{path}: the claim {claim.id!r} needs a function {name}()")
+        if stray := sorted(written - set(expected.values())):
+            raise ClaimFileError(f"{path}: {stray[0]}() belongs to no Control of the claim {claim.id!r}")
+        return cls(
+            claim=claim,
+            experiments=module.experiments,
+            judge=module.judge,
+            figure=module.figure,
+            controls={name: getattr(module, function) for name, function in expected.items()},
+        )
+
+    def plan(self, setting: Setting) -> Plan:
+        """The experiments of the claim and its controls; an error in the claim's file becomes part of the plan."""
+        if getattr(self.claim.replicas, setting.scale) is None:
+            return Plan(not_run=f"does not run at scale {setting.scale}: {self.claim.not_run}")
+        try:
+            return Plan(
+                dict(self.experiments(setting)),
+                {name: dict(planner(setting)) for name, planner in self.controls.items()},
+            )
+        except Exception as error:
+            return Plan(error=f"its experiments could not be planned: {_described(error)}")
+
+    def judged(self, plan: Plan, lab: Lab) -> Outcome:
+        """The verdict on the claim, from the recordings of a plan the lab has trained."""
+        if plan.not_run:
+            return Outcome(self.claim, Verdict.NOT_RUN, plan.not_run)
+        if plan.error:
+            return Outcome(self.claim, Verdict.ERROR, plan.error)
+        started = time.perf_counter()
+        verdict, findings, message, recordings = self._decide(plan.experiments, lab)
+        controls: list[ControlOutcome] = []
+        control_recordings: dict[str, Recordings] = {}
+        for control in self.claim.controls:
+            its_verdict, its_findings, its_message, control_recordings[control.name] = self._decide(
+                plan.controls[control.name], lab
+            )
+            controls.append(ControlOutcome(control.name, control.takes_away, its_verdict, its_findings, its_message))
+            if verdict is not Verdict.ERROR and its_verdict is Verdict.ERROR:
+                verdict, message = Verdict.ERROR, f"its control {control.name!r} could not be judged: {its_message}"
+            elif verdict is not Verdict.ERROR and its_verdict is Verdict.REPRODUCED:
+                verdict, message = (
+                    Verdict.UNSOUND,
+                    f"its control {control.name!r} came out REPRODUCED, so its test cannot fail",
+                )
+        figures: tuple[str, ...] = ()
+        if verdict is not Verdict.ERROR:
+            try:
+                figures = (to_svg(self.figure(recordings, control_recordings), self.claim.id),)
+            except Exception as error:
+                verdict, message = Verdict.ERROR, f"its figure could not be drawn: {_described(error)}"
+        return Outcome(
+            claim=self.claim,
+            verdict=verdict,
+            message=message,
+            findings=findings,
+            controls=tuple(controls),
+            experiments=plan.all(),
+            figures=figures,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _decide(
+        self, experiments: Experiments, lab: Lab
+    ) -> tuple[Verdict, tuple[Finding, ...], str, dict[str, Recording]]:
+        """Verdict, findings, message and recordings of one set of experiments."""
+        recordings: dict[str, Recording] = {}
+        try:
+            for name, experiment in experiments.items():
+                recordings[name] = lab.recording(experiment)
+                if diverged := recordings[name].diverged:
+                    replica, step = next(iter(diverged.items()))
+                    return Verdict.ERROR, (), _divergence(name, len(diverged), experiment, replica, step), recordings
+            found = tuple(self.judge(recordings))
+            if unregistered := self._unregistered(found):
+                return Verdict.ERROR, found, unregistered, recordings
+            verdict, findings = decide(found)
+        except TrainingFailedError as error:
+            return Verdict.ERROR, (), str(error), recordings
+        except Exception as error:
+            return Verdict.ERROR, (), f"its judge failed: {_described(error)}", recordings
+        return verdict, findings, _needed(verdict, findings), recordings
+
+    def _unregistered(self, findings: tuple[Finding, ...]) -> str:
+        """Says so where the findings are not exactly the predictions, in their order: neither more nor fewer may
+        be judged.
+        """
+        found = [finding.name for finding in findings]
+        predicted = [prediction.quantity for prediction in self.claim.predictions]
+        return "" if found == predicted else f"its judge found {found}, but the claim predicts {predicted}"
+
+
+def _divergence(name: str, count: int, experiment: Experiment, replica: int, step: int) -> str:
+    others = f" ({count} of {experiment.replicas} replicas did)" if count > 1 else ""
+    return f"replica {replica} of {name!r} diverged: not finite at step {step}{others}"
+
+
+def _needed(verdict: Verdict, findings: tuple[Finding, ...]) -> str:
+    """For an INCONCLUSIVE verdict, how many replicas would decide."""
+    if verdict is not Verdict.INCONCLUSIVE:
+        return ""
+    undecided = [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]
+    known = [finding.replicas_needed for finding in undecided if finding.replicas_needed is not None]
+    names = ", ".join(finding.name for finding in undecided)
+    if len(known) < len(undecided):
+        return (
+            f"undecided: {names}; an estimate lies so near its margin that no practical number of replicas would decide"
+        )
+    return f"undecided: {names}; about n={max(known)} replicas would decide"
+
+
+def _described(error: Exception) -> str:
+    """An exception in one line, with the place in the claim's file (the last frame outside this package's own)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((frame for frame in reversed(frames) if Path(frame.filename).name.startswith("test_")), frames[-1])
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})".replace("\n", " ")
+
+
+def _underscored(name: str) -> str:
+    return name.replace("-", "_")

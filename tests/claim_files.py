@@ -1,0 +1,64 @@
+"""A claims folder of somebody else's: small claims on the toy loss, one for every way a trial can end."""
+
+from pathlib import Path
+
+CLAIM_FILE = '''
+"""Without weight decay the norm grows."""
+from dataclasses import replace
+from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy
+from ilr.figures import new_figure
+from ilr.statistics import at_least
+
+CLAIM = Claim(
+    id="{id}",
+    title="The norm grows",
+    source="here",
+    statement="Without weight decay the norm grows.",
+    predictions=(Prediction("norm", "at_least", {expected}, 0.0, "as small as it gets"),),
+    controls=(Control("decay", "No weight decay."),),
+    replicas=Replicas(tiny={replicas}),
+    not_run="only tiny is written",
+)
+
+def experiments(setting):
+    return {{"run": Experiment(
+        net=Toy(), norm=NoNorm(), learning_rate=Constant({learning_rate}), weight_decay=Constant(0.0), steps=20,
+        replicas=setting.replicas, seed=setting.seed, observe=(Observe("weight_norm", (20,)),),
+    )}}
+
+def judge(recordings):
+    {judge}
+    yield at_least(CLAIM["norm"], recordings["run"].final("weight_norm"))
+
+def figure(recordings, controls):
+    drawn, [axes] = new_figure()
+    axes.plot(recordings["run"].final("weight_norm"))
+    return drawn
+
+def control_decay(setting):
+    planned = experiments(setting)
+    return {{"run": replace(planned["run"], weight_decay=Constant({control}))}}
+
+def test_{name}(trial):
+    trial.must_reproduce()
+'''
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "reproduced": {},
+    "refuted": {"expected": 5.0},
+    "inconclusive": {"expected": 1.04},
+    "unsound": {"control": 0.0},
+    "diverged": {"learning_rate": 1e308},
+    "crashed": {"judge": "1 / 0"},
+    "not-run": {"replicas": None},
+}
+
+
+def write_claim(folder: Path, id: str, **changes: object) -> Path:  # noqa: A002
+    """Writes one claim's file and gives its path."""
+    name = id.replace("-", "_")
+    given = {"expected": 1.0, "replicas": 6, "learning_rate": 0.1, "control": 0.5, "judge": "pass"} | changes
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"test_{name}.py"
+    path.write_text(CLAIM_FILE.format(id=id, name=name, **given))
+    return path

@@ -1,0 +1,54 @@
+"""Fixtures of all tests."""
+
+import numpy as np
+import pytest
+import torch
+
+from ilr.data import Dataset
+from ilr.experiment import MLP, BatchNorm, Data, Experiment, Observe
+from ilr.schedules import Constant
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def fresh_seed(request: pytest.FixtureRequest) -> int:
+    """A seed no run has used before; shown where a test fails."""
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    request.node.add_report_section("setup", "seed", f"fresh seed: {seed}")
+    return seed
+
+
+@pytest.fixture
+def small_experiment() -> Experiment:
+    """An experiment that trains in milliseconds."""
+    return Experiment(
+        net=MLP((8, 8)),
+        norm=BatchNorm(),
+        data=Data("digits", train=64, test=32),
+        batch_size=16,
+        learning_rate=Constant(0.1),
+        weight_decay=Constant(0.05),
+        steps=6,
+        replicas=3,
+        seed=5,
+        observe=(Observe("weight_norm", (0, 3, 6)), Observe("test_predictions", (6,))),
+    )
+
+
+@pytest.fixture(scope="session")
+def random_dataset() -> Dataset:
+    """Forty training and thirty test images of 6×6 random pixels with two channels."""
+    stream = np.random.default_rng(11)
+    return Dataset(
+        train_images=stream.standard_normal((40, 2, 6, 6)).astype(np.float32),
+        train_labels=stream.integers(0, 5, 40),
+        test_images=stream.standard_normal((30, 2, 6, 6)).astype(np.float32),
+        test_labels=stream.integers(0, 5, 30),
+        classes=5,
+    )

@@ -1,0 +1,119 @@
+"""The oracle: one network as anybody would write it, plain torch modules under torch.optim.SGD in float64."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ilr.data import Dataset
+from ilr.experiment import CNN, MLP, BatchNorm, Experiment
+from ilr.nets import build
+from ilr.training import BatchOrder
+
+
+class Standardise(nn.Module):
+    """Batch normalisation from its definition, for the eps = 0 that torch's module refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statistics: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        axes = [axis for axis in range(inputs.ndim) if axis != 1]
+        if self.training:
+            mean, variance = inputs.mean(axes, keepdim=True), inputs.var(axes, unbiased=False, keepdim=True)
+            self.statistics = inputs.mean(axes, keepdim=True), inputs.var(axes, unbiased=True, keepdim=True)
+        else:
+            assert self.statistics is not None
+            mean, variance = self.statistics
+        return (inputs - mean) / variance.sqrt()
+
+
+def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
+    """The experiment's architecture as a torch.nn.Sequential; the last module is the head."""
+    _, channels, side, _ = dataset.train_images.shape
+
+    def norm(features: int, module: Callable[..., nn.Module]) -> nn.Module:
+        if not isinstance(experiment.norm, BatchNorm):
+            return nn.Identity()
+        # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
+        eps = experiment.norm.eps
+        return module(features, eps=eps, momentum=1.0, affine=False) if eps else Standardise()
+
+    layers: list[nn.Module] = []
+    if isinstance(experiment.net, MLP):
+        layers.append(nn.Flatten())
+        widths = (channels * side**2, *experiment.net.widths)
+        for into, out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(into, out, bias=False), norm(out, nn.BatchNorm1d), nn.ReLU()]
+        features = widths[-1]
+    else:
+        assert isinstance(experiment.net, CNN)
+        counts = (channels, *experiment.net.channels)
+        for index, (into, out) in enumerate(zip(counts, counts[1:], strict=False)):
+            layers += [nn.Conv2d(into, out, 3, padding=1, bias=False), norm(out, nn.BatchNorm2d), nn.ReLU()]
+            if index % 2 == 1 and index < len(counts) - 2:
+                layers.append(nn.AvgPool2d(2))
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        features = counts[-1]
+    return nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
+
+
+@dataclass
+class Trained:
+    """What the oracle found for one replica at the end of training."""
+
+    weights: np.ndarray
+    batch_losses: np.ndarray
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_predictions: np.ndarray
+
+
+def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Trained:
+    """Trains one replica of an experiment, the slow way."""
+    net = plain_net(experiment, dataset)
+    fused = build(experiment, dataset.train_images.shape[1:], dataset.classes)
+    head: Tensor = net[-1].weight
+    weights = [weight for weight in net.parameters() if experiment.trainable_head or weight is not head]
+    start = torch.from_numpy(experiment.initial_scale * fused.initial_weights(experiment.seed, replica))
+    with torch.no_grad():
+        head.copy_(torch.from_numpy(fused.initial_head(experiment.seed, replica)))
+        nn.utils.vector_to_parameters(start, weights)
+    head.requires_grad_(experiment.trainable_head)
+
+    images, test_images = (torch.from_numpy(part).double() for part in (dataset.train_images, dataset.test_images))
+    labels, test_labels = (torch.from_numpy(part) for part in (dataset.train_labels, dataset.test_labels))
+    size = experiment.batch_size
+    order = BatchOrder([(experiment.seed, replica)], len(labels), size) if size else None
+    learning_rates = experiment.learning_rate.values(experiment.steps)
+    weight_decays = experiment.weight_decay.values(experiment.steps)
+    optimiser = torch.optim.SGD(weights, lr=1.0, momentum=experiment.momentum)
+    if experiment.momentum:
+        for weight in weights:
+            optimiser.state[weight]["momentum_buffer"] = experiment.initial_velocity * weight.detach().clone()
+    criterion = nn.CrossEntropyLoss()
+    losses = []
+    for step in range(experiment.steps):
+        [group] = optimiser.param_groups
+        group["lr"], group["weight_decay"] = learning_rates[step], weight_decays[step]
+        batch = torch.from_numpy(order.indices(step)[0]) if order else slice(None)
+        loss = criterion(net(images[batch]), labels[batch])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    with torch.no_grad():
+        logits = net.train()(images)
+        test_logits = net.eval()(test_images)
+    return Trained(
+        weights=nn.utils.parameters_to_vector(weights).detach().numpy(),
+        batch_losses=np.array(losses),
+        train_loss=criterion(logits, labels).item(),
+        train_accuracy=(logits.argmax(1) == labels).double().mean().item(),
+        test_loss=criterion(test_logits, test_labels).item(),
+        test_predictions=test_logits.argmax(1).numpy(),
+    )
