@@ -53,7 +53,7 @@ CLAIM = Claim(
     source="blog post, introduction; Li & Arora 2019",
     statement=(
         "SGD with weight decay λ at a constant learning rate η takes the same directions as SGD without weight decay "
-        "at the learning rate η·α^(−2t−1); at η = 0.1, λ = 0.0005, momentum 0.9 it grows by 1.481 an epoch."
+        "at the learning rate η·α⁻²ᵗ⁻¹; at η = 0.1, λ = 0.0005, momentum 0.9 it grows by 1.481 an epoch."
     ),
     predictions=(
         *(
@@ -143,7 +143,10 @@ def epoch_growth(recordings: Mapping[str, Recording], name: str) -> npt.NDArray[
 
 
 def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, panels = new_figure(len(MOMENTA))
+    drawn, panels = new_figure(
+        "Distance between the directions of the run with weight decay and the run with a growing learning rate.",
+        panels=len(MOMENTA),
+    )
     for axes, name in zip(panels, MOMENTA, strict=True):
         for label, runs in {"as derived": recordings, **controls}.items():
             worst = direction_deviation(runs, name).max(axis=0)

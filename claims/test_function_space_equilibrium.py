@@ -1,16 +1,16 @@
 """Once their intrinsic learning rates agree, nets from any schedules are one distribution over functions.
 
 Seen as a random function of its inputs, a net trained by SGD does not depend on where it started or which learning
-rates it has been through: some 1/λ_e steps after λ_e = ηλ has become constant, only λ_e counts. The blog's figure 4
-trains a 4-layer normalised CNN on MNIST by three schedules whose λ_e become equal at epoch 81, and estimates ℓ1
+rates it has been through: some 1/λₑ steps after λₑ = ηλ has become constant, only λₑ counts. The blog's figure 4
+trains a 4-layer normalised CNN on MNIST by three schedules whose λₑ become equal at epoch 81, and estimates ℓ1
 distances between the distributions of classifiers from 500 trials; learning rates and weight decays are not known.
 
-Here three schedules reach λ_e = 0.01 at step 300 in three ways: weight decay falls from a λ_e eight times too large,
-the learning rate falls from one four times too large, the learning rate rises from one five times too small. λ_e is
+Here three schedules reach λₑ = 0.01 at step 300 in three ways: weight decay falls from a λₑ eight times too large,
+the learning rate falls from one four times too large, the learning rate rises from one five times too small. λₑ is
 large because the digits are easy: where all nets make the same few errors there is nothing to tell distributions
 apart. The groups share no replica. We measure the unbiased squared distance Σ_k (P_k − Q_k)² between the groups'
 class frequencies on each test image, averaged over images and over the last 200 steps; the ℓ1 distance of the figure,
-biased upwards, is drawn beside its floor from two halves of one group. On exploratory seeds doubling λ_e moves the
+biased upwards, is drawn beside its floor from two halves of one group. On exploratory seeds doubling λₑ moves the
 distribution by 0.005.
 """
 
@@ -57,33 +57,33 @@ CLAIM = Claim(
     title="Schedules with equal intrinsic learning rate reach the same distribution over functions",
     source="blog post, figure 4",
     statement=(
-        "Whatever learning rates and weight decays came before, once λ_e = ηλ is equal the distributions over "
-        "functions become equal within some 1/λ_e steps."
+        "Whatever learning rates and weight decays came before, once λₑ = ηλ is equal the distributions over "
+        "functions become equal within some 1/λₑ steps."
     ),
     predictions=tuple(
         prediction
         for pair in PAIRS
         for prediction in (
             Prediction(
-                quantity=f"{pair[0]} / {pair[1]}: squared distance while λ_e differ",
+                quantity=f"{pair[0]} / {pair[1]}: squared distance while λₑ differ",
                 rule="further_than",
                 expected=0.005,
                 margin=0.0,
-                reason="λ_e differ by 4 times or more here; a factor of 2 alone makes a distance of 0.005.",
+                reason="λₑ differ by 4 times or more here; a factor of 2 alone makes a distance of 0.005.",
             ),
             Prediction(
                 quantity=f"{pair[0]} / {pair[1]}: squared distance at the end",
                 rule="closer_than",
                 expected=0.0,
                 margin=0.002,
-                reason="Less than half of the 0.005 that a λ_e only twice as large makes.",
+                reason="Less than half of the 0.005 that a λₑ only twice as large makes.",
             ),
         )
     ),
     controls=(
         Control(
             "unequal-intrinsic-learning-rates",
-            "The common λ_e: one schedule ends with twice the others' weight decay.",
+            "The common λₑ: one schedule ends with twice the others' weight decay.",
         ),
     ),
     replicas=Replicas(tiny=96),
@@ -113,7 +113,7 @@ def experiments(setting: Setting) -> dict[str, Experiment]:
 def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
     for one, other in PAIRS:
         before, after = ([classes_over(recordings[name], steps) for name in (one, other)] for steps in (BEFORE, AFTER))
-        yield further_than(CLAIM[f"{one} / {other}: squared distance while λ_e differ"], *before)
+        yield further_than(CLAIM[f"{one} / {other}: squared distance while λₑ differ"], *before)
         yield closer_than(CLAIM[f"{one} / {other}: squared distance at the end"], *after)
 
 
@@ -133,11 +133,13 @@ def null_floor(recording: Recording, step: int) -> float:
 
 
 def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, (distance, accuracy) = new_figure(2)
+    drawn, (distance, accuracy) = new_figure(
+        "As the blog's figure 4: distributions over functions become equal once λₑ does (thin line).", panels=2
+    )
     steps = recordings[PAIRS[0][0]].steps("test_predictions")
     unequal = controls["unequal-intrinsic-learning-rates"]
     curves = {f"{one} / {other}": (recordings[one], recordings[other]) for one, other in PAIRS}
-    curves["λ_e unequal by 2 (control)"] = (unequal[PAIRS[0][0]], unequal[PAIRS[0][1]])
+    curves["λₑ unequal by 2 (control)"] = (unequal[PAIRS[0][0]], unequal[PAIRS[0][1]])
     for label, (one, other) in curves.items():
         apart = [l1_distance(one.at("test_predictions", step), other.at("test_predictions", step)) for step in steps]
         distance.plot(steps, apart, label=label, linestyle="--" if "control" in label else "-")

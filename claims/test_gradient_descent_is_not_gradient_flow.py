@@ -117,7 +117,10 @@ def rise(loss: npt.NDArray[np.float64], start: int, end: int) -> npt.NDArray[np.
 
 
 def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, panels = new_figure(len(LEARNING_RATES))
+    drawn, panels = new_figure(
+        "As the blog's figure 1b,c: the loss is left again and again, until weight decay is switched off.",
+        panels=len(LEARNING_RATES),
+    )
     for axes, name in zip(panels, recordings, strict=True):
         for label, runs in {
             "weight decay on": recordings,

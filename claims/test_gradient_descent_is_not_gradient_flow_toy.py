@@ -8,7 +8,7 @@ smaller learning rate only makes them
 rarer: one after about 1/(ηλ) steps. Without weight decay there are none (blog post, figure 1a).
 
 We start at random angles, at four intrinsic learning rates over a range of eight, and count a spike when the loss
-exceeds 0.1 after it was below 0.01; the late loss peaks near 0.5. λ_e stays small because at strong decay some
+exceeds 0.1 after it was below 0.01; the late loss peaks near 0.5. λₑ stays small because at strong decay some
 starts are caught by an exact orbit of period two, of loss ηλ/2, which is no descent to zero either but has no
 spikes to count.
 """
@@ -105,7 +105,9 @@ def spiking(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 
 def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, (course, law) = new_figure(2)
+    drawn, (course, law) = new_figure(
+        "The toy of the blog's figure 1a: spikes with weight decay, and how often they come against 1/(ηλ).", panels=2
+    )
     shown = 1500
     for label, runs in {"with weight decay": recordings, "without": controls["no-weight-decay"]}.items():
         name = list(runs)[1]

@@ -2,7 +2,7 @@
 
 Scale invariance makes (w₀, η, λ) and (c·w₀, c²η, λ/c²) one and the same training run: the second walks through c
 times the weights of the first, so it meets the same directions, hence the same functions, for ever. The product
-λ_e = ηλ is equal in both. Review 2 (question 9) calls this striking and asks for an experiment.
+λₑ = ηλ is equal in both. Review 2 (question 9) calls this striking and asks for an experiment.
 
 We train pairs in float64 from the same start on the same batches, for c = 1/10 and c = 10: the first pair reads "a
 learning rate 100 times smaller is an initialisation 10 times smaller", the second the reverse. This is an
@@ -112,7 +112,10 @@ def deviation(recordings: Mapping[str, Recording], name: str) -> npt.NDArray[np.
 
 
 def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, panels = new_figure(len(SCALES))
+    drawn, panels = new_figure(
+        "How far the rescaled run strays from the original: rounding where λ is divided by c², everything where not.",
+        panels=len(SCALES),
+    )
     for axes, name in zip(panels, SCALES, strict=True):
         for label, runs in {
             "weight decay divided by c²": recordings,

@@ -89,7 +89,10 @@ def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
 
 
 def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, panels = new_figure(len(DERIVATIVES))
+    drawn, panels = new_figure(
+        "Largest relative deviation from scale invariance over all replicas and nets, by the factor c.",
+        panels=len(DERIVATIVES),
+    )
     for axes, (derivative, quantity) in zip(panels, DERIVATIVES.items(), strict=True):
         for label, runs in {"frozen head, ε = 0": recordings, **controls}.items():
             worst = np.max([runs[net].final(quantity).max(axis=0) for net in NETS], axis=0)

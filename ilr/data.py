@@ -157,5 +157,6 @@ def _cut(data: Data, images: Images, labels: Labels, size: int | None, part: str
         if side % data.side:
             raise DataUnavailableError(f"{data.name} has images of side {side}, which {data.side} does not divide")
         factor = side // data.side
-        images = images.reshape(count, channels, data.side, factor, data.side, factor).mean(axis=(3, 5))
+        blocks = images.reshape(count, channels, data.side, factor, data.side, factor)
+        images = blocks.mean(axis=(3, 5)).astype(np.float32)
     return images, labels

@@ -14,11 +14,10 @@ from ilr.claim import Claim
 from ilr.lab import Lab
 from ilr.options import Options
 from ilr.records import digest, to_json
+from ilr.report.schema import SCHEMA
 from ilr.trial import ControlOutcome, Outcome
 from ilr.verdicts import Finding
 from ilr.version import __version__
-
-SCHEMA = 1
 
 Evidence = dict[str, Any]
 

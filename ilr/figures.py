@@ -1,20 +1,20 @@
 """Figures for the report: one quiet style, and SVG text that is the same for the same data."""
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from cycler import cycler
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; the black is left for text.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-STYLE: Mapping[str, Any] = {
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+STYLE: dict[str, Any] = {
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.grid": True,
@@ -32,10 +32,11 @@ STYLE: Mapping[str, Any] = {
 }
 
 
-def new_figure(panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side, in the report's style."""
-    with mpl.rc_context(STYLE):
+def new_figure(caption: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, in the report's style; the report prints the caption below it."""
+    with style.context(STYLE):
         figure = Figure(figsize=(4.0 * max(panels, 1.6), 3.2))
+        figure.set_label(caption)
         axes = [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
     return figure, axes
 
@@ -43,8 +44,9 @@ def new_figure(panels: int = 1) -> tuple[Figure, list[Axes]]:
 def to_svg(figure: Figure, salt: str) -> str:
     """The figure as SVG text; ids inside it are made from `salt`, so that the same data gives the same text."""
     buffer = io.StringIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    metadata = {"Date": None, "Creator": None, "Title": str(figure.get_label())}
+    with style.context([STYLE, {"svg.hashsalt": salt}]):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

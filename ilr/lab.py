@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ilr.cost import bytes_per_replica, operations, seconds
@@ -119,15 +119,25 @@ class Lab:
         )
 
     def train(self, plan: Plan, tick: Callable[[int], None] = lambda _: None) -> None:
-        """Runs the jobs of a plan. A job that fails is remembered; the others go on.
+        """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
 
         `tick` is told of replica-steps done since the last call.
         """
-        if not plan.jobs:
-            return
-        for job, error in self.engine.run(plan.jobs, tick):
+        failed = self._run(plan.jobs, tick)
+        # What trains in one batch fails as one: alone, the slices that did nothing wrong get through.
+        alone = [replace(job, keys=(key,)) for job in failed if len(job.keys) > 1 for key in job.keys]
+        self._run(alone, tick)
+
+    def _run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> list[Job]:
+        """Runs jobs and gives those that failed."""
+        failed: list[Job] = []
+        for job, error in self.engine.run(jobs, tick) if jobs else ():
+            for key in job.keys:
+                self._failures.pop(key, None)
             if error is not None:
                 self._failures.update(dict.fromkeys(job.keys, error))
+                failed.append(job)
+        return failed
 
     def missing(self, experiments: Iterable[Experiment]) -> int:
         """How many slices of these experiments the store lacks."""

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,8 @@ class FusedNet(ABC):
     def forward(self, weights: Tensor, head: Tensor, images: Tensor, normalise: Normalise) -> Tensor:
         """Logits [R, class, N] of images [R or 1, N, channel, row, column] by weights [R, weight] and their heads."""
         parts = [
-            part.unflatten(1, shape) for part, shape in zip(weights.split(self.sizes, dim=1), self.shapes, strict=True)
+            part.view(-1, *shape)
+            for part, shape in zip(torch.split(weights, self.sizes, dim=1), self.shapes, strict=True)
         ]
         if self.trainable_head:
             head = parts.pop()
@@ -81,7 +83,7 @@ class FusedMLP(FusedNet):
 
     def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:
         widths = (math.prod(image_shape), *self.net.widths)
-        return list(zip(widths[1:], widths, strict=False))
+        return [(out, into) for into, out in pairwise(widths)]
 
     def _features(self, weights: Sequence[Tensor], images: Tensor, normalise: Normalise) -> Tensor:
         hidden = images.flatten(2).transpose(1, 2)
@@ -109,7 +111,7 @@ class FusedCNN(FusedNet):
 
     def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:
         channels = (image_shape[0], *self.net.channels)
-        return [(out, into, 3, 3) for out, into in zip(channels[1:], channels, strict=False)]
+        return [(out, into, 3, 3) for into, out in pairwise(channels)]
 
     def _features(self, weights: Sequence[Tensor], images: Tensor, normalise: Normalise) -> Tensor:
         replicas = weights[0].shape[0]
@@ -120,7 +122,7 @@ class FusedCNN(FusedNet):
             hidden = F.relu(normalise(outputs))
             if self._halves_after(layer):
                 hidden = F.avg_pool2d(hidden, 2)
-        return hidden.mean(dim=(2, 3)).unflatten(1, (replicas, -1)).permute(1, 2, 0)
+        return hidden.mean(dim=(2, 3)).view(len(hidden), replicas, -1).permute(1, 2, 0)
 
     def _halves_after(self, layer: int) -> bool:
         return layer % 2 == 1 and layer < len(self.net.channels) - 1

@@ -93,7 +93,7 @@ class Networks:
 
     def weight_norm(self) -> Tensor:
         """‖w‖ [R]."""
-        return self.weight_vectors.norm(dim=1)
+        return self.weight_vectors.square().sum(dim=1).sqrt()
 
     def effective_learning_rate(self) -> Tensor:
         """η/‖w‖² [R]."""
@@ -113,10 +113,8 @@ class Networks:
     @cached_property
     def _test_logits(self) -> Tensor:
         """Logits [R, class, N] of the test examples, normalised by the training examples' statistics."""
-        return torch.cat(
-            [self._logits(images, self._by_training_set()) for images in self.test.images.split(EVALUATION_EXAMPLES)],
-            dim=2,
-        )
+        parts = torch.split(self.test.images, EVALUATION_EXAMPLES)
+        return torch.cat([self._logits(images, self._by_training_set()) for images in parts], dim=2)
 
     def _by_training_set(self) -> Normalise:
         return by_statistics(self.norm.eps, self._train_pass[1]) if isinstance(self.norm, BatchNorm) else unchanged

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -93,8 +94,11 @@ def _place(option: str, value: str) -> Path:
     """A folder that exists or can be made."""
     path = Path(value).resolve()
     nearest = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise BadOptionError(f"{option}={value}: must be a folder that can be written; {nearest} cannot")
+    try:
+        # Trying beats asking: permissions tell root nothing about /proc or a read-only disk.
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError:
+        raise BadOptionError(f"{option}={value}: must be a folder that can be written, and {nearest} is not") from None
     return path
 
 

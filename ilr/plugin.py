@@ -1,6 +1,6 @@
 """The pytest plugin: claims are collected as tests, trained together before the first one runs, reported at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +10,11 @@ from ilr.options import BadOptionError, Options, check
 from ilr.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from ilr.session import Session
     from ilr.trial import Outcome
 
 OPTIONS = pytest.StashKey[Options]()
-SESSION = pytest.StashKey["Session"]()
-INCONCLUSIVE = pytest.StashKey[bool]()
+SESSION: pytest.StashKey["Session"] = pytest.StashKey()
 
 
 class InconclusiveError(Exception):
@@ -104,9 +104,11 @@ class Judged:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None] | pytest.TestReport:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Marks the report of an INCONCLUSIVE claim, which fails the run unless that is allowed."""
-    report: pytest.TestReport = yield
+    report = yield
     if call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError):
         report.longrepr = str(call.excinfo.value)
         report.user_properties.append(("verdict", Verdict.INCONCLUSIVE.value))

@@ -16,12 +16,13 @@ Tick = Callable[[int], None]
 def training_progress(plan: Plan, workers: int, console: Console) -> Iterator[Tick]:
     """Says what will be trained and how long it may take; gives the function to call with replica-steps done."""
     if not plan.jobs:
-        console.print(f"Nothing to train: {plan.stored} recordings are in the store.")
+        console.print(f"Nothing to train: {plan.stored} recordings are in the store.", soft_wrap=True)
         yield lambda _: None
         return
     console.print(
         f"Training {plan.replicas} networks, {plan.replica_steps:,} steps in all, on {_count(workers, 'worker')}: "
-        f"about {duration(plan.seconds)} ({plan.stored} recordings are in the store)."
+        f"about {duration(plan.seconds)} ({plan.stored} recordings are in the store).",
+        soft_wrap=True,
     )
     started = time.monotonic()
     if console.is_terminal:

@@ -68,7 +68,7 @@ def from_json(value: Any) -> Any:
             if make is None:
                 raise ValueError(f"unknown record {name!r}")
             try:
-                return make(**{field: from_json(item) for field, item in given.items()})
+                return make(**{str(field): from_json(item) for field, item in given.items()})
             except TypeError as error:
                 raise ValueError(f"record {name!r}: {error}") from None
     return value

@@ -1,13 +1,13 @@
 """The closed forms that claims compare their measurements with.
 
-η is the learning rate, λ the weight decay, λ_e = ηλ the intrinsic learning rate.
+η is the learning rate, λ the weight decay, λₑ = ηλ the intrinsic learning rate.
 """
 
 import math
 
 
 def intrinsic_learning_rate(learning_rate: float, weight_decay: float) -> float:
-    """λ_e = ηλ, per step (blog post, "So what's really going on?")."""
+    """λₑ = ηλ, per step (blog post, "So what's really going on?")."""
     return learning_rate * weight_decay
 
 
@@ -15,7 +15,7 @@ def exponential_growth_root(learning_rate: float, weight_decay: float, momentum:
     """α, the larger root of x² − (1 + β − ηλ)x + β = 0; without momentum 1 − ηλ (Li & Arora 2019).
 
     Weight decay SGD with iterates θ_t takes the same directions as SGD without weight decay at the learning rate
-    η·α^(−2t−1), whose iterates are α^(−t)·θ_t.
+    η·α⁻²ᵗ⁻¹, whose iterates are α^(−t)·θ_t.
 
     Raises:
         ValueError: the roots are complex: the weight decay is too strong for the momentum.

@@ -47,6 +47,8 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> dict
     return {quantity: np.stack(values, axis=1) for quantity, values in recorded.items()}
 
 
+# A replica that diverges is data, like any other: its numbers say so themselves.
+@np.errstate(all="ignore")
 def toy_step(
     log_norm: Float64, log_angle: Float64, learning_rate: Float64, weight_decay: Float64
 ) -> tuple[Float64, Float64]:
@@ -62,9 +64,8 @@ def toy_step(
     turned = np.abs(angle - np.arctan(sideways))
     turned = np.minimum(turned, np.pi - turned)
     small = log_angle < SMALL_LOG_ANGLE
-    # An orbit that lands on the minimum exactly stays there; the loss is then zero and its logarithm −∞.
-    with np.errstate(divide="ignore"):
-        new_log_angle = np.where(small, log_angle + np.log(np.abs(1 - 2 * reach)), np.log(turned))
+    # An orbit that lands on the minimum exactly stays there, at the logarithm −∞.
+    new_log_angle = np.where(small, log_angle + np.log(np.abs(1 - 2 * reach)), np.log(turned))
     lengthened = np.where(small, 0.0, np.log1p(sideways**2) / 2)
     return log_norm + shrink + lengthened, np.minimum(new_log_angle, np.log(np.pi / 2))
 

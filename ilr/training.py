@@ -157,7 +157,7 @@ class _Run:
             return Examples(self.train_set.images[None], self.train_set.labels[None])
         indices = torch.from_numpy(self.order.indices(step)).to(self.device)
         images = self.train_set.images.index_select(0, indices.flatten())
-        return Examples(images.unflatten(0, indices.shape), self.train_set.labels[indices])
+        return Examples(images.view(*indices.shape, *images.shape[1:]), self.train_set.labels[indices])
 
     def _observe_state(self, step: int) -> None:
         networks = Networks(

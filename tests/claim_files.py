@@ -31,7 +31,7 @@ def judge(recordings):
     yield at_least(CLAIM["norm"], recordings["run"].final("weight_norm"))
 
 def figure(recordings, controls):
-    drawn, [axes] = new_figure()
+    drawn, [axes] = new_figure("Norms.")
     axes.plot(recordings["run"].final("weight_norm"))
     return drawn
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -46,13 +47,13 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     if isinstance(experiment.net, MLP):
         layers.append(nn.Flatten())
         widths = (channels * side**2, *experiment.net.widths)
-        for into, out in zip(widths, widths[1:], strict=False):
+        for into, out in pairwise(widths):
             layers += [nn.Linear(into, out, bias=False), norm(out, nn.BatchNorm1d), nn.ReLU()]
         features = widths[-1]
     else:
         assert isinstance(experiment.net, CNN)
         counts = (channels, *experiment.net.channels)
-        for index, (into, out) in enumerate(zip(counts, counts[1:], strict=False)):
+        for index, (into, out) in enumerate(pairwise(counts)):
             layers += [nn.Conv2d(into, out, 3, padding=1, bias=False), norm(out, nn.BatchNorm2d), nn.ReLU()]
             if index % 2 == 1 and index < len(counts) - 2:
                 layers.append(nn.AvgPool2d(2))

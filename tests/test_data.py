@@ -84,7 +84,7 @@ def test_the_files_are_the_ones_torchvision_reads(
 
 
 def test_missing_files_are_one_line_that_says_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(DataUnavailableError, match="FashionMNIST needs --data-root.*download=True"):
+    with pytest.raises(DataUnavailableError, match=r"FashionMNIST needs --data-root.*download=True"):
         read("fashion-mnist", None)
     with pytest.raises(
         DataUnavailableError, match=r"holds no MNIST/raw/train-images-idx3-ubyte.*download=True"

@@ -17,7 +17,7 @@ from ilr.experiment import Data, Experiment, NoNorm, Observe, Toy
 from ilr.jobs import Job
 from ilr.lab import Lab, Plan, TrainingFailedError
 from ilr.recording import DIVERGED_AT
-from ilr.schedules import Constant
+from ilr.schedules import Constant, Cosine, Phases
 from ilr.store import Key, Store
 from ilr.training import train
 
@@ -169,6 +169,27 @@ def test_a_job_that_fails_costs_only_its_own_experiments(
     with pytest.raises(TrainingFailedError, match="'test_accuracy' cannot be observed on the toy loss"):
         lab.recording(toy)
     assert lab.source(toy).seconds == 0.0
+
+
+def test_what_failed_in_company_is_trained_alone(make_lab: MakeLab) -> None:
+    """A factor of zero raises in one experiment; the one it was fused with did nothing wrong."""
+    good = Experiment(
+        net=Toy(),
+        norm=NoNorm(),
+        learning_rate=Constant(0.1),
+        weight_decay=Constant(0.1),
+        steps=3,
+        replicas=2,
+        seed=0,
+        observe=(Observe("train_loss", (3,)),),
+    )
+    bad = replace(good, learning_rate=Phases((Constant(0.1), Cosine(0.1, 0)), (1,)), first_replica=8)
+    lab = make_lab()
+    plan = trained(lab, good, bad)
+    assert [job.replicas for job in plan.jobs] == [4]
+    assert lab.recording(good).final("train_loss").shape == (2,)
+    with pytest.raises(TrainingFailedError, match="divi"):
+        lab.recording(bad)
 
 
 class _Dying(Job):

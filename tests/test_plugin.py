@@ -4,11 +4,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.backends.backend_svg
+import numpy.fft
 import pytest
+import sklearn.datasets
 
+import ilr.report
+import ilr.session
 from tests.claim_files import VARIANTS, write_claim
 
 Run = Callable[..., pytest.RunResult]
+
+PRELOADED = (ilr.report, ilr.session, matplotlib.backends.backend_svg, numpy.fft, sklearn.datasets)
+"""pytester forgets what a run inside this process has imported, and compiled modules cannot be imported twice."""
 
 
 @pytest.fixture
@@ -86,7 +94,9 @@ def test_a_failed_claim_shows_what_was_found(pytester: pytest.Pytester, run: Run
 
 def test_the_second_run_trains_nothing(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
-    run().stdout.re_match_lines([r"Training 12 networks, 240 steps in all"])
+    run().stdout.re_match_lines(
+        [r"Training 12 networks, 240 steps in all, on 1 worker: about 0 s \(0 recordings are in the store\)."]
+    )
     run().stdout.re_match_lines([r"Nothing to train: 2 recordings are in the store."])
     run("--refresh").stdout.re_match_lines([r"Training 12 networks"])
     run("--seed=3").stdout.re_match_lines([r"Training 12 networks"])
@@ -148,8 +158,8 @@ def test_the_report_goes_where_it_is_told(pytester: pytest.Pytester, run: Run) -
             ["--data-root=/nonexistent", "--scale=reduced"],
             "--data-root=/nonexistent: must be an existing folder that holds the data sets' files",
         ),
-        (["--store=/proc/here"], "--store=/proc/here: must be a folder that can be written; /proc cannot"),
-        (["--report=/dev/null/x"], "--report=/dev/null/x: must be a folder that can be written; /dev/null cannot"),
+        (["--store=/proc/here"], "--store=/proc/here: must be a folder that can be written, and /proc is not"),
+        (["--report=/dev/null/x"], "--report=/dev/null/x: must be a folder that can be written, and /dev/null is not"),
         (["--no-train", "--refresh"], "--no-train and --refresh contradict each other: give one of them"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -239,7 +249,7 @@ def test_a_figure_that_fails_keeps_the_findings(pytester: pytest.Pytester, run: 
 def test_a_control_that_cannot_be_judged_is_an_error(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
     path.write_text(
-        path.read_text().replace('replace(planned["run"], ', 'replace(planned["run"], initial_scale=1e200, ')
+        path.read_text().replace('replace(planned["run"], ', 'replace(planned["run"], learning_rate=Constant(1e308), ')
     )
     run().stdout.re_match_lines([r" +its control 'decay' could not be judged: replica 0 of 'run' diverged"])
 

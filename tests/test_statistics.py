@@ -29,7 +29,7 @@ REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict
 Rule = Callable[..., Finding]
 Draw = Callable[[np.random.Generator, float], tuple[Any, ...]]
 
-SIMULATIONS = 3000
+SIMULATIONS = 2000
 FALSE_ALARM = 1e-7
 """Probability that a check of a rate fails although the rate is right."""
 
@@ -228,6 +228,9 @@ def test_share_agrees_with_scipy(n: int, count: int) -> None:
 # What a verdict says
 
 
+OPEN = (-math.inf, math.inf)
+
+
 def ends(found: Finding) -> tuple[float, float]:
     low, high = found.interval
     assert low is not None
@@ -235,16 +238,17 @@ def ends(found: Finding) -> tuple[float, float]:
     return low, high
 
 
-@pytest.mark.parametrize("rule", ANY)
+@pytest.mark.parametrize("rule", [rule for rule in ANY if rule not in (universal, increasing)])
 @pytest.mark.parametrize("truth", [-1.0, 0.3, 0.8, 3.0])
 def test_the_verdict_is_where_the_interval_lies(rule: Rule, truth: float, generator: np.random.Generator) -> None:
-    if rule in (universal, increasing):
-        pytest.skip("the interval of an identity is the range; a trend has a second test beside its interval")
     found = rule(predict(rule, 0.5, 0.2), *ANY[rule](generator, truth))
-    lower, upper = (open_end if end is None else end for end, open_end in zip(found.accepted, (-math.inf, math.inf)))
+    lower, upper = (open_end if end is None else end for end, open_end in zip(found.accepted, OPEN, strict=True))
     low, high = ends(found)
+    outside = high < lower or low > upper
     assert (found.verdict is REPRODUCED) == (lower <= low and high <= upper)
-    assert (found.verdict is REFUTED) == (high < lower or low > upper)
+    assert outside or found.verdict is not REFUTED
+    # A region hardly wider than the noise is not refuted by every interval outside it: that would err with 2 alpha.
+    assert not outside or found.p_refuted <= (0.05 if math.inf in (-lower, upper) else 0.1)
 
 
 @pytest.mark.parametrize("truth", [-1.0, -0.1, 0.0, 0.1, 1.0])
@@ -342,7 +346,7 @@ def test_equal_lines_leave_no_doubt() -> None:
     assert slope(predict(slope, 0.5), [1, 2, 4], [[0.0, 0.5, 1.5]] * 37).verdict is REPRODUCED
 
 
-@pytest.mark.parametrize(("n", "verdict"), [(7, INCONCLUSIVE), (8, REPRODUCED)])
+@pytest.mark.parametrize(("n", "verdict"), [(3, INCONCLUSIVE), (7, INCONCLUSIVE), (8, REPRODUCED)])
 def test_equal_trends_are_not_proof_for_few_replicas(n: int, verdict: Verdict) -> None:
     found = increasing(predict(increasing, 0, alpha=0.005), [[0.1, 0.5, 0.7]] * n)
     assert (found.verdict, found.p) == (verdict, 2.0**-n)
@@ -455,13 +459,7 @@ def test_without_a_trend_increasing_errs_at_most_with_alpha(draw: Draw, generato
     assert counted[REFUTED] <= at_most_times(0.05)
 
 
-@pytest.mark.parametrize("draw", [rows, walks])
-def test_few_replicas_without_a_trend_never_reproduce(draw: Draw, generator: np.random.Generator) -> None:
-    few: Draw = lambda generator, truth: (draw(generator, truth)[0][:4],)  # noqa: E731
-    assert rates(increasing, predict(increasing, 0, alpha=0.05), few, 0.0, generator)[REPRODUCED] == 0
-
-
-@pytest.mark.parametrize("n", [10, 40, 300])
+@pytest.mark.parametrize("n", [10, 40, 120])
 @pytest.mark.parametrize("bound", [0.5, 0.8, 0.95])
 def test_on_the_edge_a_share_errs_at_most_with_alpha(n: int, bound: float) -> None:
     # All outcomes are enumerated: no simulation is needed.
@@ -474,7 +472,9 @@ def test_on_the_edge_a_share_errs_at_most_with_alpha(n: int, bound: float) -> No
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
 def test_many_violators_are_missed_at_most_with_alpha(share: float, generator: np.random.Generator) -> None:
-    draw: Draw = lambda generator, truth: ((generator.random(14) < truth).astype(float),)  # noqa: E731
+    def draw(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+        return ((generator.random(14) < truth).astype(float),)
+
     assert rates(universal, predict(universal, 0, 0.5), draw, share, generator)[REPRODUCED] <= at_most_times(0.05)
 
 
