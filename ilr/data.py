@@ -145,7 +145,7 @@ SOURCES: dict[str, Callable[[Path | None], tuple[Any, Any, Any, Any]]] = {
 
 def _unit_range(images: npt.NDArray[np.uint8]) -> Images:
     """Bytes [example, row, column] to float32 in [0, 1] with a channel axis."""
-    return (images.astype(np.float32) / 255)[:, None]
+    return np.divide(images, 255, dtype=np.float32)[:, None]
 
 
 def _cut(data: Data, images: Images, labels: Labels, size: int | None, part: str) -> tuple[Images, Labels]:

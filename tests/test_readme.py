@@ -1,0 +1,70 @@
+"""The README keeps its word: its commands exist, its example runs, its tables are complete."""
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+
+import ilr
+from ilr.verdicts import Verdict
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
+    [example] = blocks("python")
+    folder = pytester.mkdir("your-folder")
+    (folder / "test_norm_never_falls.py").write_text(example, encoding="utf-8")
+    result = pytester.runpytest_subprocess(folder, "--store=store", "--report=report", "--workers=1")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.re_match_lines([r"REPRODUCED +norm-never-falls  controls sound 1/1"])
+
+
+def test_its_tox_environments_exist() -> None:
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    named = {name for line in re.findall(r"tox -e ([\w,]+)", README) for name in line.split(",")}
+    assert named == {"tiny", "tests", "lint", "types"}
+    assert {f"testenv:{name}" for name in named} <= set(tox.sections())
+
+
+def test_ci_runs_its_test_command() -> None:
+    assert "\ntox -e tests\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_file_it_links_to_is_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_claim_and_verdict_is_in_its_tables() -> None:
+    linked = set(re.findall(r"^\| \[([\w-]+)\]", README, flags=re.MULTILINE))
+    assert linked == {path.stem[5:].replace("_", "-") for path in (ROOT / "claims").glob("test_*.py")}
+    for verdict in Verdict:
+        assert f"| {verdict} |" in README
+
+
+def test_every_option_is_in_its_table(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--help")
+    text = result.stdout.str()
+    ours = text[text.index("trials of claims:") :].split("\n\n")[0]
+    options = set(re.findall(r"^ +(--[\w-]+)", ours, flags=re.MULTILINE))
+    assert len(options) > 10
+    assert options == set(re.findall(r"`(--[\w-]+)`", README[README.index("## Options") : README.index("## Add")]))
+
+
+def test_every_module_is_in_its_table() -> None:
+    table = README[README.index("| module | job |") : README.index("Fused training is tested")]
+    named = set(re.findall(r"`(\w+)/?`", table))
+    modules = {path.stem for path in (ROOT / "ilr").glob("*.py")} | {"report"}
+    assert named == modules - {"__init__", "version"}
+
+
+def test_the_version_is_everywhere_the_same() -> None:
+    assert f"version: {ilr.__version__}\n" in (ROOT / "CITATION.cff").read_text()
