@@ -126,7 +126,7 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
             "weight decay on": recordings,
             f"switched off at step {STEPS // 2}": controls["weight-decay-switched-off"],
         }.items():
-            axes.semilogy(runs[name]["batch_loss"][0], label=label, linewidth=0.8)
+            axes.plot(runs[name]["batch_loss"][0], label=label, linewidth=0.8)
         axes.axvline(STEPS // 2, color="black", linewidth=0.6, linestyle=":")
         axes.set(title=f"{name}, one replica", xlabel="step")
     panels[0].set_ylabel("training loss, full batch")

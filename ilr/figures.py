@@ -1,6 +1,7 @@
 """Figures for the report: one quiet style, and SVG text that is the same for the same data."""
 
 import io
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -32,20 +33,23 @@ STYLE: dict[str, Any] = {
 }
 
 
+def in_style() -> AbstractContextManager[None]:
+    """The report's style, for as long as a figure is being drawn and written."""
+    return style.context(STYLE)
+
+
 def new_figure(caption: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side, in the report's style; the report prints the caption below it."""
-    with style.context(STYLE):
-        figure = Figure(figsize=(4.0 * max(panels, 1.6), 3.2))
-        figure.set_label(caption)
-        axes = [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
-    return figure, axes
+    """A figure with panels side by side; the report prints the caption below it."""
+    figure = Figure(figsize=(4.0 * max(panels, 1.6), 3.2))
+    figure.set_label(caption)
+    return figure, [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
 
 
 def to_svg(figure: Figure, salt: str) -> str:
     """The figure as SVG text; ids inside it are made from `salt`, so that the same data gives the same text."""
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Title": str(figure.get_label())}
-    with style.context([STYLE, {"svg.hashsalt": salt}]):
+    with style.context({"svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ilr.claim import Claim, Setting
 from ilr.experiment import Experiment
-from ilr.figures import to_svg
+from ilr.figures import in_style, to_svg
 from ilr.lab import Lab, TrainingFailedError
 from ilr.recording import Recording
 from ilr.verdicts import Finding, Verdict, decide
@@ -149,7 +149,8 @@ class Trial:
         figures: tuple[str, ...] = ()
         if verdict is not Verdict.ERROR:
             try:
-                figures = (to_svg(self.figure(recordings, control_recordings), self.claim.id),)
+                with in_style():
+                    figures = (to_svg(self.figure(recordings, control_recordings), self.claim.id),)
             except Exception as error:
                 verdict, message = Verdict.ERROR, f"its figure could not be drawn: {_described(error)}"
         return Outcome(

@@ -24,8 +24,9 @@ from ilr.records import canonical
 from ilr.verdicts import Finding, Prediction, Verdict
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+Rule = Callable[..., Finding]
 RULES = [closer_than, further_than]
-Labels = NDArray[np.int64]
+Labels = NDArray[np.integer]
 
 SIMULATIONS = 2000
 FALSE_ALARM = 1e-7
@@ -38,7 +39,7 @@ def generator(fresh_seed: int) -> np.random.Generator:
     return np.random.default_rng(fresh_seed)
 
 
-def predict(rule: Callable[..., Finding], expected: float, margin: float = 0.0, alpha: float = 0.05) -> Prediction:
+def predict(rule: Rule, expected: float, margin: float = 0.0, alpha: float = 0.05) -> Prediction:
     return Prediction("distance", rule.__name__, expected, margin, "because", alpha)
 
 
@@ -83,7 +84,11 @@ def few_functions(difference: float) -> World:
     kernel = (functions[:, None] == functions).mean(axis=-1)
 
     def group(chances: NDArray[np.float64]) -> Callable[[np.random.Generator, int], Labels]:
-        return lambda generator, n: functions[generator.choice(3, size=n, p=chances)]
+        def draw(generator: np.random.Generator, n: int) -> Labels:
+            labels: Labels = functions[generator.choice(3, size=n, p=chances)]
+            return labels
+
+        return draw
 
     return World((group(p), group(q)), float((p - q) @ kernel @ (p - q)))
 
@@ -95,7 +100,8 @@ def one_trait(difference: float) -> World:
     def group(shift: float) -> Callable[[np.random.Generator, int], Labels]:
         def draw(generator: np.random.Generator, n: int) -> Labels:
             traits = shift + generator.normal(size=(n, 1))
-            return (logits + traits * loads + generator.normal(size=(n, 50)) > 0).astype(int)
+            labels: Labels = (logits + traits * loads + generator.normal(size=(n, 50)) > 0).astype(int)
+            return labels
 
         return draw
 
@@ -106,9 +112,8 @@ def one_trait(difference: float) -> World:
 WORLDS = [
     pytest.param(make(difference), id=f"{make.__name__}-{difference}")
     for make in (independent_points, few_functions, one_trait)
-    for difference in (0.0, 0.15, 0.4)
+    for difference in (0.0, 0.2)
 ]
-APART = [pytest.param(make(0.4), id=make.__name__) for make in (independent_points, few_functions, one_trait)]
 EQUAL = [pytest.param(make(0.0), id=make.__name__) for make in (independent_points, few_functions, one_trait)]
 
 
@@ -249,13 +254,10 @@ def test_the_lower_end_is_that_of_the_jackknife(generator: np.random.Generator) 
 
 
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize(("n", "m"), [(16, 16), (10, 20)])
-def test_on_the_bound_the_rules_err_at_most_with_alpha(
-    world: World, n: int, m: int, generator: np.random.Generator
-) -> None:
+def test_on_the_bound_the_rules_err_at_most_with_alpha(world: World, generator: np.random.Generator) -> None:
     # Only `closer_than` is asked: as the two rules mirror each other, its errors are those of `further_than`.
     prediction = predict(closer_than, world.distance)
-    verdicts = [closer_than(prediction, *world.groups(generator, n, m)).verdict for _ in range(SIMULATIONS)]
+    verdicts = [closer_than(prediction, *world.groups(generator, 12, 18)).verdict for _ in range(SIMULATIONS)]
     assert verdicts.count(REFUTED) <= at_most_times(0.05)
     # Where the distance is zero every truth is on the bound or beyond it, so that "closer" is no error.
     assert verdicts.count(REPRODUCED) <= at_most_times(0.05) or world.distance == 0
@@ -276,7 +278,7 @@ def test_the_jackknife_alone_would_err_more_often(world: World, generator: np.ra
     ],
 )
 def test_the_truth_is_found_far_from_the_bound(
-    rule: Callable[..., Finding], bound: float, inside: World, outside: World, generator: np.random.Generator
+    rule: Rule, bound: float, inside: World, outside: World, generator: np.random.Generator
 ) -> None:
     for world, verdict in ((inside, REPRODUCED), (outside, REFUTED)):
         verdicts = [rule(predict(rule, bound), *world.groups(generator, 16)).verdict for _ in range(SIMULATIONS)]
@@ -296,7 +298,7 @@ def test_the_truth_is_found_far_from_the_bound(
 )
 @pytest.mark.parametrize(("n", "m"), [(3, 3), (7, 11)])
 def test_equal_replicas_leave_no_doubt(
-    rule: Callable[..., Finding], labels: tuple[int, int], bound: float, verdict: Verdict, n: int, m: int
+    rule: Rule, labels: tuple[int, int], bound: float, verdict: Verdict, n: int, m: int
 ) -> None:
     a, b = np.full((n, 13), labels[0]), np.full((m, 13), labels[1])
     found = rule(predict(rule, bound), a, b)
@@ -305,7 +307,7 @@ def test_equal_replicas_leave_no_doubt(
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_finding_is_plain_data(rule: Callable[..., Finding], generator: np.random.Generator) -> None:
+def test_a_finding_is_plain_data(rule: Rule, generator: np.random.Generator) -> None:
     found = rule(predict(rule, 0.04), *independent_points(0.15).groups(generator, 8))
     canonical(found)
     assert {type(x) for x in (found.estimate, *found.interval, found.p, found.p_refuted)} == {float}
@@ -317,26 +319,27 @@ def test_a_finding_is_plain_data(rule: Callable[..., Finding], generator: np.ran
 @pytest.mark.parametrize(
     ("rule", "world", "bound"),
     [
+        (closer_than, independent_points(0.0), 0.03),
         (closer_than, independent_points(0.15), 0.08),
-        (closer_than, one_trait(0.4), 0.1),
-        (further_than, independent_points(0.4), 0.18),
-        (further_than, one_trait(0.8), 0.04),
+        (further_than, independent_points(0.4), 0.21),
     ],
 )
-def test_the_replicas_needed_decide(
-    rule: Callable[..., Finding], world: World, bound: float, generator: np.random.Generator
+def test_the_replicas_needed_decide_and_half_of_them_do_not(
+    rule: Rule, world: World, bound: float, generator: np.random.Generator
 ) -> None:
     prediction = predict(rule, bound)
 
     def needed(found: Finding) -> float:
         right = (found.estimate < bound) == (world.distance < bound)
-        return (found.replicas_needed or 2) if right else math.inf
+        return (found.replicas_needed or 3) if right else math.inf
 
-    # The noise of one pilot is in the number it asks for; the median is that for the true distance.
-    n = int(np.median([needed(rule(prediction, *world.groups(generator, 16))) for _ in range(200)]))
-    verdicts = [rule(prediction, *world.groups(generator, n)).verdict for _ in range(300)]
-    half = [rule(prediction, *world.groups(generator, n // 2)).verdict for _ in range(300)]
-    print(n, verdicts.count(INCONCLUSIVE) / 300, half.count(INCONCLUSIVE) / 300, world.distance)
+    def decided(n: int) -> float:
+        verdicts = [rule(prediction, *world.groups(generator, n)).verdict for _ in range(300)]
+        return 1 - verdicts.count(INCONCLUSIVE) / 300
+
+    # A pilot asks for more or fewer by its noise; the median of many pilots is what the true distance asks for.
+    n = int(np.median([needed(rule(prediction, *world.groups(generator, 16))) for _ in range(300)]))
+    assert decided(n // 2) < 0.75 < decided(n)
 
 
 def test_no_number_of_replicas_decides_on_the_bound(generator: np.random.Generator) -> None:
@@ -349,13 +352,13 @@ def test_no_number_of_replicas_decides_on_the_bound(generator: np.random.Generat
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_refuses_a_prediction_made_for_another(rule: Callable[..., Finding]) -> None:
+def test_a_rule_refuses_a_prediction_made_for_another(rule: Rule) -> None:
     with pytest.raises(ValueError, match="'distance' is to be decided by 'another'"):
         rule(Prediction("distance", "another", 0, 0, "because"), np.ones((3, 2), int), np.ones((3, 2), int))
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_needs_three_replicas_and_names_the_quantity(rule: Callable[..., Finding]) -> None:
+def test_a_rule_needs_three_replicas_and_names_the_quantity(rule: Rule) -> None:
     with pytest.raises(ValueError, match=r"^'distance': a group has 2 replica\(s\): at least 3 are needed$"):
         rule(predict(rule, 0), np.ones((9, 2), int), np.ones((2, 2), int))
 
