@@ -1,4 +1,4 @@
-"""The command line: `python -m ilr report DIR` renders a report again from its evidence."""
+"""The command line: render a report again, list the claims, compare them with a report."""
 
 import argparse
 import sys
@@ -17,14 +17,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, or 2 after one line on stderr about what is wrong."""
+    """Run the command line; its exit status is the command's own, or 2 after one line on stderr of what is wrong."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        status: int = arguments.run(arguments)
     except (OSError, ValueError) as error:
         print(f"ilr: {error}", file=sys.stderr)
         return 2
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,15 +38,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("directory", metavar="DIR", type=Path)
     report.set_defaults(run=_report)
+    claims = commands.add_parser(
+        "claims",
+        help="list the claims of a folder, or what changed in them since a report",
+        description="List the claims as they are written down; with --check, what changed since an evidence file.",
+    )
+    claims.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("claims"))
+    claims.add_argument("--check", metavar="EVIDENCE", type=Path, help="an evidence.json; status 1 if a claim changed")
+    claims.set_defaults(run=_claims)
     return parser
 
 
-def _report(arguments: argparse.Namespace) -> None:
+def _report(arguments: argparse.Namespace) -> int:
     # Imported here so that `ilr --version` need not load jinja2.
     from ilr.report import render_again
 
     render_again(arguments.directory)
     print(arguments.directory / "index.html")
+    return 0
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    from ilr.registration import claim_modules, compare
+    from ilr.report import read_evidence
+
+    claims = [module.CLAIM for module in claim_modules(arguments.directory)]
+    if arguments.check is None:
+        for claim in claims:
+            print(f"{claim.id:<44} {claim.title}")
+        return 0
+    differs = False
+    for comparison in compare(read_evidence(arguments.check.parent, arguments.check.name), claims):
+        print(f"{comparison.status:<10} {comparison.id}")
+        for line in comparison.changes:
+            print(f"{'':<10}   {line}")
+        differs |= comparison.breaks
+    return int(differs)
 
 
 if __name__ == "__main__":

@@ -44,13 +44,13 @@ def render_again(directory: Path) -> None:
     _write(directory / JUNIT, junit)
 
 
-def read_evidence(directory: Path) -> dict[str, Any]:
-    """The evidence in `directory`.
+def read_evidence(directory: Path, name: str = EVIDENCE) -> dict[str, Any]:
+    """The evidence in `directory`, in the file called `name`.
 
     Raises:
         ValueError: the file is missing, is not JSON, or departs from schema 1; in one line.
     """
-    path = directory / EVIDENCE
+    path = directory / name
     try:
         evidence = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:

@@ -1,0 +1,113 @@
+"""Claims as they are written down in a folder, and what has changed in them since a report was made."""
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from ilr.claim import Claim
+from ilr.records import to_json
+
+
+def claim_modules(folder: Path) -> list[ModuleType]:
+    """The files of a folder that declare a CLAIM, as modules, in order of name.
+
+    Raises:
+        ValueError: the folder holds none, or one of its files cannot be imported.
+    """
+    modules = [module for path in sorted(folder.glob("test_*.py")) if hasattr(module := load_module(path), "CLAIM")]
+    if not modules:
+        raise ValueError(f"{folder} holds no claim: no test_*.py there declares a CLAIM")
+    return modules
+
+
+def load_module(path: Path) -> ModuleType:
+    """A claim's file as a module.
+
+    Raises:
+        ValueError: it cannot be imported; in one line.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One claim then and now."""
+
+    id: str
+    status: Literal["unchanged", "CHANGED", "ADDED", "REMOVED"]
+    changes: tuple[str, ...] = ()
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a rule is no longer the one that was registered; a new claim was judged by nobody yet."""
+        return self.status in ("CHANGED", "REMOVED")
+
+
+def compare(evidence: Mapping[str, Any], claims: Sequence[Claim]) -> list[Comparison]:
+    """Every claim of an evidence file, and every one of `claims`, then and now."""
+    before = {claim["id"]: claim["record"] for claim in evidence["claims"]}
+    now = {claim.id: claim for claim in claims}
+    comparisons = []
+    for id in dict.fromkeys((*before, *now)):  # noqa: A001
+        if id not in now:
+            comparisons.append(Comparison(id, "REMOVED"))
+        elif id not in before:
+            comparisons.append(Comparison(id, "ADDED"))
+        else:
+            found = tuple(changes(before[id], now[id]))
+            comparisons.append(Comparison(id, "CHANGED" if found else "unchanged", found))
+    return comparisons
+
+
+def changes(before: Mapping[str, Any], now: Claim) -> list[str]:
+    """What differs between a claim's record in an evidence file and the claim as it is written now, a line a field."""
+    return list(_differences("", before, to_json(now)))
+
+
+def _differences(place: str, before: Any, now: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for field in dict.fromkeys((*before, *now)):
+            inner = f"{place}.{field}" if place else field
+            yield from _differences(inner, before.get(field, "absent"), now.get(field, "absent"))
+    elif _are_named(before) and _are_named(now):
+        yield from _differences_by_name(place, {_name(one): one for one in before}, {_name(one): one for one in now})
+    elif before != now:
+        yield f"{place}: {_shown(before)} → {_shown(now)}"
+
+
+def _differences_by_name(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Compares predictions or controls that have the same name, wherever in their list they stand."""
+    for name in dict.fromkeys((*before, *now)):
+        inner = f"{place}[{name!r}]"
+        if name not in now:
+            yield f"{inner}: removed"
+        elif name not in before:
+            yield f"{inner}: added"
+        else:
+            yield from _differences(inner, before[name], now[name])
+    if list(before) != list(now) and set(before) == set(now):
+        yield f"{place}: in another order"
+
+
+def _are_named(values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and all(_name(one) for one in values)
+
+
+def _name(value: Any) -> str:
+    """What a record in a list is known by."""
+    return str(value.get("quantity") or value.get("name") or "") if isinstance(value, dict) else ""
+
+
+def _shown(value: Any) -> str:
+    return value if value == "absent" else repr(value)
