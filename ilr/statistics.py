@@ -286,11 +286,11 @@ def _mean_and_its_variance(values: Floats) -> tuple[float, float]:
 
 
 def _of_mean(
-    prediction: Prediction, values: Floats, region: Region, test: str, at_least: tuple[float, float] = (0.0, 0.0)
+    prediction: Prediction, values: Floats, region: Region, test: str, floors: tuple[float, float] = (0.0, 0.0)
 ) -> Finding:
     mean, variance = _mean_and_its_variance(values)
     n = len(values)
-    return _t_finding(prediction, test, region, mean, math.sqrt(variance), n - 1, n, at_least)
+    return _t_finding(prediction, test, region, mean, math.sqrt(variance), n - 1, n, floors)
 
 
 def _t_finding(
@@ -301,14 +301,14 @@ def _t_finding(
     standard_error: float,
     freedom: float,
     n: int,
-    at_least: tuple[float, float] = (0.0, 0.0),
+    floors: tuple[float, float] = (0.0, 0.0),
 ) -> Finding:
-    """The finding on an estimate whose error is Student's t; `p` and `p_refuted` are not below `at_least`."""
+    """The finding on an estimate whose error is Student's t; `p` and `p_refuted` are not below their `floors`."""
     lower, upper = region
     near, far = sorted(in_standard_errors(inside, standard_error) for inside in (estimate - lower, upper - estimate))
     # With the truth on the near edge, an estimate could be as far out on either side of the region. The far side counts
     # only if the region is as narrow as the noise; without it a margin of 0 would be refuted falsely at 2 alpha.
-    p_refuted = float(special.stdtr(freedom, near) + special.stdtr(freedom, -far))
+    p_refuted = min(1.0, float(special.stdtr(freedom, near) + special.stdtr(freedom, -far)))
     half = standard_error * float(special.stdtrit(freedom, 1 - prediction.alpha))
 
     def power_of(replicas: int) -> float:
@@ -331,8 +331,8 @@ def _t_finding(
         estimate,
         (estimate - half, estimate + half),
         n,
-        max(float(special.stdtr(freedom, -near)), at_least[0]),
-        max(p_refuted, at_least[1]),
+        max(float(special.stdtr(freedom, -near)), floors[0]),
+        max(p_refuted, floors[1]),
         lambda: fewest_replicas(prediction.power, power_of),
     )
 
@@ -347,4 +347,4 @@ def _sign_flips(deviations: Floats) -> tuple[float, float]:
         flipped[0, : len(chances)] = flipped[1, size:] = chances / 2
         chances = flipped.sum(axis=0)
     positive = hundredths[hundredths > 0].sum()
-    return float(chances[positive:].sum()), float(chances[: positive + 1].sum())
+    return min(1.0, float(chances[positive:].sum())), min(1.0, float(chances[: positive + 1].sum()))

@@ -111,8 +111,8 @@ def one_trait(difference: float) -> World:
 
 WORLDS = [
     pytest.param(make(difference), id=f"{make.__name__}-{difference}")
-    for make in (independent_points, few_functions, one_trait)
-    for difference in (0.0, 0.2)
+    for make, differences in ((independent_points, (0.0, 0.2)), (few_functions, (0.0, 0.2)), (one_trait, (0.0, 1.0)))
+    for difference in differences
 ]
 EQUAL = [pytest.param(make(0.0), id=make.__name__) for make in (independent_points, few_functions, one_trait)]
 
@@ -324,7 +324,7 @@ def test_a_finding_is_plain_data(rule: Rule, generator: np.random.Generator) -> 
         (further_than, independent_points(0.4), 0.21),
     ],
 )
-def test_the_replicas_needed_decide_and_half_of_them_do_not(
+def test_the_replicas_needed_decide_and_a_third_of_them_do_not(
     rule: Rule, world: World, bound: float, generator: np.random.Generator
 ) -> None:
     prediction = predict(rule, bound)
@@ -339,7 +339,7 @@ def test_the_replicas_needed_decide_and_half_of_them_do_not(
 
     # A pilot asks for more or fewer by its noise; the median of many pilots is what the true distance asks for.
     n = int(np.median([needed(rule(prediction, *world.groups(generator, 16))) for _ in range(300)]))
-    assert decided(n // 2) < 0.75 < decided(n)
+    assert decided(n // 3) < 0.65 < decided(n)
 
 
 def test_no_number_of_replicas_decides_on_the_bound(generator: np.random.Generator) -> None:
