@@ -1,6 +1,7 @@
 """A claim as it is written down before its data is seen: `Claim`, its `Control`s, and the `Setting` of one run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 from ilr.records import record
@@ -57,6 +58,8 @@ class Claim:
         ):
             if repeated := _repeated(names):
                 raise ValueError(f"the claim {self.id!r} has two {what}s called {repeated!r}")
+        counted = tuple(replace(prediction, family=len(self.predictions)) for prediction in self.predictions)
+        object.__setattr__(self, "predictions", counted)
         if not self.not_run and None in (self.replicas.tiny, self.replicas.reduced, self.replicas.full):
             raise ValueError(f"the claim {self.id!r} leaves out a scale: say why in not_run")
 

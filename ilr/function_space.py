@@ -205,8 +205,9 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
         then = _Noise(noise.strongest * ratio, noise.square * ratio**2, replicas - 1)
         deviation = math.sqrt(linear * ratio + 2 * then.square)
         jackknife = math.sqrt(linear * ratio + 4 * then.square)
-        least_further = bound + jackknife * float(special.stdtrit(then.freedom, 1 - alpha))
-        distances = estimate - least_further, then.quantile(alpha, bound) - estimate
+        strictest = prediction.strictest_alpha
+        least_further = bound + jackknife * float(special.stdtrit(then.freedom, 1 - strictest))
+        distances = estimate - least_further, then.quantile(strictest, bound) - estimate
         return sum(float(special.ndtr(in_standard_errors(distance, deviation))) for distance in distances)
 
     return finding(

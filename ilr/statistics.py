@@ -38,6 +38,10 @@ VIOLATORS = 0.2
 """`universal` is to notice a world in which this share of the networks, or more, violates the identity."""
 
 
+RULES: set[str] = set()
+"""Names of the rules there are; a folder of claims may bring rules of its own."""
+
+
 def rule(
     decide: Callable[Concatenate[Prediction, Arguments], Finding],
 ) -> Callable[Concatenate[Prediction, Arguments], Finding]:
@@ -51,6 +55,7 @@ def rule(
             )
         return decide(prediction, *args, **kwargs)
 
+    RULES.add(decide.__name__)
     return checked
 
 
@@ -132,7 +137,8 @@ def increasing(prediction: Prediction, values: ArrayLike) -> Finding:
     found = _of_mean(prediction, correlations, region, test, _sign_flips(correlations - region[0]))
     if found.replicas_needed is None or found.estimate == region[0]:
         return replace(found, replicas_needed=None)
-    return replace(found, replicas_needed=max(found.replicas_needed, n + 1, math.ceil(-math.log2(prediction.alpha))))
+    fewest = math.ceil(-math.log2(prediction.strictest_alpha))
+    return replace(found, replicas_needed=max(found.replicas_needed, n + 1, fewest))
 
 
 @rule
@@ -157,7 +163,7 @@ def universal(prediction: Prediction, values: ArrayLike) -> Finding:
         n,
         kept**n if holds else 1.0,
         1.0 if holds else 0.0,
-        lambda: math.ceil(math.log(prediction.alpha) / math.log(kept)),
+        lambda: math.ceil(math.log(prediction.strictest_alpha) / math.log(kept)),
     )
 
 
@@ -178,9 +184,9 @@ def share_at_least(prediction: Prediction, successes: ArrayLike) -> Finding:
         raise ValueError(f"{prediction.quantity!r}: no test of a share of at least {bound:g}; it must be in (0, 1]")
 
     def replicas_needed() -> int | None:
-        sizes = np.arange(2, MOST_REPLICAS + 1)
-        reproduced = stats.binom.sf(stats.binom.isf(alpha, sizes, bound), sizes, count / n)
-        refuted = stats.binom.cdf(stats.binom.ppf(alpha, sizes, bound) - 1, sizes, count / n)
+        sizes, strictest = np.arange(2, MOST_REPLICAS + 1), prediction.strictest_alpha
+        reproduced = stats.binom.sf(stats.binom.isf(strictest, sizes, bound), sizes, count / n)
+        refuted = stats.binom.cdf(stats.binom.ppf(strictest, sizes, bound) - 1, sizes, count / n)
         decided = np.flatnonzero(reproduced + refuted >= prediction.power)
         return int(sizes[decided[0]]) if len(decided) else None
 
@@ -232,8 +238,11 @@ def finding(
     p_refuted: float,
     replicas_needed: Callable[[], int | None],
 ) -> Finding:
-    """The finding on a prediction; `replicas_needed` is called only where it is INCONCLUSIVE."""
-    verdict = classify(p, p_refuted, prediction.alpha)
+    """The finding on a prediction, decided by itself.
+
+    `replicas_needed` is called only where Holm's correction may leave it INCONCLUSIVE.
+    """
+    undecided = classify(p, p_refuted, prediction.strictest_alpha) is Verdict.INCONCLUSIVE
     lower, upper = (end if math.isfinite(end) else None for end in region)
     return Finding(
         name=prediction.quantity,
@@ -247,8 +256,8 @@ def finding(
         n=n,
         p=p,
         p_refuted=p_refuted,
-        verdict=verdict,
-        replicas_needed=replicas_needed() if verdict is Verdict.INCONCLUSIVE else None,
+        verdict=classify(p, p_refuted, prediction.alpha),
+        replicas_needed=replicas_needed() if undecided else None,
     )
 
 
@@ -314,7 +323,7 @@ def _t_finding(
     def power_of(replicas: int) -> float:
         error = standard_error * math.sqrt(n / replicas)
         dof = freedom * (replicas - 1) / (n - 1)
-        critical = float(special.stdtrit(dof, 1 - prediction.alpha))
+        critical = float(special.stdtrit(dof, 1 - prediction.strictest_alpha))
 
         def passed(distance: float) -> float:
             # The noncentral t beyond its critical value: Abramowitz & Stegun 26.7.10.

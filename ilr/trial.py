@@ -9,11 +9,13 @@ from types import ModuleType
 
 from matplotlib.figure import Figure
 
+import ilr.function_space  # noqa: F401 - its rules are rules once it is imported
 from ilr.claim import Claim, Setting
 from ilr.experiment import Experiment
 from ilr.figures import in_style, to_svg
 from ilr.lab import Lab, TrainingFailedError
 from ilr.recording import Recording
+from ilr.statistics import RULES
 from ilr.verdicts import Finding, Verdict, decide
 
 Experiments = dict[str, Experiment]
@@ -97,6 +99,12 @@ class Trial:
             raise ClaimFileError(
                 f"{path}: the claim {claim.id!r} must be in a file called test_{_underscored(claim.id)}.py"
             )
+        for prediction in claim.predictions:
+            if prediction.rule not in RULES:
+                raise ClaimFileError(
+                    f"{path}: {prediction.quantity!r} is to be decided by {prediction.rule!r}, which is no rule; "
+                    f"choose from {', '.join(sorted(RULES))}"
+                )
         expected = {control.name: f"control_{_underscored(control.name)}" for control in claim.controls}
         written = {name for name in vars(module) if name.startswith("control_")}
         for name in ("experiments", "judge", "figure", *expected.values()):
@@ -205,7 +213,9 @@ def _needed(verdict: Verdict, findings: tuple[Finding, ...]) -> str:
         return ""
     undecided = [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]
     known = [finding.replicas_needed for finding in undecided if finding.replicas_needed is not None]
-    names = ", ".join(finding.name for finding in undecided)
+    names = " and ".join(f"{finding.name!r}" for finding in undecided)
+    if len(undecided) > 2:
+        names = f"{len(undecided)} of {len(findings)} findings"
     if len(known) < len(undecided):
         return (
             f"undecided: {names}; an estimate lies so near its margin that no practical number of replicas would decide"

@@ -28,7 +28,7 @@ class Prediction:
     quantity: str
     """Name of what is measured, with its unit where it has one."""
     rule: str
-    """Name of the function in `ilr.statistics` that decides."""
+    """Name of the function in `ilr.statistics` or `ilr.function_space` that decides."""
     expected: float
     """The value the theory gives, or the bound of a one-sided rule."""
     margin: float
@@ -39,6 +39,8 @@ class Prediction:
     """Probability allowed for a false REPRODUCED, and for a false REFUTED."""
     power: float = 0.9
     """Probability of a decision that the number of replicas aims at."""
+    family: int = 1
+    """How many predictions are decided together, counted by the claim: Holm's correction may ask for alpha / family."""
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
@@ -51,6 +53,11 @@ class Prediction:
             raise ValueError(
                 f"the prediction {self.quantity!r} has power={self.power}; it must lie between alpha and 1"
             )
+
+    @property
+    def strictest_alpha(self) -> float:
+        """The smallest p-value that Holm's correction can ask for: replicas are planned for it."""
+        return self.alpha / self.family
 
 
 @record
@@ -117,10 +124,15 @@ def decide(findings: Sequence[Finding]) -> tuple[Verdict, tuple[Finding, ...]]:
     reproduced = holm([finding.p for finding in findings])
     refuted = holm([finding.p_refuted for finding in findings])
     decided = tuple(
-        replace(finding, verdict=classify(p, p_refuted, finding.alpha))
+        _decided(finding, classify(p, p_refuted, finding.alpha))
         for finding, p, p_refuted in zip(findings, reproduced, refuted, strict=True)
     )
     verdicts = {finding.verdict for finding in decided}
     if Verdict.REFUTED in verdicts:
         return Verdict.REFUTED, decided
     return (Verdict.REPRODUCED if verdicts == {Verdict.REPRODUCED} else Verdict.INCONCLUSIVE), decided
+
+
+def _decided(finding: Finding, verdict: Verdict) -> Finding:
+    needed = finding.replicas_needed if verdict is Verdict.INCONCLUSIVE else None
+    return replace(finding, verdict=verdict, replicas_needed=needed)

@@ -36,7 +36,7 @@ def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
     [
         ('title="The norm grows"', 'title=" "', "title is empty"),
         ('"No weight decay."', '""', "'decay' does not say what it takes away"),
-        ('"at_least"', '"at_most_maybe"', "no rule called 'at_most_maybe'"),
+        ('"at_least"', '"at_most_maybe"', "'at_most_maybe', which is no rule; choose from at_least"),
         ("tiny=6", "tiny=None", "runs at no scale"),
         ("seed=setting.seed", "seed=7", "does not take its seed from the setting"),
         ("steps=20", "steps=20 + id(object()) % 2**30", "two plans of one setting differ|cannot be observed|planned"),

@@ -49,7 +49,7 @@ def test_every_way_a_trial_can_end(pytester: pytest.Pytester, run: Run) -> None:
             r"REPRODUCED +reproduced  controls sound 1/1",
             r"REFUTED +refuted ",
             r"INCONCLUSIVE +inconclusive ",
-            r" +undecided: norm; about n=\d+ replicas would decide",
+            r" +undecided: 'norm'; about n=\d+ replicas would decide",
             r"UNSOUND +unsound  controls sound 0/1",
             r" +its control 'decay' came out REPRODUCED, so its test cannot fail",
             r"ERROR +diverged",
@@ -181,6 +181,11 @@ def test_a_bad_value_is_one_line(pytester: pytest.Pytester, run: Run, options: l
         ("def control_decay", "def control_growth", "*the claim 'reproduced' needs a function control_decay()"),
         ("def figure", "def control_stray(setting): pass\ndef figure", "*control_stray() belongs to no Control of *"),
         ("CLAIM = Claim(", "CLAIM = dict(", "*CLAIM must be an ilr.Claim"),
+        (
+            '"at_least", 1.0',
+            '"atleast", 1.0',
+            "*'norm' is to be decided by 'atleast', which is no rule; choose from at_least*",
+        ),
     ],
 )
 def test_a_claim_file_that_breaks_the_rules_is_one_line(

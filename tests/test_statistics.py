@@ -596,3 +596,18 @@ def test_a_trend_that_the_signs_leave_open_needs_more_replicas_than_there_are() 
     assert found.verdict is INCONCLUSIVE
     assert found.replicas_needed is not None
     assert found.replicas_needed > 9
+
+
+def test_what_holm_leaves_undecided_says_how_many_replicas_would_decide(generator: np.random.Generator) -> None:
+    """Decided by itself but not in company: replicas are planned for the strictest level Holm can ask for."""
+    alone = predict(at_least, 0.0)
+    deviations = generator.standard_normal(12)
+    deviations = (deviations - deviations.mean()) / deviations.std(ddof=1)
+    values = deviations + stats.t.isf(0.02, 11) / math.sqrt(12)
+    assert at_least(alone, values).verdict is REPRODUCED
+    together = [at_least(replace(alone, quantity=str(i), family=6), values) for i in range(6)]
+    verdict, findings = decide(together)
+    assert verdict is INCONCLUSIVE
+    assert all(finding.replicas_needed is not None and finding.replicas_needed > 12 for finding in findings)
+    [decided] = decide(together[:1])[1]
+    assert decided.replicas_needed is None
