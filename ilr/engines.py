@@ -82,9 +82,9 @@ def _count(replica_steps: int) -> None:
 
 
 def _run(job: Job, tick: Callable[[int], None]) -> str | None:
-    """Runs a job; a job that fails must not take the others with it, whatever failed."""
+    """Runs a job and gives the error that ended it, if any."""
     try:
         job.run(tick)
-    except Exception as error:
+    except Exception as error:  # a job that fails must not take the others with it, whatever failed
         return f"{type(error).__name__}: {error}"
     return None

@@ -1,5 +1,6 @@
 """Claims as they are written down in a folder, and what has changed in them since a report was made."""
 
+import ast
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,23 @@ def claim_modules(folder: Path) -> list[ModuleType]:
     """The files of a folder that declare a CLAIM, as modules, in order of name.
 
     Raises:
-        ValueError: the folder holds none, or one of its files cannot be imported.
+        ValueError: the folder holds none, or one of them cannot be imported.
     """
-    modules = [module for path in sorted(folder.glob("test_*.py")) if hasattr(module := load_module(path), "CLAIM")]
-    if not modules:
+    paths = [path for path in sorted(folder.glob("test_*.py")) if _declares_claim(path)]
+    if not paths:
         raise ValueError(f"{folder} holds no claim: no test_*.py there declares a CLAIM")
-    return modules
+    return [load_module(path) for path in paths]
+
+
+def _declares_claim(path: Path) -> bool:
+    """Whether a file assigns CLAIM, read from its source: importing every test there may be would run their code."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} cannot be parsed: {error}") from None
+    assigned = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    assigned += [node.target for node in body if isinstance(node, ast.AnnAssign)]
+    return any(isinstance(target, ast.Name) and target.id == "CLAIM" for target in assigned)
 
 
 def load_module(path: Path) -> ModuleType:
@@ -35,7 +47,7 @@ def load_module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except Exception as error:  # whatever a stranger's file raises, the answer is one line
         raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -59,14 +71,14 @@ def compare(evidence: Mapping[str, Any], claims: Sequence[Claim]) -> list[Compar
     before = {claim["id"]: claim["record"] for claim in evidence["claims"]}
     now = {claim.id: claim for claim in claims}
     comparisons = []
-    for id in dict.fromkeys((*before, *now)):  # noqa: A001
-        if id not in now:
-            comparisons.append(Comparison(id, "REMOVED"))
-        elif id not in before:
-            comparisons.append(Comparison(id, "ADDED"))
+    for claim_id in dict.fromkeys((*before, *now)):
+        if claim_id not in now:
+            comparisons.append(Comparison(claim_id, "REMOVED"))
+        elif claim_id not in before:
+            comparisons.append(Comparison(claim_id, "ADDED"))
         else:
-            found = tuple(changes(before[id], now[id]))
-            comparisons.append(Comparison(id, "CHANGED" if found else "unchanged", found))
+            found = tuple(changes(before[claim_id], now[claim_id]))
+            comparisons.append(Comparison(claim_id, "CHANGED" if found else "unchanged", found))
     return comparisons
 
 

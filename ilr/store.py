@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from ilr import data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training
 from ilr.experiment import Experiment
@@ -58,8 +58,7 @@ class Store:
         if not path.is_file():
             return None, self._why_missing(key)
         try:
-            with safetensors.safe_open(path, framework="numpy") as file:
-                arrays: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays: dict[str, Array] = load_file(path)
         except (OSError, safetensors.SafetensorError) as error:
             return None, f"its file cannot be read ({error})"
         return Recording(key.experiment, arrays), "in the store"

@@ -36,7 +36,7 @@ from ilr.verdicts import Finding
 def check_folder(folder: Path) -> None:
     """Every claim has an id of its own."""
     counts = Counter(module.CLAIM.id for module in claim_modules(folder))
-    repeated = [id for id, count in counts.items() if count > 1]  # noqa: A001
+    repeated = [claim_id for claim_id, count in counts.items() if count > 1]
     assert not repeated, f"{folder}: two claims are called {repeated[0]}"
 
 

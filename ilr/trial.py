@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -75,6 +75,16 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class _Judgement:
+    """How one set of experiments was judged: the claim's own, or a control's."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    message: str = ""
+    recordings: Recordings = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Trial:
     """What a claim's file says: the claim, its experiments, the judge, the figure, the controls."""
 
@@ -129,7 +139,7 @@ class Trial:
                 dict(self.experiments(setting)),
                 {name: dict(planner(setting)) for name, planner in self.controls.items()},
             )
-        except Exception as error:
+        except Exception as error:  # one broken claim must not take the others with it
             return Plan(error=f"its experiments could not be planned: {_described(error)}")
 
     def judged(self, plan: Plan, lab: Lab) -> Outcome:
@@ -139,75 +149,85 @@ class Trial:
         if plan.error:
             return Outcome(self.claim, Verdict.ERROR, plan.error)
         started = time.perf_counter()
-        verdict, findings, message, recordings = self._decide(plan.experiments, lab)
-        controls: list[ControlOutcome] = []
-        control_recordings: dict[str, Recordings] = {}
-        for control in self.claim.controls:
-            its_verdict, its_findings, its_message, control_recordings[control.name] = self._decide(
-                plan.controls[control.name], lab
-            )
-            controls.append(ControlOutcome(control.name, control.takes_away, its_verdict, its_findings, its_message))
-            if verdict is not Verdict.ERROR and its_verdict is Verdict.ERROR:
-                verdict, message = Verdict.ERROR, f"its control {control.name!r} could not be judged: {its_message}"
-            elif verdict is not Verdict.ERROR and its_verdict is Verdict.REPRODUCED:
-                verdict, message = (
-                    Verdict.UNSOUND,
-                    f"its control {control.name!r} came out REPRODUCED, so its test cannot fail",
-                )
+        main = self._decide(plan.experiments, lab)
+        controls = {name: self._decide(experiments, lab) for name, experiments in plan.controls.items()}
+        verdict, message = _overall(main, controls)
         figures: tuple[str, ...] = ()
         if verdict is not Verdict.ERROR:
             try:
-                with in_style():
-                    figures = (to_svg(self.figure(recordings, control_recordings), self.claim.id),)
-            except Exception as error:
+                figures = (self._drawn(main, controls),)
+            except Exception as error:  # a figure that fails must not cost the findings
                 verdict, message = Verdict.ERROR, f"its figure could not be drawn: {_described(error)}"
         return Outcome(
             claim=self.claim,
             verdict=verdict,
             message=message,
-            findings=findings,
-            controls=tuple(controls),
+            findings=main.findings,
+            controls=tuple(
+                ControlOutcome(control.name, control.takes_away, judged.verdict, judged.findings, judged.message)
+                for control, judged in zip(self.claim.controls, controls.values(), strict=True)
+            ),
             experiments=plan.all(),
             figures=figures,
             seconds=time.perf_counter() - started,
         )
 
-    def _decide(
-        self, experiments: Experiments, lab: Lab
-    ) -> tuple[Verdict, tuple[Finding, ...], str, dict[str, Recording]]:
-        """Verdict, findings, message and recordings of one set of experiments."""
+    def _decide(self, experiments: Experiments, lab: Lab) -> _Judgement:
+        """Judges one set of experiments: the claim's own, or a control's."""
         recordings: dict[str, Recording] = {}
         try:
             for name, experiment in experiments.items():
                 recordings[name] = lab.recording(experiment)
                 if diverged := recordings[name].diverged:
-                    replica, step = next(iter(diverged.items()))
-                    return Verdict.ERROR, (), _divergence(name, len(diverged), experiment, replica, step), recordings
+                    return _Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
             found = tuple(self.judge(recordings))
             if unregistered := self._unregistered(found):
-                return Verdict.ERROR, found, unregistered, recordings
+                return _Judgement(Verdict.ERROR, message=unregistered)
             verdict, findings = decide(found)
         except TrainingFailedError as error:
-            return Verdict.ERROR, (), str(error), recordings
-        except Exception as error:
-            return Verdict.ERROR, (), f"its judge failed: {_described(error)}", recordings
-        return verdict, findings, _needed(verdict, findings), recordings
+            return _Judgement(Verdict.ERROR, message=str(error))
+        except Exception as error:  # the crash of one judge is that claim's ERROR, never a refutation
+            return _Judgement(Verdict.ERROR, message=f"its judge failed: {_described(error)}")
+        return _Judgement(verdict, findings, _needed(verdict, findings), recordings)
 
-    def _unregistered(self, findings: tuple[Finding, ...]) -> str:
-        """Says so where the findings are not exactly the predictions, in their order: neither more nor fewer may
-        be judged.
-        """
+    def _unregistered(self, findings: Sequence[Finding]) -> str:
+        """Says how the findings depart from the predictions: each must be judged as written down, and no other."""
         found = [finding.name for finding in findings]
         predicted = [prediction.quantity for prediction in self.claim.predictions]
-        return "" if found == predicted else f"its judge found {found}, but the claim predicts {predicted}"
+        if found != predicted:
+            return f"its judge found {found}, but the claim predicts {predicted}"
+        for finding, prediction in zip(findings, self.claim.predictions, strict=True):
+            judged_by = (finding.expected, finding.margin, finding.alpha)
+            if judged_by != (prediction.expected, prediction.margin, prediction.alpha):
+                return f"its judge decided {finding.name!r} by another expected value, margin or alpha than registered"
+        return ""
+
+    def _drawn(self, main: _Judgement, controls: Mapping[str, _Judgement]) -> str:
+        with in_style():
+            figure = self.figure(main.recordings, {name: judged.recordings for name, judged in controls.items()})
+            return to_svg(figure, self.claim.id)
 
 
-def _divergence(name: str, count: int, experiment: Experiment, replica: int, step: int) -> str:
-    others = f" ({count} of {experiment.replicas} replicas did)" if count > 1 else ""
+def _overall(main: _Judgement, controls: Mapping[str, _Judgement]) -> tuple[Verdict, str]:
+    """The claim's verdict and message: its own, unless a control could not be judged or was reproduced."""
+    if main.verdict is Verdict.ERROR:
+        return main.verdict, main.message
+    for name, judged in controls.items():
+        if judged.verdict is Verdict.ERROR:
+            return Verdict.ERROR, f"its control {name!r} could not be judged: {judged.message}"
+    for name, judged in controls.items():
+        if judged.verdict is Verdict.REPRODUCED:
+            return Verdict.UNSOUND, f"its control {name!r} came out REPRODUCED, so its test cannot fail"
+    return main.verdict, main.message
+
+
+def _divergence(name: str, diverged: Mapping[int, int], replicas: int) -> str:
+    replica, step = next(iter(diverged.items()))
+    others = f" ({len(diverged)} of {replicas} replicas did)" if len(diverged) > 1 else ""
     return f"replica {replica} of {name!r} diverged: not finite at step {step}{others}"
 
 
-def _needed(verdict: Verdict, findings: tuple[Finding, ...]) -> str:
+def _needed(verdict: Verdict, findings: Sequence[Finding]) -> str:
     """For an INCONCLUSIVE verdict, how many replicas would decide."""
     if verdict is not Verdict.INCONCLUSIVE:
         return ""

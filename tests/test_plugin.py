@@ -242,6 +242,12 @@ def test_findings_that_were_not_predicted_are_an_error(pytester: pytest.Pytester
     run().stdout.re_match_lines([r" +its judge found \['norm', 'norm'\], but the claim predicts \['norm'\]"])
 
 
+def test_a_judge_cannot_move_the_margin(pytester: pytest.Pytester, run: Run) -> None:
+    path = write_claim(pytester.path / "claims", "reproduced")
+    path.write_text(path.read_text().replace('at_least(CLAIM["norm"]', 'at_least(replace(CLAIM["norm"], margin=1.0)'))
+    run().stdout.re_match_lines([r" +its judge decided 'norm' by another expected value, margin or alpha"])
+
+
 def test_a_figure_that_fails_keeps_the_findings(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
     path.write_text(path.read_text().replace("axes.plot(", "axes.plott("))

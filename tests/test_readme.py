@@ -18,11 +18,13 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
-    [example] = blocks("python")
+    example, contract = blocks("python")
     folder = pytester.mkdir("your-folder")
     (folder / "test_norm_never_falls.py").write_text(example, encoding="utf-8")
+    (folder / "test_contract.py").write_text(contract, encoding="utf-8")
     result = pytester.runpytest_subprocess(folder, "--store=store", "--report=report", "--workers=1")
     assert result.ret == pytest.ExitCode.OK
+    assert result.parseoutcomes() == {"passed": 3}
     result.stdout.re_match_lines([r"REPRODUCED +norm-never-falls  controls sound 1/1"])
 
 

@@ -111,7 +111,24 @@ def test_what_is_wrong_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_a_file_that_cannot_be_imported_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "test_broken.py").write_text("import nothing_of_the_kind\n")
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import nothing_of_the_kind\nCLAIM = 1\n", "test_broken.py cannot be imported: ModuleNotFoundError"),
+        ("CLAIM = (\n", "test_broken.py cannot be parsed: '(' was never closed"),
+    ],
+)
+def test_a_broken_file_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], source: str, complaint: str
+) -> None:
+    (folder / "test_broken.py").write_text(source)
     assert main(["claims", str(folder)]) == 2
-    assert "test_broken.py cannot be imported: ModuleNotFoundError" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+
+
+def test_other_tests_are_not_imported(folder: Path) -> None:
+    (folder / "test_plain.py").write_text("raise SystemExit('imported')\n")
+    (folder / "test_annotated.py").write_text("CLAIM: int = 1\n")
+    assert [module.__name__ for module in claim_modules(folder)] == ["test_annotated", "test_other", "test_reproduced"]
