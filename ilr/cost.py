@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from ilr.data import Dataset
 from ilr.experiment import Experiment
 from ilr.nets import build
-from ilr.observables import EVALUATION_EXAMPLES
+from ilr.observables import EVALUATION_EXAMPLES, PROBE_EXAMPLES
 
 OPERATIONS_PER_SECOND = 15e9
 """What one CPU core sustains in training small nets: measured over MLPs and small CNNs, 14 to 38 × 10⁹. An
 estimate."""
 
 FORWARD_AND_BACKWARD = 3
-"""A training step costs about three forward passes."""
+"""A derivative costs about three times what is differentiated."""
+
+STARTUP_SECONDS = 5.0
+"""Until a worker process has imported what it needs."""
+
+_EVALUATED = ("train_", "test_")
 
 
 def operations(experiment: Experiment, dataset: Dataset | None) -> float:
@@ -23,13 +28,14 @@ def operations(experiment: Experiment, dataset: Dataset | None) -> float:
     net = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     batch = experiment.batch_size or len(dataset.train_labels)
     evaluated = min(EVALUATION_EXAMPLES, len(dataset.train_labels)) + len(dataset.test_labels)
-    times = {
-        step
-        for observation in experiment.observe
-        if observation.quantity.startswith(("train_", "test_"))
-        for step in observation.at
-    }
-    return 2.0 * net.multiply_adds() * (FORWARD_AND_BACKWARD * batch * experiment.steps + evaluated * len(times))
+    evaluations = {step for one in experiment.observe if one.quantity.startswith(_EVALUATED) for step in one.at}
+    derivatives = max((len(one.at) * (len(one.factors) + 1) for one in experiment.observe if one.factors), default=0)
+    examples = (
+        FORWARD_AND_BACKWARD * batch * experiment.steps
+        + evaluated * len(evaluations)
+        + FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * derivatives
+    )
+    return 2.0 * net.multiply_adds() * examples * (2 if experiment.precision == "float64" else 1)
 
 
 def bytes_per_replica(experiment: Experiment, dataset: Dataset | None) -> int:
@@ -55,4 +61,4 @@ def seconds(costs: Sequence[float], workers: int) -> float:
     loads = [0.0] * workers
     for cost in sorted(costs, reverse=True):
         loads[loads.index(min(loads))] += cost
-    return max(loads) / OPERATIONS_PER_SECOND
+    return STARTUP_SECONDS + max(loads) / OPERATIONS_PER_SECOND if costs else 0.0
