@@ -70,6 +70,8 @@ def _start_worker(done: Any) -> None:
     global _done
     _done = done
     torch.set_num_threads(1)
+    # Where nothing else moves a weight it decays geometrically; denormal numbers would slow every step.
+    torch.set_flush_denormal(True)
 
 
 def _run_in_worker(job: Job) -> str | None:

@@ -36,8 +36,6 @@ class Job:
         """Trains and stores every slice; `tick` is told of replica-steps done."""
         slices = [key.experiment for key in self.keys]
         source = slices[0].data
-        # Where nothing else moves a weight it decays geometrically; denormal numbers would slow every step.
-        torch.set_flush_denormal(True)
         started = time.perf_counter()
         results = train(slices, load(source, self.data_root) if source else None, self.device, tick)
         seconds = time.perf_counter() - started

@@ -11,19 +11,22 @@ the region the prediction accepts: `expected ± margin`, or for a bound from one
 The replica (one seed) is the unit of analysis, always: what happens within one training is summarised before anything
 is tested. Every rule raises ValueError, naming the quantity, where the prediction asks for another rule, where there
 are fewer than 2 replicas, where the axes are wrong and where a value is not finite. The rules on whole distributions of
-functions are in `ilr.function_space`.
+functions are in `ilr.function_space`, those on what only a group of replicas has in `ilr.resampling`.
+
+A t test is exact for normal replicas only. What skewed and heavy-tailed ones do to it is measured in
+`docs/calibration.md`.
 """
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from ilr.verdicts import Finding, Prediction, Verdict, classify
 
@@ -73,14 +76,40 @@ def equivalence_of_groups(prediction: Prediction, values: ArrayLike, reference: 
     other to grow in proportion.
     """
     group, other = _replicas(prediction, values), _replicas(prediction, reference)
-    (mean, variance), (other_mean, other_variance) = _mean_and_its_variance(group), _mean_and_its_variance(other)
-    total = variance + other_variance
-    # Shares of the variance, as squares of tiny variances would vanish.
-    share = variance / total if total else 0.5
-    freedom = 1 / (share**2 / (len(group) - 1) + (1 - share) ** 2 / (len(other) - 1))
     test = "Two one-sided Welch t tests on the difference of two groups' means"
-    n = min(len(group), len(other))
-    return _t_finding(prediction, test, within(prediction), mean - other_mean, math.sqrt(total), freedom, n)
+    return of_estimate(prediction, test, within(prediction), *_welch(group, other, 1.0), min(len(group), len(other)))
+
+
+@rule
+def ratio(prediction: Prediction, values: ArrayLike, reference: ArrayLike) -> Finding:
+    """The mean of `values` [replica] is `expected ± margin` times that of `reference` [replica], which is positive.
+
+    The ratio exceeds a bound where mean(values) - bound · mean(reference) is positive: two one-sided Welch tests of
+    that difference, one at each bound (Sasabuchi 1988), need no ratio of random numbers. The interval holds the ratios
+    they would not reject (Fieller 1954). Where the reference is not clearly positive, at the level alpha, any ratio is
+    possible: then the interval is open and nothing is reproduced. The groups must be independent, so they share no
+    seed; `replicas_needed` counts as for `equivalence_of_groups`.
+
+    Raises:
+        ValueError: also where the mean of `reference` is not positive.
+    """
+    group, other = _replicas(prediction, values), _replicas(prediction, reference)
+    mean, variance = _mean_and_its_variance(other)
+    if mean <= 0:
+        raise ValueError(f"{prediction.quantity!r} has a reference of mean {mean:g}: a ratio needs a positive one")
+    region = within(prediction)
+    lower, upper = (_Edge(*_welch(group, other, bound)) for bound in region)
+    positive = _Edge(mean, math.sqrt(variance), len(other) - 1)
+    return _of_edges(
+        prediction,
+        "Two one-sided Welch t tests on one group's mean less a multiple of the other's, with Fieller's interval",
+        region,
+        (lower, upper.mirrored),
+        float(_mean_and_its_variance(group)[0] / mean),
+        _fieller(group, other, prediction.alpha) if positive.outside <= prediction.alpha else (-math.inf, math.inf),
+        min(len(group), len(other)),
+        (positive.outside, 0.0),
+    )
 
 
 @rule
@@ -177,33 +206,77 @@ def share_at_least(prediction: Prediction, successes: ArrayLike) -> Finding:
         ValueError: also where a value is neither true nor false, or `expected - margin` is not in (0, 1].
     """
     outcomes, region = _replicas(prediction, successes), above(prediction)
-    bound, alpha, n, count = region[0], prediction.alpha, len(outcomes), int(outcomes.sum())
+    alpha, n, count = prediction.alpha, len(outcomes), int(outcomes.sum())
     if not np.isin(outcomes, (0, 1)).all():
         raise ValueError(f"{prediction.quantity!r} must be true or false for each replica")
-    if not 0 < bound <= 1:
-        raise ValueError(f"{prediction.quantity!r}: no test of a share of at least {bound:g}; it must be in (0, 1]")
-
-    def replicas_needed() -> int | None:
-        sizes, strictest = np.arange(2, MOST_REPLICAS + 1), prediction.strictest_alpha
-        reproduced = stats.binom.sf(stats.binom.isf(strictest, sizes, bound), sizes, count / n)
-        refuted = stats.binom.cdf(stats.binom.ppf(strictest, sizes, bound) - 1, sizes, count / n)
-        decided = np.flatnonzero(reproduced + refuted >= prediction.power)
-        return int(sizes[decided[0]]) if len(decided) else None
-
-    return finding(
-        prediction,
-        with_errors(prediction, "Exact binomial test on the share of replicas"),
-        region,
-        count / n,
-        (
-            float(stats.beta.ppf(alpha, count, n - count + 1)) if count else 0.0,
-            float(stats.beta.isf(alpha, count + 1, n - count)) if count < n else 1.0,
-        ),
-        n,
-        float(stats.binom.sf(count - 1, n, bound)),
-        float(stats.binom.cdf(count, n, bound)),
-        replicas_needed,
+    _check_share(prediction, region[0])
+    interval = (
+        float(stats.beta.ppf(alpha, count, n - count + 1)) if count else 0.0,
+        float(stats.beta.isf(alpha, count + 1, n - count)) if count < n else 1.0,
     )
+    test = "Exact binomial test on the share of replicas"
+    return _of_share(prediction, test, region, region[0], outcomes, count / n, interval)
+
+
+@rule
+def quantile_at_least(prediction: Prediction, values: ArrayLike, share: float) -> Finding:
+    """A share of at least `share` of the networks has a value of at least `expected - margin`.
+
+    That is a lower bound on the value that so many networks reach, the quantile 1 - `share`: for what happens again and
+    again, not on average. Exact whatever the distribution, as only the replicas that reach the bound are counted; the
+    estimate and the interval of the quantile are order statistics.
+
+    Raises:
+        ValueError: also where `share` is not in (0, 1].
+    """
+    array, region = _replicas(prediction, values), above(prediction)
+    _check_share(prediction, share)
+    n = len(array)
+    # The largest value that 0, 1, ... n replicas reach, and beyond: that of none, and that of more than there are.
+    reached = np.array([math.inf, *np.sort(array)[::-1], -math.inf])
+    fewest = int(stats.binom.isf(prediction.alpha, n, share)) + 1
+    most = int(stats.binom.ppf(prediction.alpha, n, share))
+    most -= bool(stats.binom.cdf(most, n, share) > prediction.alpha)
+    return _of_share(
+        prediction,
+        f"Exact binomial test on the share of replicas that reach the bound, which is to be {share:g} or more",
+        region,
+        share,
+        array >= region[0],
+        float(reached[max(1, math.ceil(share * n))]),
+        (float(reached[fewest]), float(reached[most + 1])),
+    )
+
+
+def smallest_detectable(prediction: Prediction, standard_deviation: float, replicas: int) -> float:
+    """How far outside the accepted range a true mean must lie for so many replicas to refute it at `prediction.power`.
+
+    A true mean as far inside is reproduced as often, unless the other edge is hardly further off. This holds for a rule
+    that is a t test on one group of replicas, for which the quantity has this standard deviation.
+
+    Raises:
+        ValueError: the rule is no such test, the standard deviation is no positive number, or there are fewer than 2
+            replicas.
+    """
+    if prediction.rule not in T_TESTS:
+        raise ValueError(f"{prediction.quantity!r} is decided by {prediction.rule!r}; choose from {', '.join(T_TESTS)}")
+    if not 0 < standard_deviation < math.inf:
+        raise ValueError(f"{prediction.quantity!r} has the standard deviation {standard_deviation}, not a positive one")
+    if replicas < 2:
+        raise ValueError(f"{prediction.quantity!r} has {replicas} replica(s): a decision needs at least 2")
+    lower, upper = T_TESTS[prediction.rule](prediction)
+    edge = _Edge(0.0, standard_deviation / math.sqrt(replicas), replicas - 1)
+    critical = edge.critical(prediction.strictest_alpha, (upper - lower) / edge.standard_error)
+    return edge.standard_error * edge.needed(critical, prediction.power)
+
+
+def replicas_for(prediction: Prediction, standard_deviation: float, distance: float) -> int | None:
+    """The fewest replicas whose `smallest_detectable` is at most `distance`; `None` if no number is enough.
+
+    Raises:
+        ValueError: as for `smallest_detectable`.
+    """
+    return fewest_replicas(-distance, lambda n: -smallest_detectable(prediction, standard_deviation, n))
 
 
 def within(prediction: Prediction) -> Region:
@@ -219,6 +292,20 @@ def above(prediction: Prediction) -> Region:
 def below(prediction: Prediction) -> Region:
     """The region up to `expected + margin`."""
     return -math.inf, prediction.expected + prediction.margin
+
+
+T_TESTS: dict[str, Callable[[Prediction], Region]] = {
+    "equivalence": within,
+    "at_least": above,
+    "at_most": below,
+    "slope": within,
+}
+"""The rules that are a t test on one group of replicas, with the range each accepts."""
+
+
+def _open(ends: Region) -> tuple[float | None, float | None]:
+    low, high = (end if math.isfinite(end) else None for end in ends)
+    return low, high
 
 
 def with_errors(prediction: Prediction, test: str) -> str:
@@ -240,17 +327,17 @@ def finding(
 ) -> Finding:
     """The finding on a prediction, decided by itself.
 
-    `replicas_needed` is called only where Holm's correction may leave it INCONCLUSIVE.
+    An infinite end of the region or of the interval is open. `replicas_needed` is called only where Holm's correction
+    may leave the finding INCONCLUSIVE.
     """
     undecided = classify(p, p_refuted, prediction.strictest_alpha) is Verdict.INCONCLUSIVE
-    lower, upper = (end if math.isfinite(end) else None for end in region)
     return Finding(
         name=prediction.quantity,
         estimate=estimate,
-        interval=interval,
+        interval=_open(interval),
         expected=prediction.expected,
         margin=prediction.margin,
-        accepted=(lower, upper),
+        accepted=_open(region),
         rule=rule_in_words,
         alpha=prediction.alpha,
         n=n,
@@ -294,15 +381,153 @@ def _mean_and_its_variance(values: Floats) -> tuple[float, float]:
     return float(values.mean()), float(values.var(ddof=1)) / len(values)
 
 
+def _welch(group: Floats, other: Floats, bound: float) -> tuple[float, float, float]:
+    """The mean of `group` less `bound` times that of `other`, its standard error, and its degrees of freedom (1947)."""
+    (mean, variance), (other_mean, other_variance) = _mean_and_its_variance(group), _mean_and_its_variance(other)
+    error, freedom = pooled((variance, bound**2 * other_variance), (len(group), len(other)))
+    return mean - bound * other_mean, error, freedom
+
+
+def pooled(variances: Sequence[float], sizes: Sequence[int]) -> tuple[float, float]:
+    """The standard error of a sum of independent estimates, and its degrees of freedom (Satterthwaite 1946).
+
+    `variances` are those of the estimates, `sizes` the numbers of replicas they rest on.
+    """
+    total = math.fsum(variances)
+    # Shares of the variance, as squares of tiny variances would vanish.
+    shares = [variance / total if 0 < total < math.inf else 1 / len(variances) for variance in variances]
+    return math.sqrt(total), 1 / sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
+
+
+def _fieller(group: Floats, other: Floats, alpha: float) -> tuple[float, float]:
+    """The ratios of two means that Welch's test does not reject on either side, if the mean of `other` is positive."""
+    (mean, variance), (other_mean, other_variance) = _mean_and_its_variance(group), _mean_and_its_variance(other)
+    estimate = mean / other_mean
+    scale = max(abs(estimate), math.sqrt(variance) / other_mean)
+    if scale == 0 or variance == other_variance == 0:
+        return estimate, estimate
+
+    def excess(angle: float, side: int) -> float:
+        # Angles make a bounded search of all ratios, scale · tan(angle); the ends are those of the reference alone.
+        across, along = math.cos(angle), math.sin(angle) * scale
+        parts = across**2 * variance, along**2 * other_variance
+        error, freedom = pooled(parts, (len(group), len(other)))
+        t = in_standard_errors(side * (across * mean - along * other_mean), error)
+        return float(special.stdtr(freedom, -t)) - alpha
+
+    middle = math.atan(estimate / scale)
+    ends = (optimize.brentq(excess, middle, side * math.pi / 2, (-side,), 1e-15) for side in (-1, 1))
+    low, high = (scale * math.tan(end) for end in ends)
+    return low, high
+
+
+def _check_share(prediction: Prediction, share: float) -> None:
+    if not 0 < share <= 1:
+        raise ValueError(f"{prediction.quantity!r}: no test of a share of at least {share:g}; it must be in (0, 1]")
+
+
+def _of_share(
+    prediction: Prediction,
+    test: str,
+    region: Region,
+    share: float,
+    outcomes: NDArray[np.generic],
+    estimate: float,
+    interval: tuple[float, float],
+) -> Finding:
+    """The finding on whether a `share` of the networks, or more, have the outcome that so many replicas have."""
+    n, count = len(outcomes), int(outcomes.sum())
+
+    def replicas_needed() -> int | None:
+        sizes, strictest = np.arange(2, MOST_REPLICAS + 1), prediction.strictest_alpha
+        reproduced = stats.binom.sf(stats.binom.isf(strictest, sizes, share), sizes, count / n)
+        refuted = stats.binom.cdf(stats.binom.ppf(strictest, sizes, share) - 1, sizes, count / n)
+        decided = np.flatnonzero(reproduced + refuted >= prediction.power)
+        return int(sizes[decided[0]]) if len(decided) else None
+
+    return finding(
+        prediction,
+        with_errors(prediction, test),
+        region,
+        estimate,
+        interval,
+        n,
+        float(stats.binom.sf(count - 1, n, share)),
+        float(stats.binom.cdf(count, n, share)),
+        replicas_needed,
+    )
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """How far an estimate lies inside one edge of the region, with the standard error of that distance."""
+
+    distance: float
+    standard_error: float
+    freedom: float
+
+    @property
+    def t(self) -> float:
+        """The distance in standard errors."""
+        return in_standard_errors(self.distance, self.standard_error)
+
+    @property
+    def outside(self) -> float:
+        """The p-value of the hypothesis that the truth lies outside this edge."""
+        return float(special.stdtr(self.freedom, -self.t))
+
+    @property
+    def inside(self) -> float:
+        """The p-value of the hypothesis that the truth lies inside this edge."""
+        return float(special.stdtr(self.freedom, self.t))
+
+    @property
+    def mirrored(self) -> "_Edge":
+        """The edge of a region on its other side."""
+        return replace(self, distance=-self.distance)
+
+    def planned(self, n: int, replicas: int) -> "_Edge":
+        """What to expect of so many replicas in place of the n there are."""
+        error, freedom = self.standard_error * math.sqrt(n / replicas), self.freedom * (replicas - 1) / (n - 1)
+        return _Edge(self.distance, error, freedom)
+
+    def critical(self, alpha: float, width: float = math.inf) -> float:
+        """The t beyond which a truth at the edge comes with probability `alpha`.
+
+        For a region `width` standard errors wide, an estimate as far beyond the other edge counts, too.
+        """
+        simple = float(special.stdtrit(self.freedom, 1 - alpha))
+        if not 0 <= width < math.inf:
+            return simple
+
+        def excess(t: float) -> float:
+            return float(special.stdtr(self.freedom, -t) + special.stdtr(self.freedom, -t - width)) - alpha
+
+        return float(optimize.brentq(excess, simple, 1 + float(special.stdtrit(self.freedom, 1 - alpha / 2))))
+
+    def _noncentral(self, critical: float) -> tuple[float, float]:
+        # A noncentral t exceeds its critical value about as a normal one does: Abramowitz & Stegun 26.7.10.
+        return critical * (1 - 1 / (4 * self.freedom)), math.sqrt(1 + critical**2 / (2 * self.freedom))
+
+    def needed(self, critical: float, power: float) -> float:
+        """The t to plan for, so that the one to come exceeds a critical value with probability `power`."""
+        centre, spread = self._noncentral(critical)
+        return centre + spread * float(special.ndtri(power))
+
+    def passed(self, critical: float) -> float:
+        """The inverse of `needed`: the probability that the t to come exceeds a critical value."""
+        centre, spread = self._noncentral(critical)
+        return float(special.ndtr((self.t - centre) / spread))
+
+
 def _of_mean(
     prediction: Prediction, values: Floats, region: Region, test: str, floors: tuple[float, float] = (0.0, 0.0)
 ) -> Finding:
     mean, variance = _mean_and_its_variance(values)
-    n = len(values)
-    return _t_finding(prediction, test, region, mean, math.sqrt(variance), n - 1, n, floors)
+    return of_estimate(prediction, test, region, mean, math.sqrt(variance), len(values) - 1, len(values), floors)
 
 
-def _t_finding(
+def of_estimate(
     prediction: Prediction,
     test: str,
     region: Region,
@@ -313,34 +538,40 @@ def _t_finding(
     floors: tuple[float, float] = (0.0, 0.0),
 ) -> Finding:
     """The finding on an estimate whose error is Student's t; `p` and `p_refuted` are not below their `floors`."""
-    lower, upper = region
-    near, far = sorted(in_standard_errors(inside, standard_error) for inside in (estimate - lower, upper - estimate))
+    edges = _Edge(estimate - region[0], standard_error, freedom), _Edge(region[1] - estimate, standard_error, freedom)
+    half = standard_error * float(special.stdtrit(freedom, 1 - prediction.alpha))
+    return _of_edges(prediction, test, region, edges, estimate, (estimate - half, estimate + half), n, floors)
+
+
+def _of_edges(
+    prediction: Prediction,
+    test: str,
+    region: Region,
+    edges: tuple[_Edge, _Edge],
+    estimate: float,
+    interval: tuple[float, float],
+    n: int,
+    floors: tuple[float, float],
+) -> Finding:
+    near, far = sorted(edges, key=lambda edge: edge.t)
     # With the truth on the near edge, an estimate could be as far out on either side of the region. The far side counts
     # only if the region is as narrow as the noise; without it a margin of 0 would be refuted falsely at 2 alpha.
-    p_refuted = min(1.0, float(special.stdtr(freedom, near) + special.stdtr(freedom, -far)))
-    half = standard_error * float(special.stdtrit(freedom, 1 - prediction.alpha))
+    p_refuted = min(1.0, near.inside + far.outside)
 
     def power_of(replicas: int) -> float:
-        error = standard_error * math.sqrt(n / replicas)
-        dof = freedom * (replicas - 1) / (n - 1)
-        critical = float(special.stdtrit(dof, 1 - prediction.strictest_alpha))
-
-        def passed(distance: float) -> float:
-            # The noncentral t beyond its critical value: Abramowitz & Stegun 26.7.10.
-            t = in_standard_errors(distance, error)
-            return float(special.ndtr((t - critical * (1 - 1 / (4 * dof))) / math.sqrt(1 + critical**2 / (2 * dof))))
-
-        reproduced = max(0.0, passed(estimate - lower) + passed(upper - estimate) - 1)
-        return reproduced + passed(lower - estimate) + passed(estimate - upper)
+        then, alpha = [edge.planned(n, replicas) for edge in edges], prediction.strictest_alpha
+        width = sum(edge.t for edge in then)
+        reproduced = sum(edge.passed(edge.critical(alpha)) for edge in then) - 1
+        return max(0.0, reproduced) + sum(edge.mirrored.passed(edge.critical(alpha, width)) for edge in then)
 
     return finding(
         prediction,
         with_errors(prediction, test),
         region,
         estimate,
-        (estimate - half, estimate + half),
+        interval,
         n,
-        max(float(special.stdtr(freedom, -near)), floors[0]),
+        max(*(edge.outside for edge in edges), floors[0]),
         max(p_refuted, floors[1]),
         lambda: fewest_replicas(prediction.power, power_of),
     )

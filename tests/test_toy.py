@@ -51,13 +51,13 @@ def test_it_equals_sgd_on_x_and_y(learning_rate: float, weight_decay: float) -> 
 
 
 def test_it_keeps_angles_that_float64_cannot() -> None:
-    """Against 200-digit arithmetic, past the point where x is smaller than any float64, until the loss is back."""
-    learning_rate, weight_decay, steps = 0.1, 0.05, 900
-    [arrays] = train([toy(steps, learning_rate, weight_decay, initial_scale=0.5)], None)
+    """Against 300-digit arithmetic, past the point where x is smaller than any float64, until the loss is back."""
+    learning_rate, weight_decay, steps, scale = 0.1, 0.01, 4000, 1.2
+    [arrays] = train([toy(steps, learning_rate, weight_decay, initial_scale=scale)], None)
     smallest = []
-    with mpmath.workdps(200):
+    with mpmath.workdps(300):
         angle = mpmath.asin(mpmath.sqrt(mpmath.mpf(float(arrays["train_loss"][0, 0]))))
-        x, y = mpmath.sin(angle) / 2, mpmath.cos(angle) / 2
+        x, y = scale * mpmath.sin(angle), scale * mpmath.cos(angle)
         for step in range(steps + 1):
             squared = x * x + y * y
             loss = float(x * x / squared)
@@ -70,7 +70,7 @@ def test_it_keeps_angles_that_float64_cannot() -> None:
                 (1 - learning_rate * weight_decay) * x - learning_rate * slope * y,
                 (1 - learning_rate * weight_decay) * y + learning_rate * slope * x,
             )
-        assert min(smallest) < mpmath.mpf("1e-30")
+        assert min(smallest) < mpmath.mpf("1e-330")
     assert loss > 1e-3
 
 

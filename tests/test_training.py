@@ -8,6 +8,7 @@ import torch
 
 from ilr.data import Dataset
 from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, every
+from ilr.nets import build
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.training import BatchOrder, fusion_key, train
@@ -99,11 +100,11 @@ def test_every_variant_equals_the_oracle(net: str, change: dict[str, object], ra
 def test_a_replica_is_the_same_alone_and_in_any_chunk(net: str, random_dataset: Dataset) -> None:
     whole = replace(BASE, net=NETS[net], replicas=5)
     other = replace(whole, learning_rate=Cosine(0.5, 20), weight_decay=Constant(0.2), seed=99, initial_scale=3.0)
-    [together, _] = train([whole, other], random_dataset)
-    for replica in whole.replica_ids:
-        [alone] = train([whole.slice(replica, 1)], random_dataset)
-        for quantity, values in alone.items():
-            np.testing.assert_allclose(values[0], together[quantity][replica], err_msg=quantity, **EXACT)
+    for experiment, together in zip((whole, other), train([whole, other], random_dataset), strict=True):
+        for replica in experiment.replica_ids:
+            [alone] = train([experiment.slice(replica, 1)], random_dataset)
+            for quantity, values in alone.items():
+                np.testing.assert_allclose(values[0], together[quantity][replica], err_msg=quantity, **EXACT)
 
 
 def test_observed_norms_and_rates_follow_from_observed_weights(random_dataset: Dataset) -> None:
@@ -113,6 +114,14 @@ def test_observed_norms_and_rates_follow_from_observed_weights(random_dataset: D
     np.testing.assert_allclose(arrays["weight_norm"][:, ::2], norms, **EXACT)
     rates = experiment.learning_rate.values(STEPS + 1)[::8]
     np.testing.assert_allclose(arrays["effective_learning_rate"][:, ::2], rates / norms**2, **EXACT)
+
+
+def test_step_zero_is_the_initialisation(random_dataset: Dataset) -> None:
+    experiment = replace(BASE, initial_scale=3.0)
+    [arrays] = train([experiment], random_dataset)
+    net = build(experiment, random_dataset.train_images.shape[1:], random_dataset.classes)
+    starts = [3.0 * net.initial_weights(experiment.seed, replica) for replica in experiment.replica_ids]
+    np.testing.assert_array_equal(arrays["weights"][:, 0], starts)
 
 
 def test_the_norm_follows_the_exact_law_with_the_observed_gradient(random_dataset: Dataset) -> None:

@@ -1,0 +1,482 @@
+"""Sabotages: ways to break the training path on purpose, by monkeypatching; ilr itself knows of none.
+
+What must notice them, the detectors, is in `test_sabotage.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from ilr import layers, nets, toy, training
+from ilr.experiment import BatchNorm, Experiment
+from ilr.layers import Statistics, by_statistics, measuring
+from ilr.nets import FusedNet
+from ilr.observables import Examples, Networks, training_normalise
+from ilr.schedules import Constant, Schedule
+from ilr.sgd import SGD
+from ilr.streams import Stream, generator
+from ilr.training import BatchOrder, _Run
+
+Patch = pytest.MonkeyPatch
+Float64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """One way to break the training path."""
+
+    name: str
+    breaks: str
+    """What goes wrong, in one sentence."""
+    apply: Callable[[Patch], None]
+    caught_by: tuple[str, ...]
+    """Names of the detectors that notice, in their order; the others do not."""
+
+
+# Places to break
+
+
+def in_every_experiment(change: Callable[[Experiment], Experiment]) -> Callable[[Patch], None]:
+    """Nets and toy train another experiment than the one asked for."""
+    return in_every_batch(lambda slices: [change(one) for one in slices])
+
+
+def in_every_batch(change: Callable[[list[Experiment]], list[Experiment]]) -> Callable[[Patch], None]:
+    """Nets and toy train other slices than those asked for."""
+
+    def apply(patch: Patch) -> None:
+        start, train_toy = _Run.__init__, training.train_toy
+        patch.setattr(_Run, "__init__", lambda run, slices, *rest: start(run, change(list(slices)), *rest))
+        patch.setattr(training, "train_toy", lambda slices, tick: train_toy(change(list(slices)), tick))
+
+    return apply
+
+
+Step = Callable[[SGD, Tensor, Tensor, Tensor], None]
+
+
+def in_every_step(step: Callable[[Step, SGD, Tensor, Tensor, Tensor], None]) -> Callable[[Patch], None]:
+    """Does `step` instead of SGD's own step, which it is given first."""
+
+    def apply(patch: Patch) -> None:
+        own = SGD.step
+        patch.setattr(SGD, "step", torch.no_grad()(lambda sgd, *given: step(own, sgd, *given)))
+
+    return apply
+
+
+def before_every_step(act: Callable[[_Run, int, Examples], None]) -> Callable[[Patch], None]:
+    """Does `act`, with the run, the step and its batch, before the gradient is taken."""
+
+    def apply(patch: Patch) -> None:
+        draw = _Run._batch
+
+        def batch(run: _Run, step: int) -> Examples:
+            drawn = draw(run, step)
+            act(run, step, drawn)
+            return drawn
+
+        patch.setattr(_Run, "_batch", batch)
+
+    return apply
+
+
+def in_evaluation(statistics_of: Callable[[Networks, Statistics], Statistics]) -> Callable[[Patch], None]:
+    """Test examples are normalised by other statistics than those just measured."""
+
+    def apply(patch: Patch) -> None:
+        measure = Networks._train_pass.func
+
+        def train_pass(networks: Networks) -> tuple[Tensor, Statistics]:
+            logits, statistics = measure(networks)
+            return logits, statistics_of(networks, statistics)
+
+        patch.setattr(Networks, "_train_pass", property(train_pass))
+
+    return apply
+
+
+Draw = Callable[[BatchOrder, int], Indices]
+
+
+def in_batch_order(draw: Callable[[Draw, BatchOrder, int], Indices]) -> Callable[[Patch], None]:
+    """Does `draw` instead of drawing a step's batches, which it is given first."""
+
+    def apply(patch: Patch) -> None:
+        own = BatchOrder.indices
+        patch.setattr(BatchOrder, "indices", lambda order, step: draw(own, order, step))
+
+    return apply
+
+
+# What is done there
+
+
+class OneStepLate:
+    """A schedule whose values come a step late; the first one stays."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def values(self, steps: int) -> Float64:
+        values = self.schedule.values(steps)
+        return np.concatenate([values[:1], values[:-1]])
+
+
+def late_schedules(experiment: Experiment) -> Experiment:
+    return replace(
+        experiment,
+        learning_rate=OneStepLate(experiment.learning_rate),
+        weight_decay=OneStepLate(experiment.weight_decay),
+    )
+
+
+def swapped_schedules(experiment: Experiment) -> Experiment:
+    return replace(experiment, learning_rate=experiment.weight_decay, weight_decay=experiment.learning_rate)
+
+
+def decay_without_rate(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+    sgd.weights.mul_(1 - decay)
+    own(sgd, gradient, rate, 0 * decay)
+
+
+def decay_twice(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+    sgd.weights.mul_(1 - rate * decay)
+    own(sgd, gradient, rate, decay)
+
+
+def rate_in_the_buffer(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+    # A buffer filled with rate × direction is ours, times the rate; ours must then shrink where the rate grows.
+    last_rate = vars(sgd).get("last_rate", rate)
+    if sgd.velocity is not None:
+        sgd.velocity.mul_(last_rate / rate)
+    vars(sgd)["last_rate"] = rate
+    own(sgd, gradient, rate, decay)
+
+
+def nesterov(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+    if sgd.velocity is None:
+        own(sgd, gradient, rate, decay)
+    else:
+        direction = gradient + decay * sgd.weights
+        sgd.velocity.mul_(sgd.momentum).add_(direction)
+        sgd.weights.sub_(rate * (direction + sgd.momentum * sgd.velocity))
+
+
+def clipped(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+    own(sgd, gradient / gradient.norm(dim=1, keepdim=True).clamp(min=0.1) * 0.1, rate, decay)
+
+
+def rounded(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+    own(sgd, gradient, rate, decay)
+    sgd.weights.copy_(sgd.weights.bfloat16())
+
+
+def averaged_loss(patch: Patch) -> None:
+    loss = nets.loss
+
+    def straight_through(logits: Tensor, labels: Tensor) -> Tensor:
+        """The right values, with the gradient of their mean."""
+        losses = loss(logits, labels)
+        return losses.detach() + (losses - losses.detach()) / len(losses)
+
+    patch.setattr(training, "loss", straight_through)
+
+
+def losses_of(run: _Run, batch: Examples) -> Tensor:
+    return nets.loss(run.net.forward(run.weights, run.head, batch.images, run.normalise), batch.labels)
+
+
+def evaluation_mode(run: _Run, step: int, batch: Examples) -> None:
+    if isinstance(run.norm, BatchNorm):
+        if step == 0:
+            statistics: Statistics = []
+            run.normalise = measuring(run.norm.eps, statistics)
+            losses_of(run, batch)
+            vars(run)["fixed"] = statistics
+        run.normalise = by_statistics(run.norm.eps, vars(run)["fixed"])
+
+
+def moving_head(run: _Run, step: int, batch: Examples) -> None:
+    if run.net.trainable_head:
+        return
+    run.head.requires_grad_()
+    (gradient,) = torch.autograd.grad(losses_of(run, batch).sum(), run.head)
+    run.head = run.head.detach() - run.learning_rates[step][:, :, None] * gradient
+
+
+def moving_scale(run: _Run, step: int, batch: Examples) -> None:
+    """One scale a replica stands for the affine parameters of all its normalisations."""
+    if not isinstance(run.norm, BatchNorm):
+        return
+    scales = vars(run).get("scales", torch.ones(len(run.replicas), 1, dtype=run.dtype)).requires_grad_()
+
+    def normalise(inputs: Tensor) -> Tensor:
+        outputs = training_normalise(run.norm)(inputs)
+        by_channel = vars(run)["scales"].repeat_interleave(inputs.shape[1] // len(run.replicas))
+        return outputs * by_channel.view(1, -1, *[1] * (inputs.ndim - 2))
+
+    vars(run)["scales"], run.normalise = scales, normalise
+    (gradient,) = torch.autograd.grad(losses_of(run, batch).sum(), scales)
+    vars(run)["scales"] = scales.detach() - run.learning_rates[step] * gradient
+
+
+def head_among_the_weights(patch: Patch) -> None:
+    build = nets.build
+    patch.setattr(training, "build", lambda experiment, *rest: build(replace(experiment, trainable_head=True), *rest))
+
+
+def large_eps(patch: Patch) -> None:
+    own = layers._batch_norm
+    patch.setattr(layers, "_batch_norm", lambda *given, **named: own(*given, **named | {"eps": 0.1}))
+
+
+def late_snapshots(patch: Patch) -> None:
+    observe = _Run._observe_state
+
+    def observe_late(run: _Run, step: int) -> None:
+        if step > 0:
+            observe(run, step - 1)
+        if step == run.steps:
+            observe(run, step)
+
+    patch.setattr(_Run, "_observe_state", observe_late)
+
+
+def statistics_of_the_first(networks: Networks, statistics: Statistics) -> Statistics:
+    # All evaluations of a run share its net.
+    return vars(networks.net).setdefault("statistics", statistics)
+
+
+def statistics_of_the_moment(networks: Networks, statistics: Statistics) -> Statistics:
+    # Every moment of a run has its own tensor of learning rates, which changed weights of that moment inherit.
+    return vars(networks.learning_rate).setdefault("statistics", statistics)
+
+
+def statistics_of_the_test_set(patch: Patch) -> None:
+    patch.setattr(Networks, "_by_training_set", lambda networks: training_normalise(networks.norm))
+
+
+def in_pairs(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:
+    return generator(root_seed, replica - replica % 2, stream, *keys)
+
+
+def shared_streams(patch: Patch) -> None:
+    for module in (training, nets, toy):
+        patch.setattr(module, "generator", in_pairs)
+
+
+def shared_head(patch: Patch) -> None:
+    draw = FusedNet.initial_head
+    patch.setattr(FusedNet, "initial_head", lambda net, root_seed, _: draw(net, root_seed, 0))
+
+
+class PositionOrder(BatchOrder):
+    """Batches keyed by the position of a replica in its batch of replicas instead of its id."""
+
+    def __init__(self, replicas: list[tuple[int, int]], examples: int, batch_size: int) -> None:
+        super().__init__([(seed, position) for position, (seed, _) in enumerate(replicas)], examples, batch_size)
+
+
+@np.errstate(all="ignore")
+def step_in_x_and_y(log_norm: Float64, log_angle: Float64, rate: Float64, decay: Float64) -> tuple[Float64, Float64]:
+    norm, angle = np.exp(log_norm), np.exp(log_angle)
+    x, y = norm * np.sin(angle), norm * np.cos(angle)
+    slope = 2 * x * y / (x**2 + y**2) ** 2
+    x, y = (1 - rate * decay) * x - rate * slope * y, (1 - rate * decay) * y + rate * slope * x
+    return np.log(np.hypot(x, y)), np.log(np.arctan2(np.abs(x), np.abs(y)))
+
+
+def decay_after_the_step(patch: Patch) -> None:
+    own = toy.toy_step
+
+    def step(log_norm: Float64, log_angle: Float64, rate: Float64, decay: Float64) -> tuple[Float64, Float64]:
+        new_log_norm, new_log_angle = own(log_norm, log_angle, rate, 0 * decay)
+        return new_log_norm + np.log1p(-rate * decay), new_log_angle
+
+    patch.setattr(toy, "toy_step", step)
+
+
+# Names of claims that two replicas can judge in about a second.
+SCALE_INVARIANCE = "scale-invariance"
+INITIAL_SCALE = "learning-rate-is-initial-scale"
+EXPONENTIAL = "exponential-learning-rate-equivalence"
+TOY = "gradient-descent-is-not-gradient-flow-toy"
+
+SABOTAGES = (
+    Sabotage(
+        "weight decay off",
+        "λ is 0, whatever the experiment says.",
+        in_every_experiment(lambda one: replace(one, weight_decay=Constant(0.0))),
+        ("oracle", "norm law", "toy oracle", INITIAL_SCALE, EXPONENTIAL, TOY),
+    ),
+    Sabotage(
+        "decay without learning rate",
+        "Weights shrink by 1 − λ a step instead of 1 − ηλ.",
+        in_every_step(decay_without_rate),
+        ("oracle", "norm law", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "decay twice",
+        "Weights decay with the gradient and once more before it.",
+        in_every_step(decay_twice),
+        ("oracle", "norm law", EXPONENTIAL),
+    ),
+    Sabotage(
+        "schedules late",
+        "Learning rate and weight decay change a step late.",
+        in_every_experiment(late_schedules),
+        ("oracle", EXPONENTIAL),
+    ),
+    Sabotage(
+        "schedules swapped",
+        "η and λ change places.",
+        in_every_experiment(swapped_schedules),
+        ("oracle", "norm law", "toy oracle", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "first schedule for all",
+        "All experiments of a batch get the learning rate of the first.",
+        in_every_batch(lambda slices: [replace(one, learning_rate=slices[0].learning_rate) for one in slices]),
+        ("alone or in company", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "experiments mixed up",
+        "Experiments trained as one batch get each other's results.",
+        in_every_batch(lambda slices: slices[::-1]),
+        ("alone or in company", INITIAL_SCALE, EXPONENTIAL, TOY),
+    ),
+    Sabotage(
+        "initial scale ignored",
+        "Every net starts at scale 1.",
+        in_every_experiment(lambda one: replace(one, initial_scale=1.0)),
+        ("oracle", "toy oracle", INITIAL_SCALE),
+    ),
+    Sabotage(
+        "initial velocity ignored",
+        "Momentum starts at rest.",
+        in_every_experiment(lambda one: replace(one, initial_velocity=0.0)),
+        ("oracle", EXPONENTIAL),
+    ),
+    Sabotage(
+        "loss averaged over replicas",
+        "Every gradient is divided by the number of replicas.",
+        averaged_loss,
+        ("oracle", "alone or in company"),
+    ),
+    Sabotage(
+        "gradient clipped",
+        "Gradients are cut to the norm 0.1.",
+        in_every_step(clipped),
+        ("oracle", "norm law", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "weights rounded",
+        "Weights are rounded to bfloat16 after each step.",
+        in_every_step(rounded),
+        ("oracle", "norm law", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "learning rate in the buffer",
+        "η multiplies the momentum buffer when it is filled, not when it is used.",
+        in_every_step(rate_in_the_buffer),
+        ("oracle", EXPONENTIAL),
+    ),
+    Sabotage(
+        "Nesterov", "Nesterov's momentum instead of the plain one.", in_every_step(nesterov), ("oracle", EXPONENTIAL)
+    ),
+    Sabotage(
+        "large epsilon",
+        "ε = 0.1 in every batch normalisation.",
+        large_eps,
+        ("oracle", "norm law", "rescaling", "changed weights", SCALE_INVARIANCE, INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "evaluation mode",
+        "Training normalises by statistics fixed at the first step.",
+        before_every_step(evaluation_mode),
+        ("oracle", "norm law", EXPONENTIAL),
+    ),
+    Sabotage(
+        "affine normalisation",
+        "A scale after the normalisations is trained too.",
+        before_every_step(moving_scale),
+        ("oracle", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "head trained",
+        "The frozen head is trained beside the weights.",
+        before_every_step(moving_head),
+        ("oracle", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "head among the weights",
+        "The head counts as one of the trainable weights.",
+        head_among_the_weights,
+        ("oracle", "norm law", "rescaling", SCALE_INVARIANCE, INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "streams shared",
+        "Replicas 0 and 1, 2 and 3, … share all random numbers.",
+        shared_streams,
+        ("independence", "reshuffling"),
+    ),
+    Sabotage("head shared", "All replicas have the head of replica 0.", shared_head, ("independence",)),
+    Sabotage(
+        "batches shared",
+        "All replicas see the batches of the first.",
+        in_batch_order(lambda own, order, step: np.repeat(own(order, step)[:1], len(order.replicas), axis=0)),
+        ("oracle", "alone or in company", "independence", "reshuffling"),
+    ),
+    Sabotage(
+        "batches by position",
+        "Which batches a replica sees depends on its position in the batch of replicas.",
+        lambda patch: patch.setattr(training, "BatchOrder", PositionOrder),
+        ("oracle", "alone or in company", INITIAL_SCALE, EXPONENTIAL),
+    ),
+    Sabotage(
+        "never reshuffled",
+        "All epochs have the order of the first.",
+        in_batch_order(lambda own, order, step: own(order, step % order.steps_per_epoch)),
+        ("reshuffling",),
+    ),
+    Sabotage(
+        "snapshots late", "States are recorded after the step instead of before it.", late_snapshots, ("norm law",)
+    ),
+    Sabotage(
+        "stale statistics",
+        "Test examples are normalised by the statistics of the first evaluation.",
+        in_evaluation(statistics_of_the_first),
+        ("oracle", "changed weights"),
+    ),
+    Sabotage(
+        "statistics not measured again",
+        "Weights changed after training, such as their average, keep the old statistics.",
+        in_evaluation(statistics_of_the_moment),
+        ("changed weights",),
+    ),
+    Sabotage(
+        "statistics of the test set",
+        "Test examples are normalised by their own statistics.",
+        statistics_of_the_test_set,
+        ("oracle", "changed weights"),
+    ),
+    Sabotage(
+        "toy without logarithm",
+        "The toy iterates x and y in plain float64.",
+        lambda patch: patch.setattr(toy, "toy_step", step_in_x_and_y),
+        ("toy oracle", "toy return"),
+    ),
+    Sabotage(
+        "toy decays afterwards",
+        "The toy's weight decay shrinks the step along the gradient, too.",
+        decay_after_the_step,
+        ("toy oracle",),
+    ),
+)
