@@ -9,7 +9,8 @@ from types import ModuleType
 
 from matplotlib.figure import Figure
 
-import ilr.function_space  # noqa: F401 - its rules are rules once it is imported
+import ilr.function_space
+import ilr.resampling  # noqa: F401 - the rules of both are rules once they are imported
 from ilr.claim import Claim, Setting
 from ilr.experiment import Experiment
 from ilr.figures import in_style, to_svg

@@ -4,7 +4,9 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,18 +14,25 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
+from ilr import statistics
 from ilr.records import canonical
 from ilr.statistics import (
+    RULES,
     at_least,
     at_most,
     equivalence,
     equivalence_of_groups,
     increasing,
+    quantile_at_least,
+    ratio,
+    replicas_for,
     share_at_least,
     slope,
+    smallest_detectable,
     universal,
 )
 from ilr.verdicts import Finding, Prediction, Verdict, classify, decide, holm
+from tests.calibration import CASES, EXPONENTIAL, HEAVY, LOGNORMAL, NOISES, PAGE, Case, Noise, counts
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 Rule = Callable[..., Finding]
@@ -79,6 +88,16 @@ def successes(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
     return (generator.random(40) < truth,)
 
 
+def multiples(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return generator.normal(2 * truth, 0.4, size=14), generator.normal(2, 0.3, size=9)
+
+
+@wraps(quantile_at_least)
+def median_at_least(prediction: Prediction, values: Any) -> Finding:
+    """The same rule, for half of the networks: it takes what the other rules take."""
+    return quantile_at_least(prediction, values, 0.5)
+
+
 ANY = {
     equivalence: sample,
     equivalence_of_groups: two_samples,
@@ -88,9 +107,11 @@ ANY = {
     increasing: rows,
     universal: sample,
     share_at_least: successes,
+    ratio: multiples,
+    median_at_least: sample,
 }
 """Every rule, and data it takes."""
-BOTH_SIDES = [(equivalence, sample), (equivalence_of_groups, two_samples), (slope, lines)]
+BOTH_SIDES = [(equivalence, sample), (equivalence_of_groups, two_samples), (slope, lines), (ratio, multiples)]
 ONE_SIDE = [(at_least, sample, -1), (at_most, sample, 1)]
 
 
@@ -225,6 +246,63 @@ def test_share_agrees_with_scipy(n: int, count: int) -> None:
     assert found.interval == pytest.approx(stats.binomtest(count, n).proportion_ci(0.98, "exact"))
 
 
+def test_a_ratio_is_tested_by_welch_at_both_bounds(generator: np.random.Generator) -> None:
+    values, reference = generator.normal(1.2, 0.3, size=9), generator.normal(1, 0.4, size=6)
+    found = ratio(predict(ratio, 1, 0.25), values, reference)
+    above, below = (
+        stats.ttest_ind(values, bound * reference, equal_var=False, alternative=alternative).pvalue
+        for bound, alternative in ((0.75, "greater"), (1.25, "less"))
+    )
+    positive = stats.ttest_1samp(reference, 0, alternative="greater").pvalue
+    assert found.p == pytest.approx(max(above, below, positive))
+
+
+def test_the_interval_of_a_ratio_is_what_welchs_test_does_not_reject(generator: np.random.Generator) -> None:
+    values, reference = generator.normal(3, 0.5, size=9), generator.normal(2, 0.6, size=6)
+    low, high = ends(ratio(predict(ratio, 1.5), values, reference))
+    for bound, alternative in ((low, "greater"), (high, "less")):
+        welch = stats.ttest_ind(values, bound * reference, equal_var=False, alternative=alternative)
+        assert welch.pvalue == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_a_ratio_has_the_units_of_its_groups(unit: float, generator: np.random.Generator) -> None:
+    values, reference = multiples(generator, 0.5)
+    found = ratio(predict(ratio, 0.5 * unit), values * unit, reference)
+    plain = ratio(predict(ratio, 0.5), values, reference)
+    assert found.p_refuted == pytest.approx(plain.p_refuted)
+    assert ends(found) == pytest.approx([end * unit for end in ends(plain)])
+
+
+def test_a_ratio_to_a_known_reference_is_a_scaled_mean(generator: np.random.Generator) -> None:
+    values = generator.normal(1, 0.3, size=8)
+    found, mean = ratio(predict(ratio, 0.5, 0.1), values, [2.0] * 5), equivalence(predict(equivalence, 1, 0.2), values)
+    assert (found.p, found.p_refuted) == pytest.approx((mean.p, mean.p_refuted))
+    assert [2 * end for end in ends(found)] == pytest.approx(ends(mean))
+
+
+def test_nothing_is_known_of_a_ratio_to_what_may_be_zero() -> None:
+    found = ratio(predict(ratio, 0, 1e6), [0.0, 0.01, -0.01], [-1.0, 0.0, 1.5])
+    assert (found.verdict, found.interval, found.accepted) == (INCONCLUSIVE, (None, None), (-1e6, 1e6))
+    canonical(found)
+
+
+@pytest.mark.parametrize("count", range(11))
+def test_a_quantile_is_decided_as_the_share_that_reaches_it(count: int) -> None:
+    values = [1.0] * count + [0.0] * (10 - count)
+    quantile = quantile_at_least(predict(quantile_at_least, 0.7, 0.2), values, 0.6)
+    share = share_at_least(predict(share_at_least, 0.6), np.array(values) >= 0.5)
+    assert (quantile.p, quantile.p_refuted, quantile.verdict) == (share.p, share.p_refuted, share.verdict)
+    assert quantile.estimate == (count >= 6)
+
+
+def test_the_interval_of_a_quantile_is_of_order_statistics() -> None:
+    # Of 20 values the median lies between the sixth and the fifteenth with 95.9%: two tails of 2.07%.
+    found = quantile_at_least(predict(quantile_at_least, 5, alpha=0.021), range(1, 21), 0.5)
+    assert (found.interval, found.estimate) == ((6.0, 15.0), 11.0)
+    assert quantile_at_least(predict(quantile_at_least, 5, alpha=0.005), range(7), 0.9).interval[0] is None
+
+
 # What a verdict says
 
 
@@ -276,7 +354,9 @@ def test_a_finding_is_plain_data(rule: Rule, generator: np.random.Generator) -> 
         (equivalence, (0.25, 0.75)),
         (equivalence_of_groups, (0.25, 0.75)),
         (slope, (0.25, 0.75)),
+        (ratio, (0.25, 0.75)),
         (at_least, (0.25, None)),
+        (median_at_least, (0.25, None)),
         (share_at_least, (0.25, None)),
         (increasing, (0.25, None)),
         (at_most, (None, 0.75)),
@@ -423,7 +503,9 @@ def test_a_share_that_cannot_be_tested_is_refused(bound: float) -> None:
 def rates(
     rule: Rule, prediction: Prediction, draw: Draw, truth: float, generator: np.random.Generator
 ) -> dict[Verdict, int]:
-    verdicts = [rule(prediction, *draw(generator, truth)).verdict for _ in range(SIMULATIONS)]
+    # Verdicts do not depend on how many replicas would decide, and looking for that takes most of the time.
+    with mock.patch.object(statistics, "MOST_REPLICAS", 2):
+        verdicts = [rule(prediction, *draw(generator, truth)).verdict for _ in range(SIMULATIONS)]
     return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, REFUTED, INCONCLUSIVE)}
 
 
@@ -461,6 +543,72 @@ def test_without_a_trend_increasing_errs_at_most_with_alpha(draw: Draw, generato
     assert counted[REFUTED] <= at_most_times(0.05)
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.1, 0.3])
+def test_on_the_edge_a_ratio_errs_at_most_with_alpha_whatever_the_reference(
+    mean: float, generator: np.random.Generator
+) -> None:
+    def draw(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+        while True:
+            values, reference = generator.normal(truth * mean, 0.4, size=14), generator.normal(mean, 0.4, size=9)
+            if reference.mean() > 0:
+                return values, reference
+
+    # A reference whose mean came out negative is refused; the others are this share of all.
+    judged = stats.norm.cdf(3 * mean / 0.4)
+    counted = rates(ratio, predict(ratio, 0.5, 0.3), draw, 0.8, generator)
+    assert counted[REPRODUCED] * judged <= at_most_times(0.05)
+    assert counted[REFUTED] * judged <= at_most_times(0.05)
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.name)
+def test_on_the_edge_a_quantile_errs_at_most_with_alpha_whatever_the_distribution(
+    noise: Noise, generator: np.random.Generator
+) -> None:
+    [case] = [case for case in CASES if case.rule is quantile_at_least]
+    counted = counts(case.findings(generator, noise, 12, case.edge, SIMULATIONS))
+    assert counted[REPRODUCED] <= at_most_times(0.05)
+    assert counted[REFUTED] <= at_most_times(0.05)
+
+
+T_TESTS = [c for c in CASES if c.rule in (equivalence, equivalence_of_groups, ratio, at_least, slope)]
+NOT_NORMAL = {
+    (LOGNORMAL, 12): 0.13,
+    (LOGNORMAL, 30): 0.10,
+    (EXPONENTIAL, 12): 0.15,
+    (EXPONENTIAL, 30): 0.11,
+    (HEAVY, 12): 0.06,
+    (HEAVY, 30): 0.06,
+}
+"""How often a t test of nominal level 0.05 may err if replicas are not normal; the rates are in docs/calibration.md."""
+
+
+@pytest.mark.parametrize(("noise", "n"), NOT_NORMAL, ids=str)
+@pytest.mark.parametrize("case", T_TESTS, ids=lambda case: case.rule.__name__)
+def test_on_the_edge_a_t_test_errs_little_more_often_with_replicas_that_are_not_normal(
+    case: Case, noise: Noise, n: int, generator: np.random.Generator
+) -> None:
+    counted = counts(case.findings(generator, noise, n, case.edge, SIMULATIONS))
+    print(f"{case.rule.__name__}, {noise.name}, n = {n}: {counted[REPRODUCED]}, {counted[REFUTED]} of {SIMULATIONS}")
+    assert counted[REPRODUCED] <= at_most_times(NOT_NORMAL[noise, n])
+    assert counted[REFUTED] <= at_most_times(NOT_NORMAL[noise, n])
+
+
+@pytest.mark.parametrize("noise", [LOGNORMAL, EXPONENTIAL, HEAVY], ids=lambda noise: noise.name)
+@pytest.mark.parametrize("case", T_TESTS, ids=lambda case: case.rule.__name__)
+def test_replicas_that_are_not_normal_are_decided_far_from_the_edge(
+    case: Case, noise: Noise, generator: np.random.Generator
+) -> None:
+    for truth, verdict in ((case.inside, REPRODUCED), (case.outside, REFUTED)):
+        counted = counts(case.findings(generator, noise, 12, truth, SIMULATIONS))
+        assert counted[verdict] >= at_least_times(0.9)
+
+
+def test_the_calibration_page_has_every_rule() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert {case.rule.__name__ for case in CASES} == RULES
+    assert all(f"| `{rule}` |" in page for rule in RULES)
+
+
 @pytest.mark.parametrize("n", [10, 60])
 @pytest.mark.parametrize("bound", [0.5, 0.8, 0.95])
 def test_on_the_edge_a_share_errs_at_most_with_alpha(n: int, bound: float) -> None:
@@ -484,6 +632,8 @@ FAR = [
     (equivalence, sample, 0.5, 1.5),
     (equivalence_of_groups, two_samples, 0.5, 2.5),
     (slope, lines, 0.5, 2.5),
+    (ratio, multiples, 0.5, 1.5),
+    (median_at_least, sample, 0.9, -0.5),
     (at_least, sample, 0.5, -0.5),
     (at_most, sample, 0.5, 1.5),
     (increasing, rows, 2.0, -3.0),
@@ -611,3 +761,56 @@ def test_what_holm_leaves_undecided_says_how_many_replicas_would_decide(generato
     assert all(finding.replicas_needed is not None and finding.replicas_needed > 12 for finding in findings)
     [decided] = decide(together[:1])[1]
     assert decided.replicas_needed is None
+
+
+# What can be detected
+
+
+@pytest.mark.parametrize("n", [3, 5, 12, 30])
+@pytest.mark.parametrize(
+    ("rule", "margin", "side"), [(at_least, 0.1, -1), (at_most, 0.1, 1), (equivalence, 2.0, 1), (equivalence, 0.0, 1)]
+)
+@pytest.mark.parametrize("alpha", [0.05, 0.005])
+def test_what_is_detectable_is_detected_with_the_power_aimed_at(
+    rule: Rule, margin: float, side: int, n: int, alpha: float, generator: np.random.Generator
+) -> None:
+    prediction = predict(rule, 0.5, margin, alpha)
+    distance = smallest_detectable(prediction, 0.3, n)
+
+    def decided(truth: float, verdict: Verdict) -> int:
+        counted = rates(rule, prediction, lambda generator, truth: (generator.normal(truth, 0.3, n),), truth, generator)
+        return counted[verdict]
+
+    outside = decided(0.5 + side * (margin + distance), REFUTED)
+    assert at_least_times(0.89) <= outside <= at_most_times(0.91)
+    if margin > distance or rule is not equivalence:
+        assert decided(0.5 + side * (margin - distance), REPRODUCED) >= at_least_times(0.89)
+
+
+@pytest.mark.parametrize("rule", [equivalence, slope, at_least, at_most])
+@pytest.mark.parametrize("n", [3, 12, 100])
+def test_the_replicas_for_a_distance_are_the_fewest_that_detect_it(rule: Rule, n: int) -> None:
+    prediction = replace(predict(rule, 0.5, 0.05), family=3)
+    distance = smallest_detectable(prediction, 0.3, n)
+    assert replicas_for(prediction, 0.3, distance) == n
+    assert replicas_for(prediction, 0.3, 0.999 * distance) == n + 1
+    assert replicas_for(prediction, 0.3, 0.0) is None
+
+
+def test_a_family_needs_more_replicas() -> None:
+    alone = predict(at_least, 0.5)
+    assert smallest_detectable(replace(alone, family=5), 1, 8) == smallest_detectable(replace(alone, alpha=0.01), 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("rule", "deviation", "n", "message"),
+    [
+        (universal, 1.0, 5, "is decided by 'universal'; choose from equivalence, at_least, at_most, slope"),
+        (at_least, 0.0, 5, "standard deviation 0.0"),
+        (at_least, math.nan, 5, "standard deviation nan"),
+        (at_least, 1.0, 1, r"1 replica\(s\)"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(rule: Rule, deviation: float, n: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"'quantity' .*{message}"):
+        smallest_detectable(predict(rule, 0.5), deviation, n)
