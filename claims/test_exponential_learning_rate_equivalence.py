@@ -82,7 +82,7 @@ CLAIM = Claim(
         Control("no-growth", "The growth of the learning rate: it stays at η, without weight decay."),
         Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
     ),
-    replicas=Replicas(tiny=32, reduced=32, full=32),
+    replicas=Replicas(tiny=48, reduced=48, full=48),
 )
 
 

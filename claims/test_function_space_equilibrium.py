@@ -69,7 +69,7 @@ CLAIM = Claim(
                 rule="further_than",
                 expected=0.005,
                 margin=0.0,
-                reason="λₑ differ by 4 times or more here; a factor of 2 alone makes a distance of 0.005.",
+                reason="λₑ differ by a factor of 2 to 40 here; near the end's λₑ a factor of 2 makes 0.005.",
             ),
             Prediction(
                 quantity=f"{pair[0]} / {pair[1]}: squared distance at the end",

@@ -67,7 +67,7 @@ CLAIM = Claim(
             "The equal product ηλ: the learning rate is multiplied by c² but the weight decay is left as it was.",
         ),
     ),
-    replicas=Replicas(tiny=32, reduced=32, full=32),
+    replicas=Replicas(tiny=48, reduced=48, full=48),
 )
 
 

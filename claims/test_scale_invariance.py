@@ -57,7 +57,7 @@ CLAIM = Claim(
             "large-epsilon", "Exact normalisation: with ε = 0.1 under the root, small weights are no longer normalised."
         ),
     ),
-    replicas=Replicas(tiny=32, reduced=32, full=32),
+    replicas=Replicas(tiny=48, reduced=48, full=48),
 )
 
 

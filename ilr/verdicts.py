@@ -133,6 +133,20 @@ def decide(findings: Sequence[Finding]) -> tuple[Verdict, tuple[Finding, ...]]:
     return (Verdict.REPRODUCED if verdicts == {Verdict.REPRODUCED} else Verdict.INCONCLUSIVE), decided
 
 
+def p_of_verdict(verdict: Verdict, p: Sequence[float], p_refuted: Sequence[float]) -> float | None:
+    """The p-value of a whole claim's verdict, from its findings' two p-values each; `None` if there is no decision.
+
+    REPRODUCED needs all findings, so the largest p-value counts; REFUTED needs one, so the smallest does. Both are
+    taken after Holm's correction within the claim, so the verdicts of several claims can be corrected in turn.
+    """
+    match verdict:
+        case Verdict.REPRODUCED:
+            return max(holm(p))
+        case Verdict.REFUTED:
+            return min(holm(p_refuted))
+    return None
+
+
 def _decided(finding: Finding, verdict: Verdict) -> Finding:
     needed = finding.replicas_needed if verdict is Verdict.INCONCLUSIVE else None
     return replace(finding, verdict=verdict, replicas_needed=needed)

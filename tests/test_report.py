@@ -143,11 +143,6 @@ def test_an_inconclusive_finding_says_what_would_decide(page: Page) -> None:
     assert "no practical number of replicas would decide" in text
 
 
-def test_a_finding_that_only_the_correction_left_open_is_not_called_hopeless() -> None:
-    findings = [finding("a", p=0.003), finding("b", "INCONCLUSIVE", p=0.004, p_refuted=0.9)]
-    assert [row.remark for row in rows(findings)] == ["", "decided by itself, but not after Holm’s correction"]
-
-
 def test_the_p_values_shown_are_those_that_decided(page: Page) -> None:
     # Two findings with p = 0.031 and 0.92: Holm doubles the smaller of equal ones.
     assert "outside 0.062 inside >0.999" in page.text("claim-average-beats-single")

@@ -112,7 +112,4 @@ def _remark(finding: Mapping[str, Any]) -> str:
         return ""
     if (needed := finding["replicas_needed"]) is not None:
         return f"would need n = {needed:,} replicas"
-    # A number is sought only where a finding is undecided by itself; Holm's correction may undecide it later.
-    if min(finding["p"], finding["p_refuted"]) <= finding["alpha"]:
-        return "decided by itself, but not after Holm’s correction"
     return "no practical number of replicas would decide"

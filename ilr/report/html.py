@@ -13,6 +13,7 @@ from ilr.report.figures import Figure
 from ilr.report.findings import Row, rows, rules
 from ilr.report.intervals import interval_plot
 from ilr.report.numbers import duration, registered
+from ilr.report.standing import shaken
 from ilr.report.text import printable
 from ilr.verdicts import Verdict
 
@@ -60,6 +61,7 @@ def render_html(evidence: Mapping[str, Any]) -> str:
         evidence=evidence,
         sections=[_section(claim, number, evidence["experiments"]) for number, claim in enumerate(claims, 1)],
         tally=tally(claims),
+        shaken=shaken(claims),
         alphas=sorted({prediction["alpha"] for claim in claims for prediction in claim["record"]["predictions"]}),
     )
 
