@@ -23,6 +23,7 @@ def finding(p: float, p_refuted: float = 1.0, **changes: object) -> Finding:
         ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
         ([0.04, 0.01], [0.04, 0.02]),
         ([0.5, 0.6], [1.0, 1.0]),
+        ([0.7, 0.8], [1.0, 1.0]),
         ([0.2, 0.001, 0.2], [0.4, 0.003, 0.4]),
         ([0.02, 0.021, 0.5], [0.06, 0.06, 0.5]),
     ],
@@ -80,14 +81,18 @@ def test_nothing_found_is_no_decision() -> None:
         ({"reason": " "}, "gives no reason for its margin"),
         ({"margin": -0.1}, "negative margin -0.1"),
         ({"alpha": 0.0}, "alpha=0.0; it must lie between 0 and 0.5"),
+        ({"alpha": -0.01}, "alpha=-0.01"),
         ({"alpha": 0.5}, "alpha=0.5"),
+        ({"alpha": 0.9, "power": 0.95}, "alpha=0.9"),
         ({"power": 0.005}, "power=0.005; it must lie between alpha and 1"),
+        ({"power": 0.001}, "power=0.001"),
         ({"power": 1.0}, "power=1.0"),
+        ({"power": 1.5}, "power=1.5"),
     ],
 )
 def test_a_prediction_that_predicts_nothing_is_refused(change: dict[str, object], complaint: str) -> None:
-    given = {"quantity": "q", "rule": "at_least", "expected": 0.0, "margin": 0.0, "reason": "because"}
-    assert Prediction(**given).margin == 0.0  # type: ignore[arg-type]
+    given = {"quantity": "q", "rule": "at_least", "expected": 0.0, "margin": 0.1, "reason": "because"}
+    assert Prediction(**given).margin == 0.1  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=complaint):
         Prediction(**given | change)  # type: ignore[arg-type]
 
