@@ -32,6 +32,9 @@ from ilr.verdicts import Finding, Prediction
 Labels = NDArray[np.integer]
 Members = NDArray[np.bool_]
 
+PERMUTATIONS = 4999
+"""How often `differ` exchanges replicas: enough for an alpha of 0.005 over a family of twenty-five."""
+
 LARGEST = 2.0
 """No squared distance is larger."""
 
@@ -128,6 +131,43 @@ def further_than(prediction: Prediction, a: ArrayLike, b: ArrayLike) -> Finding:
         ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
     """
     return _of_distance(prediction, a, b, above(prediction))
+
+
+@rule
+def differ(prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.random.Generator) -> Finding:
+    """`a` [n, point] and `b` [m, point] are not equal in distribution: a permutation test of their squared distance.
+
+    It is exact, and it is never REFUTED: no data show that two distributions are equal, only that they are close (see
+    `closer_than`). The prediction's expected value and margin are 0. The interval is open, as nothing is bounded.
+
+    Raises:
+        ValueError: also where the prediction expects anything but a distance of more than 0.
+    """
+    if prediction.expected or prediction.margin:
+        raise ValueError(f"{prediction.quantity!r}: to differ is to be further apart than 0, with the margin 0")
+    try:
+        first, second = _groups(a, b, least=3)
+    except ValueError as error:
+        raise ValueError(f"{prediction.quantity!r}: {error}") from None
+    n, estimate = min(len(first), len(second)), squared_distance(first, second)
+    noise = _noise(*_pool(first, second), points=first.shape[1])
+
+    def power_of(replicas: int) -> float:
+        # Between equal distributions the noise of the distance falls in proportion to the number of replicas.
+        distance = in_standard_errors(estimate, noise.deviation(0.0)) * replicas / n
+        return float(special.ndtr(distance - special.ndtri(1 - prediction.strictest_alpha)))
+
+    return finding(
+        prediction,
+        with_errors(prediction, f"Permutation test on the squared distance of two groups, {PERMUTATIONS} permutations"),
+        above(prediction),
+        estimate,
+        (-math.inf, math.inf),
+        n,
+        permutation_p_value(first, second, generator, PERMUTATIONS),
+        1.0,
+        lambda: fewest_replicas(prediction.power, power_of) if estimate > 0 else None,
+    )
 
 
 @dataclass(frozen=True)

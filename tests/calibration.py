@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ilr import statistics
-from ilr.function_space import closer_than, further_than
+from ilr.function_space import closer_than, differ, further_than
 from ilr.resampling import power_law
 from ilr.verdicts import Finding, Prediction, Verdict, classify
 from tests.test_function_space import World as Distance
@@ -158,6 +158,10 @@ def distances(world: Callable[[float], Distance], difference: float, name: str) 
         yield Case(rule, bound, 0.0, draw, 1.0, inside, outside, noises, 2000, 300)
 
 
+def apart(generator: np.random.Generator, _: Noise, n: int, truth: float) -> tuple[Any, ...]:
+    return *independent_points(0.2 * truth).groups(generator, n), generator
+
+
 CASES = (
     Case(statistics.equivalence, 0.5, 0.4, sample, 0.9, 0.5, 1.5),
     Case(statistics.equivalence_of_groups, 0.5, 0.4, two_groups, 0.9, 0.5, 1.5),
@@ -172,6 +176,7 @@ CASES = (
     *distances(independent_points, 0.2, "points apart"),
     *distances(few_functions, 0.3, "three functions"),
     *distances(one_trait, 1.0, "one trait"),
+    Case(differ, 0.0, 0.0, apart, 0.0, 2.0, 0.0, [replace(NORMAL, name="points apart")], 2000, 300),
     Case(power_law, 1.0, 0.2, times, 1.2, 1.0, 1.5, NOISES, 600, 100),
 )
 
@@ -193,7 +198,11 @@ def lines_of_table(generator: np.random.Generator) -> Iterator[str]:
             if case.rule is statistics.universal:
                 # One network that violates an identity refutes it, and at the edge a fifth of the networks do.
                 rates[2:] = ["no error"] * 2
-            rates += [cell(inside[REPRODUCED], case.elsewhere), cell(outside[REFUTED], case.elsewhere)]
+            if case.rule is differ:
+                # What is not on the edge lies inside: there is no distance below 0.
+                rates[2:] = ["never"] * 2
+            rates += [cell(inside[REPRODUCED], case.elsewhere)]
+            rates += ["never" if case.rule is differ else cell(outside[REFUTED], case.elsewhere)]
             yield f"| `{case.rule.__name__}` | {noise.name} | {n} | {case.at_the_edge} | {' | '.join(rates)} |"
 
 

@@ -11,9 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from ilr import function_space
 from ilr.function_space import (
     agreement,
     closer_than,
+    differ,
     further_than,
     l1_distance,
     permutation_p_value,
@@ -190,6 +192,40 @@ def test_permutation_p_values_are_valid_for_equal_groups(world: World, generator
     p = np.array([permutation_p_value(*world.groups(generator, 6, 5), generator, 19) for _ in range(SIMULATIONS)])
     for level in (0.05, 0.1, 0.5):
         assert np.count_nonzero(p <= level) <= at_most_times(level)
+
+
+def test_differ_errs_with_alpha_at_most_and_finds_a_difference(
+    generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function_space, "PERMUTATIONS", 99)
+    prediction = Prediction("distance", "differ", 0.0, 0.0, "because", alpha=0.05)
+
+    def verdicts(difference: float, data_sets: int) -> list[Verdict]:
+        groups = (independent_points(difference).groups(generator, 10) for _ in range(data_sets))
+        return [differ(prediction, a, b, generator).verdict for a, b in groups]
+
+    equal = verdicts(0.0, SIMULATIONS)
+    assert at_least_times(0.95 * 0.05) <= equal.count(REPRODUCED) <= at_most_times(0.05)
+    assert REFUTED not in equal
+    assert verdicts(0.3, 200).count(REPRODUCED) >= 190
+
+
+def test_differ_says_how_many_replicas_would_decide(generator: np.random.Generator) -> None:
+    prediction = Prediction("distance", "differ", 0.0, 0.0, "because", alpha=0.005)
+    few, many = independent_points(0.1), 200
+    undecided = [differ(prediction, *few.groups(generator, 6), generator) for _ in range(20)]
+    needed = [found.replicas_needed for found in undecided if found.replicas_needed is not None]
+    assert needed
+    assert all(number > 6 for number in needed)
+    assert differ(prediction, *few.groups(generator, many), generator).verdict is REPRODUCED
+
+
+def test_to_differ_is_to_be_further_apart_than_nothing(generator: np.random.Generator) -> None:
+    prediction = Prediction("distance", "differ", 0.1, 0.0, "because")
+    with pytest.raises(ValueError, match="'distance': to differ is to be further apart than 0"):
+        differ(prediction, *independent_points(0.0).groups(generator, 5), generator)
+    with pytest.raises(ValueError, match="'distance': a group has 2 replica"):
+        differ(Prediction("distance", "differ", 0.0, 0.0, "because"), [[1], [2]], [[1]] * 3, generator)
 
 
 def test_permutation_p_values_are_uniform_without_ties(generator: np.random.Generator) -> None:

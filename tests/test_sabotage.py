@@ -38,11 +38,11 @@ from tests.test_training import BASE, EXACT, NETS
 
 ROOT = Path(__file__).parent.parent
 
-Detector = Callable[[Dataset, Path], None]
-"""Gets a small data set and an empty folder."""
+Detector = Callable[[Dataset, Path, int], None]
+"""Gets a small data set, an empty folder and a root seed."""
 
 
-def oracle(dataset: Dataset, _: Path) -> None:
+def oracle(dataset: Dataset, _: Path, __: int) -> None:
     """Fused training equals plain torch.nn modules under torch.optim.SGD, with all options switched on."""
     everything = replace(
         BASE,
@@ -57,12 +57,12 @@ def oracle(dataset: Dataset, _: Path) -> None:
         test_training.assert_equals_oracle(replace(everything, net=net), dataset)
 
 
-def company(dataset: Dataset, _: Path) -> None:
+def company(dataset: Dataset, _: Path, __: int) -> None:
     """A replica is the same network alone and in a batch with others."""
     test_training.test_a_replica_is_the_same_alone_and_in_any_chunk("mlp", dataset)
 
 
-def independence(dataset: Dataset, _: Path) -> None:
+def independence(dataset: Dataset, _: Path, __: int) -> None:
     """No two replicas share their initial weights, their head or their batches."""
     net = build(BASE, dataset.train_images.shape[1:], dataset.classes)
     keys = [(seed, replica) for seed in (3, 4) for replica in range(4)]
@@ -73,22 +73,22 @@ def independence(dataset: Dataset, _: Path) -> None:
         assert len({draw.tobytes() for draw in draws}) == len(keys)
 
 
-def reshuffling(_: Dataset, __: Path) -> None:
+def reshuffling(_: Dataset, __: Path, ___: int) -> None:
     """All examples are seen once an epoch, each time in another order."""
     test_training.test_all_examples_are_seen_once_an_epoch()
 
 
-def norm_law(dataset: Dataset, _: Path) -> None:
+def norm_law(dataset: Dataset, _: Path, __: int) -> None:
     """The norm follows its exact recurrence with the gradient that was measured."""
     test_training.test_the_norm_follows_the_exact_law_with_the_observed_gradient(dataset)
 
 
-def rescaling(dataset: Dataset, _: Path) -> None:
+def rescaling(dataset: Dataset, _: Path, __: int) -> None:
     """Loss, gradient and curvature are scale-invariant with a frozen head and exact normalisation, and only then."""
     test_training.test_rescaling_tells_an_invariant_net_from_others(dataset)
 
 
-def changed_weights(dataset: Dataset, _: Path) -> None:
+def changed_weights(dataset: Dataset, _: Path, __: int) -> None:
     """Weights changed after they were evaluated, such as by averaging, get statistics of their own."""
     fused = build(BASE, dataset.train_images.shape[1:], dataset.classes)
     images, test_images = (torch.from_numpy(part).double() for part in (dataset.train_images, dataset.test_images))
@@ -118,13 +118,13 @@ def changed_weights(dataset: Dataset, _: Path) -> None:
         np.testing.assert_allclose(loss, plain, **EXACT)
 
 
-def toy_oracle(_: Dataset, __: Path) -> None:
+def toy_oracle(_: Dataset, __: Path, ___: int) -> None:
     """The toy equals torch.optim.SGD in x and y, and gradient descent in 300 digits."""
     test_toy.test_it_equals_sgd_on_x_and_y(1.5, 0.02)
     test_toy.test_it_keeps_angles_that_float64_cannot()
 
 
-def toy_return(_: Dataset, __: Path) -> None:
+def toy_return(_: Dataset, __: Path, ___: int) -> None:
     """The toy comes back from an angle below e^−745, the smallest number in float64."""
     log_norm, log_angle = np.log([1.0]), np.log([0.5])
     orbit = []
@@ -136,13 +136,13 @@ def toy_return(_: Dataset, __: Path) -> None:
     assert max(orbit[smallest:]) > math.log(0.5)
 
 
-def claim(name: str, replicas: int, _: Dataset, folder: Path) -> None:
+def claim(name: str, replicas: int, _: Dataset, folder: Path, seed: int) -> None:
     """A claim's estimates lie where its predictions accept them, and those of each of its controls do not."""
     if name == TOY and toy_code() == TOY_CODE:
         # What leaves the toy's code alone cannot show in the toy: this saves a quarter of the time.
         return
     trial = trial_of(name)
-    plan = small(trial.plan(Setting("tiny", seed=0, replicas=replicas)))
+    plan = small(trial.plan(Setting("tiny", seed=seed, replicas=replicas)))
     # The store knows nothing of sabotages: each has its own.
     lab = Lab(Store(folder / name), InProcess())
     lab.train(lab.plan(plan.all()))
@@ -214,25 +214,29 @@ CLAIMS: dict[str, Detector] = {
 DETECTORS = TESTS | CLAIMS
 
 
-def notices(detector: Detector, dataset: Dataset, folder: Path) -> bool:
+def notices(detector: Detector, dataset: Dataset, folder: Path, seed: int) -> bool:
     try:
-        detector(dataset, folder)
+        detector(dataset, folder, seed)
     except AssertionError:
         return True
     return False
 
 
 @pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS)
-def test_nothing_is_noticed_where_nothing_is_wrong(detector: Detector, random_dataset: Dataset, tmp_path: Path) -> None:
-    detector(random_dataset, tmp_path)
+def test_nothing_is_noticed_where_nothing_is_wrong(
+    detector: Detector, random_dataset: Dataset, tmp_path: Path, fresh_seed: int
+) -> None:
+    detector(random_dataset, tmp_path, fresh_seed)
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
 def test_a_sabotage_is_caught_by_what_the_table_says_and_nothing_else(
-    sabotage: Sabotage, random_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sabotage: Sabotage, random_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_seed: int
 ) -> None:
     sabotage.apply(monkeypatch)
-    caught = tuple(name for name, detector in DETECTORS.items() if notices(detector, random_dataset, tmp_path))
+    caught = tuple(
+        name for name, detector in DETECTORS.items() if notices(detector, random_dataset, tmp_path, fresh_seed)
+    )
     assert caught == sabotage.caught_by
 
 
