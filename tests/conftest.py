@@ -1,11 +1,13 @@
 """Fixtures of all tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from ilr.data import Dataset
-from ilr.experiment import MLP, BatchNorm, Data, Experiment, Observe
+from ilr.experiment import MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Toy
 from ilr.schedules import Constant
 
 pytest_plugins = ["pytester"]
@@ -39,6 +41,27 @@ def small_experiment() -> Experiment:
         seed=5,
         observe=(Observe("weight_norm", (0, 3, 6)), Observe("test_predictions", (6,))),
     )
+
+
+@pytest.fixture
+def small_toy() -> Experiment:
+    """Three steps of the toy loss."""
+    return Experiment(
+        net=Toy(),
+        norm=NoNorm(),
+        learning_rate=Constant(0.1),
+        weight_decay=Constant(0.1),
+        steps=3,
+        replicas=2,
+        seed=0,
+        observe=(Observe("train_loss", (3,)),),
+    )
+
+
+@pytest.fixture
+def toy_that_fails(small_toy: Experiment) -> Experiment:
+    """Asks the toy for something it does not have."""
+    return replace(small_toy, observe=(Observe("test_accuracy", (0,)),))
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ def test_a_claim_keeps_the_contract(module: ModuleType) -> None:
 
 
 def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
-    for id in ("reproduced", "refuted"):  # noqa: A001
-        write_claim(tmp_path, id, **VARIANTS[id])
+    for variant in ("reproduced", "refuted"):
+        write_claim(tmp_path, variant, **VARIANTS[variant])
     check_folder(tmp_path)
     for module in claim_modules(tmp_path):
         check_claim(module)

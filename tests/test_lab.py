@@ -13,7 +13,7 @@ import safetensors
 from ilr import store as store_module
 from ilr.data import DataUnavailableError, load
 from ilr.engines import Engine, InProcess, Processes
-from ilr.experiment import Data, Experiment, NoNorm, Observe, Toy
+from ilr.experiment import Data, Experiment
 from ilr.jobs import Job
 from ilr.lab import Lab, Plan, TrainingFailedError
 from ilr.recording import DIVERGED_AT
@@ -151,43 +151,23 @@ def test_the_digest_of_the_code_covers_every_module_training_imports() -> None:
 
 @pytest.mark.parametrize("engine", [InProcess(), Processes(2)], ids=["in-process", "processes"])
 def test_a_job_that_fails_costs_only_its_own_experiments(
-    make_lab: MakeLab, small_experiment: Experiment, engine: Engine
+    make_lab: MakeLab, small_experiment: Experiment, toy_that_fails: Experiment, engine: Engine
 ) -> None:
-    toy = Experiment(
-        net=Toy(),
-        norm=NoNorm(),
-        learning_rate=Constant(0.1),
-        weight_decay=Constant(0.1),
-        steps=3,
-        replicas=2,
-        seed=0,
-        observe=(Observe("test_accuracy", (0,)),),
-    )
     lab = make_lab(engine)
-    trained(lab, toy, small_experiment)
+    trained(lab, toy_that_fails, small_experiment)
     assert lab.recording(small_experiment).arrays[DIVERGED_AT].shape == (3,)
     with pytest.raises(TrainingFailedError, match="'test_accuracy' cannot be observed on the toy loss"):
-        lab.recording(toy)
-    assert lab.source(toy).seconds == 0.0
+        lab.recording(toy_that_fails)
+    assert lab.source(toy_that_fails).seconds == 0.0
 
 
-def test_what_failed_in_company_is_trained_alone(make_lab: MakeLab) -> None:
+def test_what_failed_in_company_is_trained_alone(make_lab: MakeLab, small_toy: Experiment) -> None:
     """A factor of zero raises in one experiment; the one it was fused with did nothing wrong."""
-    good = Experiment(
-        net=Toy(),
-        norm=NoNorm(),
-        learning_rate=Constant(0.1),
-        weight_decay=Constant(0.1),
-        steps=3,
-        replicas=2,
-        seed=0,
-        observe=(Observe("train_loss", (3,)),),
-    )
-    bad = replace(good, learning_rate=Phases((Constant(0.1), Cosine(0.1, 0)), (1,)), first_replica=8)
+    bad = replace(small_toy, learning_rate=Phases((Constant(0.1), Cosine(0.1, 0)), (1,)), first_replica=8)
     lab = make_lab()
-    plan = trained(lab, good, bad)
+    plan = trained(lab, small_toy, bad)
     assert [job.replicas for job in plan.jobs] == [4]
-    assert lab.recording(good).final("train_loss").shape == (2,)
+    assert lab.recording(small_toy).final("train_loss").shape == (2,)
     with pytest.raises(TrainingFailedError, match="divi"):
         lab.recording(bad)
 

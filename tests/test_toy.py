@@ -92,16 +92,6 @@ def test_without_weight_decay_it_converges() -> None:
     assert (arrays["train_loss"][:, -1] < 1e-12).all()
 
 
-def test_what_the_toy_does_not_have_cannot_be_observed() -> None:
-    experiment = Experiment(
-        net=Toy(),
-        norm=NoNorm(),
-        learning_rate=Constant(0.1),
-        weight_decay=Constant(0.1),
-        steps=1,
-        replicas=1,
-        seed=0,
-        observe=(Observe("test_accuracy", (0,)),),
-    )
+def test_what_the_toy_does_not_have_cannot_be_observed(toy_that_fails: Experiment) -> None:
     with pytest.raises(ValueError, match="'test_accuracy' cannot be observed on the toy loss"):
-        train([experiment], None)
+        train([toy_that_fails], None)
