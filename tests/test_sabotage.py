@@ -5,7 +5,6 @@ A detector is a test of ours or a claim of the paper; it raises AssertionError w
 trained with few replicas and a few neurons, so that their verdict is INCONCLUSIVE at best: we look at the estimates.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from ilr.experiment import CNN, MLP, Experiment, Toy
 from ilr.lab import Lab
 from ilr.nets import build
 from ilr.observables import Examples, Networks
+from ilr.registration import load_module
 from ilr.schedules import StepDecay
 from ilr.store import Store
 from ilr.training import BatchOrder
@@ -175,12 +175,7 @@ TOY_CODE = toy_code()
 def trial_of(name: str) -> Trial:
     """The trial of a claim, without its figure."""
     path = ROOT / "claims" / f"test_{name.replace('-', '_')}.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return replace(Trial.of(module), figure=lambda *_: Figure())
+    return replace(Trial.of(load_module(path)), figure=lambda *_: Figure())
 
 
 def small(plan: Plan) -> Plan:
