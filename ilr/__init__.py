@@ -1,7 +1,7 @@
 """ilr: the claims of the intrinsic-learning-rate paper, each as a statistical test."""
 
 from ilr.claim import Claim, Control, Replicas, Setting
-from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Toy, every
+from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Partners, Toy, every
 from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.verdicts import Finding, Prediction, Verdict
 from ilr.version import __version__
@@ -20,6 +20,7 @@ __all__ = [
     "Finding",
     "NoNorm",
     "Observe",
+    "Partners",
     "Phases",
     "Prediction",
     "Replicas",

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any
 
+from ilr.experiment import Experiment
 from ilr.records import record
+from ilr.standard import STANDARD, Scale
 from ilr.verdicts import Prediction
-
-Scale = Literal["tiny", "reduced", "full"]
-SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
 @record
@@ -82,6 +81,16 @@ class Setting:
     scale: Scale
     seed: int
     replicas: int
+
+    def experiment(self, group: int = 0, **fields: Any) -> Experiment:
+        """An experiment of this scale's standard net and data; `fields` are those of `Experiment`, and win.
+
+        Experiments of one group share their replicas' seeds: initialisation and batch order. Those of different groups
+        are independent.
+        """
+        replicas = fields.pop("replicas", self.replicas)
+        given = {"replicas": replicas, "first_replica": group * replicas, "seed": self.seed}
+        return Experiment(**{**STANDARD[self.scale], **given, **fields})
 
 
 def _repeated(names: Sequence[str]) -> str | None:

@@ -17,8 +17,6 @@ FORWARD_AND_BACKWARD = 3
 STARTUP_SECONDS = 5.0
 """Until a worker process has imported what it needs."""
 
-_EVALUATED = ("train_", "test_")
-
 
 def operations(experiment: Experiment, dataset: Dataset | None) -> float:
     """Floating-point operations of one replica's training and evaluations."""
@@ -28,7 +26,9 @@ def operations(experiment: Experiment, dataset: Dataset | None) -> float:
     net = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     batch = experiment.batch_size or len(dataset.train_labels)
     evaluated = min(EVALUATION_EXAMPLES, len(dataset.train_labels)) + len(dataset.test_labels)
-    evaluations = {step for one in experiment.observe if one.quantity.startswith(_EVALUATED) for step in one.at}
+    evaluations = {
+        step for one in experiment.observe if "test_" in one.quantity or "train_" in one.quantity for step in one.at
+    }
     derivatives = max((len(one.at) * (len(one.factors) + 1) for one in experiment.observe if one.factors), default=0)
     examples = (
         FORWARD_AND_BACKWARD * batch * experiment.steps

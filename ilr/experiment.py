@@ -18,11 +18,13 @@ StateQuantity = Literal[
     "test_loss",
     "test_accuracy",
     "test_predictions",
+    "average_test_accuracy",
+    "partner_average_test_accuracy",
     "weight_norm",
     "effective_learning_rate",
     "weights",
 ]
-StepQuantity = Literal["batch_loss", "gradient_second_moment"]
+StepQuantity = Literal["batch_loss", "gradient_second_moment", "step_angle"]
 RescalingQuantity = Literal["loss_rescaling", "gradient_rescaling", "curvature_rescaling"]
 Quantity = StateQuantity | StepQuantity | RescalingQuantity
 
@@ -106,6 +108,17 @@ class Data:
 
 
 @record
+class Partners:
+    """Replicas 2k and 2k + 1 are partners: they share the head, and are one network until the step `parted_at`.
+
+    With `None` they share the head alone; the initial weights differ. Partners are not independent: the pair is then
+    the unit of analysis.
+    """
+
+    parted_at: int | None = None
+
+
+@record
 class Observe:
     """One quantity at given steps; `factors` are the multiples of the weights a rescaling quantity compares."""
 
@@ -157,6 +170,7 @@ class Experiment:
     """Train the top linear layer too, which breaks scale invariance; normally it stays at its random
     initialisation."""
     precision: Precision = "float32"
+    partners: Partners | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.replicas < 1 or self.first_replica < 0:
@@ -166,9 +180,16 @@ class Experiment:
             )
         if isinstance(self.net, Toy) != (self.data is None):
             raise ValueError("the toy loss takes no data, every net needs some")
+        if self.partners is not None and (self.replicas % 2 or self.first_replica % 2):
+            raise ValueError(
+                "partners come in twos: replicas and first_replica must be even, "
+                f"not {self.replicas} and {self.first_replica}"
+            )
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")
+        if "partner_average_test_accuracy" in names and self.partners is None:
+            raise ValueError("'partner_average_test_accuracy' needs partners: give the experiment Partners()")
         for observation in self.observe:
             last = self.steps - 1 if observation.quantity in STEP_QUANTITIES else self.steps
             if min(observation.at) < 0 or max(observation.at) > last:

@@ -1,7 +1,7 @@
 """What is measured on R replicas at once: functions of the weights, and of the step's own batch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -40,7 +40,13 @@ def second_moment(weights: Tensor, gradient: Tensor) -> Tensor:
     return weights.square().sum(dim=1) * gradient.square().sum(dim=1)
 
 
-@dataclass
+def angle(before: Tensor, after: Tensor) -> Tensor:
+    """Angle [R] in radians between weights [R, weight], from the chord: the cosine would round small angles to zero."""
+    chord = torch.nn.functional.normalize(after, dim=1) - torch.nn.functional.normalize(before, dim=1)
+    return 2 * torch.asin((chord.norm(dim=1) / 2).clamp(max=1))
+
+
+@dataclass(frozen=True)
 class Networks:
     """R networks frozen at one moment, as functions: their normalisation statistics are measured afresh.
 
@@ -59,6 +65,8 @@ class Networks:
     """Gives unit vectors [R, weight] along which curvature is compared."""
     train: Examples
     test: Examples
+    average: Tensor | None = None
+    """[R, weight], mean of the weights at the steps at which "average_test_accuracy" is observed, so far."""
 
     def measure(self, observation: Observe) -> Tensor:
         """The observed quantity, [R, ...]."""
@@ -86,6 +94,19 @@ class Networks:
     def test_predictions(self) -> Tensor:
         """Class given to each test example, int16 [R, N]."""
         return self._test_logits.argmax(dim=1).to(torch.int16)
+
+    def average_test_accuracy(self) -> Tensor:
+        """Test accuracy [R] of the mean of the weights at this and all earlier steps of the observation.
+
+        That is stochastic weight averaging (Izmailov et al. 2018): one network, with statistics of its own.
+        """
+        assert self.average is not None
+        return replace(self, weight_vectors=self.average).test_accuracy()
+
+    def partner_average_test_accuracy(self) -> Tensor:
+        """Test accuracy of the mean of the weights of each replica and its partner: [R], equal for the two."""
+        pairs = (self.weight_vectors[::2] + self.weight_vectors[1::2]) / 2
+        return replace(self, weight_vectors=pairs, head=self.head[::2]).test_accuracy().repeat_interleave(2)
 
     def weights(self) -> Tensor:
         """The trainable weights [R, weight]."""

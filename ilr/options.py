@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from ilr.claim import SCALES, Scale
+from ilr.standard import SCALES, Scale
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ilr.claim import SCALES, Claim, Scale, Setting
+from ilr.claim import Claim, Setting
 from ilr.data import Dataset, load
 from ilr.experiment import Experiment, Observe
 from ilr.figures import in_style, to_svg
@@ -29,6 +29,7 @@ from ilr.nets import build
 from ilr.recording import DIVERGED_AT, Array, Recording
 from ilr.records import digest, from_json, to_json
 from ilr.registration import claim_modules
+from ilr.standard import SCALES, Scale
 from ilr.trial import Experiments, Plan, Trial
 from ilr.verdicts import Finding
 

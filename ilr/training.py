@@ -11,7 +11,7 @@ from torch import Tensor
 from ilr.data import Dataset
 from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
 from ilr.nets import build, loss
-from ilr.observables import Examples, Networks, second_moment, training_normalise
+from ilr.observables import Examples, Networks, angle, second_moment, training_normalise
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant
 from ilr.sgd import SGD
@@ -32,7 +32,7 @@ def fusion_key(experiment: Experiment) -> Experiment:
         experiment,
         learning_rate=Constant(0.0),
         weight_decay=Constant(0.0),
-        replicas=1,
+        replicas=2,
         seed=0,
         first_replica=0,
         initial_scale=1.0,
@@ -122,15 +122,25 @@ class _Run:
         self.test_set = self._examples(dataset.test_images, dataset.test_labels)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
         self.normalise = training_normalise(shared.norm)
-        self.order = shared.batch_size and BatchOrder(self.replicas, len(dataset.train_labels), shared.batch_size)
+        self.partners = shared.partners
+        # A pair of partners is known by the even one: what they share is drawn from its streams.
+        self.pairs = [(seed, replica - replica % 2) for seed, replica in self.replicas]
+        self.orders = shared.batch_size and [
+            BatchOrder(keys, len(dataset.train_labels), shared.batch_size) for keys in (self.replicas, self.pairs)
+        ]
 
         # One value more than there are steps: the final state has an effective learning rate too.
         self.learning_rates = self._per_replica(slices, lambda one: one.learning_rate.values(self.steps + 1))
         self.weight_decays = self._per_replica(slices, lambda one: one.weight_decay.values(self.steps + 1))
         [scale] = self._per_replica(slices, lambda one: np.array([one.initial_scale]))
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
-        self.weights = scale * self._tensor(np.stack([self.net.initial_weights(*key) for key in self.replicas]))
-        self.head = self._tensor(np.stack([self.net.initial_head(*key) for key in self.replicas]))
+        born_one = self.partners is not None and self.partners.parted_at is not None
+        owners = self.pairs if born_one else self.replicas
+        self.weights = scale * self._tensor(np.stack([self.net.initial_weights(*key) for key in owners]))
+        owners = self.pairs if self.partners else self.replicas
+        self.head = self._tensor(np.stack([self.net.initial_head(*key) for key in owners]))
+        self.average = torch.zeros_like(self.weights)
+        self.averaged = 0
         self.sgd = SGD(self.weights, shared.momentum, velocity)
         self.recorded: dict[str, list[Array]] = {observation.quantity: [] for observation in self.observe}
 
@@ -143,8 +153,15 @@ class _Run:
             losses = loss(self.net.forward(weights, self.head, batch.images, self.normalise), batch.labels)
             # The sum, not the mean: a mean would divide every replica's learning rate by their number.
             (gradient,) = torch.autograd.grad(losses.sum(), weights)
-            self._observe_step(step, losses.detach(), gradient)
+            wanted = {one.quantity for one in self.observe if one.quantity in STEP_QUANTITIES and step in one.at}
+            before = self.weights.clone() if "step_angle" in wanted else self.weights
+            if "batch_loss" in wanted:
+                self._record("batch_loss", losses.detach())
+            if "gradient_second_moment" in wanted:
+                self._record("gradient_second_moment", second_moment(self.weights, gradient))
             self.sgd.step(gradient, self.learning_rates[step], self.weight_decays[step])
+            if "step_angle" in wanted:
+                self._record("step_angle", angle(before, self.weights))
             if step % REPORT_EVERY == REPORT_EVERY - 1:
                 tick(REPORT_EVERY * len(self.replicas))
         tick(self.steps % REPORT_EVERY * len(self.replicas))
@@ -153,13 +170,22 @@ class _Run:
 
     def _batch(self, step: int) -> Examples:
         """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
-        if not self.order:
+        if not self.orders:
             return Examples(self.train_set.images[None], self.train_set.labels[None])
-        indices = torch.from_numpy(self.order.indices(step)).to(self.device)
+        own, common = self.orders
+        indices = torch.from_numpy((common if self._united(step) else own).indices(step)).to(self.device)
         images = self.train_set.images.index_select(0, indices.flatten())
         return Examples(images.view(*indices.shape, *images.shape[1:]), self.train_set.labels[indices])
 
+    def _united(self, step: int) -> bool:
+        """Whether partners see the same batch at this step."""
+        return self.partners is not None and self.partners.parted_at is not None and step < self.partners.parted_at
+
     def _observe_state(self, step: int) -> None:
+        wanted = [one for one in self.observe if one.quantity not in STEP_QUANTITIES and step in one.at]
+        if any(one.quantity == "average_test_accuracy" for one in wanted):
+            self.averaged += 1
+            self.average.lerp_(self.weights, 1 / self.averaged)
         networks = Networks(
             net=self.net,
             norm=self.norm,
@@ -169,18 +195,10 @@ class _Run:
             probe_direction=self._probe_direction,
             train=self.train_set,
             test=self.test_set,
+            average=self.average,
         )
-        for observation in self.observe:
-            if observation.quantity not in STEP_QUANTITIES and step in observation.at:
-                self._record(observation.quantity, networks.measure(observation))
-
-    def _observe_step(self, step: int, losses: Tensor, gradient: Tensor) -> None:
-        for observation in self.observe:
-            if step in observation.at:
-                if observation.quantity == "batch_loss":
-                    self._record("batch_loss", losses)
-                elif observation.quantity == "gradient_second_moment":
-                    self._record("gradient_second_moment", second_moment(self.weights, gradient))
+        for observation in wanted:
+            self._record(observation.quantity, networks.measure(observation))
 
     def _record(self, quantity: str, values: Tensor) -> None:
         self.recorded[quantity].append(values.cpu().numpy())

@@ -74,6 +74,18 @@ class Trained:
     test_predictions: np.ndarray
 
 
+def plain_test_accuracy(experiment: Experiment, replica: int, weights: np.ndarray, dataset: Dataset) -> float:
+    """Test accuracy of the network with these weights and the replica's head, by the training set's statistics."""
+    net = plain_net(experiment, dataset)
+    fused = build(experiment, dataset.train_images.shape[1:], dataset.classes)
+    with torch.no_grad():
+        net[-1].weight.copy_(torch.from_numpy(fused.initial_head(experiment.seed, replica)))
+        nn.utils.vector_to_parameters(torch.from_numpy(weights), list(net.parameters())[:-1])
+        net.train()(torch.from_numpy(dataset.train_images).double())
+        logits = net.eval()(torch.from_numpy(dataset.test_images).double())
+    return (logits.argmax(1).numpy() == dataset.test_labels).mean().item()
+
+
 def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Trained:
     """Trains one replica of an experiment, the slow way."""
     net = plain_net(experiment, dataset)

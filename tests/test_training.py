@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from ilr.data import Dataset
-from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, every
+from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Partners, every
 from ilr.nets import build
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.training import BatchOrder, fusion_key, train
-from tests.oracle import train_plain
+from tests.oracle import plain_test_accuracy, train_plain
 
 STEPS = 24
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
@@ -131,6 +131,50 @@ def test_the_norm_follows_the_exact_law_with_the_observed_gradient(random_datase
     squared = arrays["weight_norm"].astype(np.float64) ** 2
     predicted = (1 - 0.2 * 0.05) ** 2 * squared[:, :-1] + 0.2**2 * arrays["gradient_second_moment"] / squared[:, :-1]
     np.testing.assert_allclose(squared[:, 1:], predicted, rtol=1e-12)
+
+
+def test_the_angle_of_a_step_is_the_one_between_the_weights(random_dataset: Dataset) -> None:
+    observe = (Observe("weights", range(STEPS + 1)), Observe("step_angle", range(STEPS)))
+    [arrays] = train([replace(BASE, momentum=0.9, observe=observe)], random_dataset)
+    unit = arrays["weights"] / np.linalg.norm(arrays["weights"], axis=2, keepdims=True)
+    cosines = (unit[:, 1:] * unit[:, :-1]).sum(axis=2)
+    np.testing.assert_allclose(arrays["step_angle"], np.arccos(cosines), rtol=1e-6)
+
+
+def test_the_average_is_that_of_the_weights_observed_so_far(random_dataset: Dataset) -> None:
+    steps = (8, 12, 24)
+    observe = (Observe("weights", steps), Observe("average_test_accuracy", steps), Observe("test_accuracy", steps))
+    [arrays] = train([replace(BASE, observe=observe)], random_dataset)
+    np.testing.assert_array_equal(arrays["average_test_accuracy"][:, 0], arrays["test_accuracy"][:, 0])
+    for replica, weights in enumerate(arrays["weights"]):
+        for count in (2, 3):
+            measured = plain_test_accuracy(BASE, replica, weights[:count].mean(axis=0), random_dataset)
+            assert arrays["average_test_accuracy"][replica, count - 1] == measured
+
+
+@pytest.mark.parametrize("parted_at", [None, 0, 7])
+def test_partners_are_one_network_until_they_part(parted_at: int | None, random_dataset: Dataset) -> None:
+    observe = (Observe("weights", range(STEPS + 1)), Observe("partner_average_test_accuracy", (STEPS,)))
+    experiment = replace(BASE, replicas=4, partners=Partners(parted_at), observe=observe)
+    [arrays] = train([experiment], random_dataset)
+    one, other = arrays["weights"][::2], arrays["weights"][1::2]
+    together = 0 if parted_at is None else parted_at + 1
+    np.testing.assert_array_equal(one[:, :together], other[:, :together])
+    assert (one[:, together:] != other[:, together:]).any(axis=2).all()
+    assert (one[0] != one[1]).any()
+    for pair in (0, 1):
+        average = (one[pair, -1] + other[pair, -1]) / 2
+        measured = plain_test_accuracy(BASE, 2 * pair, average, random_dataset)
+        assert (arrays["partner_average_test_accuracy"][2 * pair : 2 * pair + 2, 0] == measured).all()
+    [half] = train([experiment.slice(2, 2)], random_dataset)
+    np.testing.assert_allclose(half["weights"], arrays["weights"][2:], **EXACT)
+
+
+def test_partners_come_in_twos() -> None:
+    with pytest.raises(ValueError, match="must be even, not 3 and 0"):
+        replace(BASE, partners=Partners())
+    with pytest.raises(ValueError, match="needs partners"):
+        replace(BASE, observe=(Observe("partner_average_test_accuracy", (0,)),))
 
 
 def test_rescaling_tells_an_invariant_net_from_others(random_dataset: Dataset) -> None:
