@@ -12,6 +12,7 @@ from typing import Any
 
 from ilr.claim import Claim
 from ilr.lab import Lab
+from ilr.machine import processor
 from ilr.options import Options
 from ilr.records import digest, to_json
 from ilr.report.schema import SCHEMA
@@ -55,13 +56,14 @@ def claims_sha256(claims: Sequence[Claim]) -> str:
 
 
 def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
+    device = run.lab.device
     return {
         "ilr": __version__,
         "git": _git(run.root),
         "python": platform.python_version(),
         "torch": version("torch"),
-        "device": _device_name(run.lab.device),
-        "cpu": _cpu(),
+        "device": device if device == "cpu" else f"{device} ({processor(device)})",
+        "cpu": processor("cpu"),
         "threads": run.lab.engine.workers,
         "platform": sys.platform,
         "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
@@ -111,6 +113,7 @@ def _experiment(experiment: Any, lab: Lab) -> Mapping[str, Any]:
         "steps": experiment.steps,
         "seconds": round(source.seconds, 1),
         "origin": source.origin,
+        "computed": "; ".join(source.formulations),
         "record": to_json(experiment),
     }
 
@@ -127,19 +130,3 @@ def _git(folder: Path) -> str:
 
 def _output(folder: Path, *command: str) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _device_name(device: str) -> str:
-    if device == "cpu":
-        return device
-    import torch
-
-    return f"{device} ({torch.cuda.get_device_name(device)})"
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

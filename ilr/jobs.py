@@ -2,12 +2,17 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ilr.data import load
+from ilr.formulation import Formulation, fastest
+from ilr.machine import processor
+from ilr.nets import FusedNet
 from ilr.store import Key, Store
 from ilr.training import train
 from ilr.version import __version__
@@ -36,10 +41,22 @@ class Job:
         """Trains and stores every slice; `tick` is told of replica-steps done."""
         slices = [key.experiment for key in self.keys]
         source = slices[0].data
+        store = Store(self.store)
+        facts: dict[str, Any] = {"ilr": __version__, "torch": torch.__version__, "batch": self.replicas}
+
+        def choose(net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, *rest: Any) -> Formulation:
+            """The fastest formulation for tensors like these on this machine: measured once, then remembered."""
+            what = (
+                f"{slices[0]}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
+                f"{processor(self.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+            )
+            found = store.remember(what, lambda: asdict(fastest(net, weights, head, images, *rest)))
+            facts["formulation"] = str(Formulation(**found))
+            return Formulation(**found)
+
         started = time.perf_counter()
-        results = train(slices, load(source, self.data_root) if source else None, self.device, tick)
+        results = train(slices, load(source, self.data_root) if source else None, self.device, tick, choose)
         seconds = time.perf_counter() - started
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
-            facts = {"seconds": seconds * share, "ilr": __version__, "torch": torch.__version__, "batch": self.replicas}
-            Store(self.store).save(key, arrays, facts)
+            store.save(key, arrays, {**facts, "seconds": seconds * share})

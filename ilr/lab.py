@@ -60,6 +60,8 @@ class Source:
     """Why each slice was, or was not, in the store."""
     seconds: float = 0.0
     """Training time of all its slices, whenever it was."""
+    formulations: list[str] = field(default_factory=list)
+    """How its replicas were computed."""
 
     @property
     def origin(self) -> str:
@@ -123,10 +125,11 @@ class Lab:
 
         `tick` is told of replica-steps done since the last call.
         """
-        failed = self._run(plan.jobs, tick)
-        # What trains in one batch fails as one: alone, the slices that did nothing wrong get through.
-        alone = [replace(job, keys=(key,)) for job in failed if len(job.keys) > 1 for key in job.keys]
-        self._run(alone, tick)
+        jobs = plan.jobs
+        # What trains in one batch fails as one, for want of memory or because of one slice: halved, and halved again,
+        # it fits, and the slices that did nothing wrong get through.
+        while jobs:
+            jobs = tuple(half for job in self._run(jobs, tick) if len(job.keys) > 1 for half in _halves(job))
 
     def _run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> list[Job]:
         """Runs jobs and gives those that failed."""
@@ -160,9 +163,9 @@ class Lab:
     def source(self, experiment: Experiment) -> Source:
         """Where the recording of an experiment that was planned came from, and what it cost."""
         source = self._sources[experiment]
-        source.seconds = sum(
-            self.store.facts(key)["seconds"] for key in self._keys(experiment) if key not in self._failures
-        )
+        facts = [self.store.facts(key) for key in self._keys(experiment) if key not in self._failures]
+        source.seconds = sum(one["seconds"] for one in facts)
+        source.formulations = sorted({one["formulation"] for one in facts if "formulation" in one})
         return source
 
     def _keys(self, experiment: Experiment) -> list[Key]:
@@ -209,6 +212,11 @@ class Lab:
         fair = math.ceil(total / self.engine.workers / SLICE) * SLICE
         fits = MEMORY_PER_WORKER // max(bytes_per_replica(keys[0].experiment, dataset), 1)
         return max(min(fair, fits, LARGEST_BATCH), SLICE)
+
+
+def _halves(job: Job) -> tuple[Job, Job]:
+    middle = len(job.keys) // 2
+    return replace(job, keys=job.keys[:middle]), replace(job, keys=job.keys[middle:])
 
 
 def _dataset(experiment: Experiment, data_root: Path | None) -> Dataset | None:

@@ -4,17 +4,113 @@ A normalisation over R replicas of C channels is one over R·C channels, a linea
 convolution one with R groups. Inputs that all replicas share have a replica axis of length 1.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Normalise = Callable[[Tensor], Tensor]
-"""Normalises [N, R·C, ...] over all axes but the second."""
-
 Statistics = list[tuple[Tensor, Tensor]]
 """Mean and variance [R·C] of each normalisation of a net, in the order the forward pass meets them."""
+
+ConvolutionKernel = Literal["grouped", "unfolded"]
+
+
+class Normalise(ABC):
+    """How the layers of R replicas are normalised."""
+
+    @abstractmethod
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features [R, C, N] of fully connected layers."""
+
+    @abstractmethod
+    def maps(self, inputs: Tensor, replicas: int) -> Tensor:
+        """Feature maps [N, R·C, H, W] of convolutions."""
+
+
+class Unchanged(Normalise):
+    """No normalisation."""
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """The inputs."""
+        return inputs
+
+    def maps(self, inputs: Tensor, replicas: int) -> Tensor:  # noqa: ARG002 - the interface's
+        """The inputs."""
+        return inputs
+
+
+class _OverBatch(Normalise):
+    """Normalises every channel over all examples and pixels."""
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features [R, C, N]; as [1, R·C, N] they are what the kernel takes, without a copy."""
+        return self._normalised(inputs.flatten(0, 1)[None]).view_as(inputs)
+
+    def maps(self, inputs: Tensor, replicas: int) -> Tensor:  # noqa: ARG002 - the interface's
+        """Feature maps [N, R·C, H, W]."""
+        return self._normalised(inputs)
+
+    @abstractmethod
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        """Inputs [N, R·C, ...] normalised over all axes but the second."""
+
+
+class ByBatch(_OverBatch):
+    """Batch normalisation by the statistics of the batch itself: training."""
+
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        return _batch_norm(inputs, None, None, training=True, eps=self.eps)
+
+
+class Measuring(_OverBatch):
+    """As `ByBatch`, and appends each layer's mean and (unbiased) variance to `statistics`."""
+
+    def __init__(self, eps: float, statistics: Statistics) -> None:
+        super().__init__(eps)
+        self.statistics = statistics
+
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        mean, variance = inputs.new_zeros(inputs.shape[1]), inputs.new_ones(inputs.shape[1])
+        outputs = _batch_norm(inputs, mean, variance, training=True, eps=self.eps)
+        self.statistics.append((mean, variance))
+        return outputs
+
+
+class ByStatistics(_OverBatch):
+    """Batch normalisation by statistics measured before: evaluation."""
+
+    def __init__(self, eps: float, statistics: Statistics) -> None:
+        super().__init__(eps)
+        self._remaining: Iterator[tuple[Tensor, Tensor]] = iter(statistics)
+
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        mean, variance = next(self._remaining)
+        return _batch_norm(inputs, mean, variance, training=False, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """How one forward pass of R replicas computes its layers."""
+
+    normalise: Normalise
+    kernel: ConvolutionKernel = "grouped"
+
+    def convolution(self, weights: Tensor, inputs: Tensor, *, shared: bool = False, stride: int = 1) -> Tensor:
+        """Zero-padded convolution of inputs [N, R·in, H, W], or [N, in, H, W] that all replicas share: [N, R·out, …].
+
+        Weights are [R, out, in, side, side] with an odd side.
+        """
+        convolve = _KERNELS[self.kernel]
+        outputs = convolve(weights, inputs, 1 if shared else weights.shape[0], stride)
+        # Channels-last is the fastest layout on CPUs and GPUs, and a single input channel does not tell it from others.
+        return outputs.contiguous(memory_format=torch.channels_last)
 
 
 def linear(weights: Tensor, inputs: Tensor) -> Tensor:
@@ -22,43 +118,25 @@ def linear(weights: Tensor, inputs: Tensor) -> Tensor:
     return torch.matmul(weights, inputs)
 
 
-def convolution(weights: Tensor, inputs: Tensor, *, shared: bool) -> Tensor:
-    """3×3 convolution, zero-padded: weights [R, out, in, 3, 3], inputs [N, R·in, H, W] or, shared, [N, in, H, W]."""
-    replicas = weights.shape[0]
-    return F.conv2d(inputs, weights.flatten(0, 1), padding=1, groups=1 if shared else replicas)
+def _grouped(weights: Tensor, inputs: Tensor, groups: int, stride: int) -> Tensor:
+    """One convolution with a group for each replica."""
+    return F.conv2d(inputs, weights.flatten(0, 1), stride=stride, padding=weights.shape[-1] // 2, groups=groups)
 
 
-def by_batch(eps: float) -> Normalise:
-    """Batch normalisation by the statistics of the batch itself: training."""
-    return lambda inputs: _batch_norm(inputs, None, None, training=True, eps=eps)
+def _unfolded(weights: Tensor, inputs: Tensor, groups: int, stride: int) -> Tensor:
+    """Patches as columns, then one batched matrix product."""
+    replicas, channels, _, side, _ = weights.shape
+    patches = F.unfold(inputs, side, padding=side // 2, stride=stride)
+    columns = patches.view(len(inputs), groups, -1, patches.shape[2]).permute(1, 2, 0, 3)
+    outputs = torch.matmul(weights.flatten(2), columns.flatten(2))
+    rows = (inputs.shape[2] + stride - 1) // stride
+    return outputs.view(replicas, channels, len(inputs), rows, -1).permute(2, 0, 1, 3, 4).flatten(1, 2)
 
 
-def measuring(eps: float, statistics: Statistics) -> Normalise:
-    """As `by_batch`, and appends each layer's mean and (unbiased) variance to `statistics`."""
-
-    def normalise(inputs: Tensor) -> Tensor:
-        mean, variance = inputs.new_zeros(inputs.shape[1]), inputs.new_ones(inputs.shape[1])
-        outputs = _batch_norm(inputs, mean, variance, training=True, eps=eps)
-        statistics.append((mean, variance))
-        return outputs
-
-    return normalise
-
-
-def by_statistics(eps: float, statistics: Statistics) -> Normalise:
-    """Batch normalisation by statistics measured before: evaluation."""
-    remaining = iter(statistics)
-
-    def normalise(inputs: Tensor) -> Tensor:
-        mean, variance = next(remaining)
-        return _batch_norm(inputs, mean, variance, training=False, eps=eps)
-
-    return normalise
-
-
-def unchanged(inputs: Tensor) -> Tensor:
-    """No normalisation."""
-    return inputs
+_KERNELS: dict[ConvolutionKernel, Callable[[Tensor, Tensor, int, int], Tensor]] = {
+    "grouped": _grouped,
+    "unfolded": _unfolded,
+}
 
 
 def _batch_norm(inputs: Tensor, mean: Tensor | None, variance: Tensor | None, *, training: bool, eps: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ilr.experiment import CNN, MLP, Experiment, Net
-from ilr.layers import Normalise, convolution, linear
+from ilr.layers import Layers, linear
 from ilr.streams import Stream, generator
 
 Float64 = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ class FusedNet(ABC):
         """Weight shapes [out, in, ...] of the layers below the head, for images [channel, row, column]."""
 
     @abstractmethod
-    def _features(self, weights: Sequence[Tensor], images: Tensor, normalise: Normalise) -> Tensor:
+    def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
         """What the head sees, [R, feature, N]."""
 
     @abstractmethod
@@ -48,15 +48,17 @@ class FusedNet(ABC):
     def activations(self) -> int:
         """Numbers that one example's forward pass leaves below the head."""
 
-    def forward(self, weights: Tensor, head: Tensor, images: Tensor, normalise: Normalise) -> Tensor:
+    def layers_of(self, weights: Tensor) -> list[Tensor]:
+        """The weights [R, weight] as layers [R, out, in, ...], and last the head if it is trained."""
+        parts = torch.split(weights, self.sizes, dim=1)
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def forward(self, weights: Tensor, head: Tensor, images: Tensor, layers: Layers) -> Tensor:
         """Logits [R, class, N] of images [R or 1, N, channel, row, column] by weights [R, weight] and their heads."""
-        parts = [
-            part.view(-1, *shape)
-            for part, shape in zip(torch.split(weights, self.sizes, dim=1), self.shapes, strict=True)
-        ]
+        parts = self.layers_of(weights)
         if self.trainable_head:
             head = parts.pop()
-        return linear(head, self._features(parts, images, normalise))
+        return linear(head, self._features(parts, images, layers))
 
     def initial_weights(self, root_seed: int, replica: int) -> Float64:
         """One replica's trainable weights [weight]: normal with variance 2/fan-in (He et al. 2015)."""
@@ -85,11 +87,10 @@ class FusedMLP(FusedNet):
         widths = (math.prod(image_shape), *self.net.widths)
         return [(out, into) for into, out in pairwise(widths)]
 
-    def _features(self, weights: Sequence[Tensor], images: Tensor, normalise: Normalise) -> Tensor:
+    def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
         hidden = images.flatten(2).transpose(1, 2)
         for weight in weights:
-            outputs = linear(weight, hidden)
-            hidden = F.relu(normalise(outputs.flatten(0, 1)[None])).view_as(outputs)
+            hidden = F.relu(layers.normalise.features(linear(weight, hidden)))
         return hidden
 
     def multiply_adds(self) -> int:
@@ -113,13 +114,13 @@ class FusedCNN(FusedNet):
         channels = (image_shape[0], *self.net.channels)
         return [(out, into, 3, 3) for into, out in pairwise(channels)]
 
-    def _features(self, weights: Sequence[Tensor], images: Tensor, normalise: Normalise) -> Tensor:
+    def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
         replicas = weights[0].shape[0]
         shared = images.shape[0] == 1
         hidden = images.transpose(0, 1).flatten(1, 2)
         for layer, weight in enumerate(weights):
-            outputs = convolution(weight, hidden, shared=shared and layer == 0)
-            hidden = F.relu(normalise(outputs))
+            outputs = layers.convolution(weight, hidden, shared=shared and layer == 0)
+            hidden = F.relu(layers.normalise.maps(outputs, replicas))
             if self._halves_after(layer):
                 hidden = F.avg_pool2d(hidden, 2)
         return hidden.mean(dim=(2, 3)).view(len(hidden), replicas, -1).permute(1, 2, 0)

@@ -8,12 +8,17 @@ import torch
 from torch import Tensor
 
 from ilr.experiment import RESCALING_QUANTITIES, BatchNorm, Norm, Observe
-from ilr.layers import Normalise, Statistics, by_batch, by_statistics, measuring, unchanged
+from ilr.layers import ByBatch, ByStatistics, Layers, Measuring, Normalise, Statistics, Unchanged
 from ilr.nets import FusedNet, accuracy, loss
 
 EVALUATION_EXAMPLES = 2048
 """Training loss, training accuracy and normalisation statistics are those of the first so many training examples;
 the test set passes through in parts of this size."""
+
+CACHE_BYTES = 2 * 2**20
+"""About what one core's cache holds."""
+GPU_BYTES = 2**30
+"""What one evaluation pass may use of a GPU's memory."""
 
 PROBE_EXAMPLES = 32
 """The rescaling quantities use the first so many training examples as their one batch."""
@@ -30,9 +35,25 @@ class Examples:
         return Examples(self.images[part], self.labels[part])
 
 
-def training_normalise(norm: Norm) -> Normalise:
+def in_training(norm: Norm) -> Normalise:
     """How a training step normalises."""
-    return by_batch(norm.eps) if isinstance(norm, BatchNorm) else unchanged
+    return ByBatch(norm.eps) if isinstance(norm, BatchNorm) else Unchanged()
+
+
+def measuring(norm: Norm, statistics: Statistics) -> Normalise:
+    """As `in_training`, with the batch's statistics appended to `statistics`."""
+    return Measuring(norm.eps, statistics) if isinstance(norm, BatchNorm) else Unchanged()
+
+
+def by_training_set(norm: Norm, statistics: Statistics) -> Normalise:
+    """How evaluation normalises: by statistics that were measured on the training set."""
+    return ByStatistics(norm.eps, statistics) if isinstance(norm, BatchNorm) else Unchanged()
+
+
+def evaluated_at_once(net: FusedNet, weights: Tensor) -> int:
+    """How many replicas one evaluation pass takes: as many as keep what it works on in the cache, or on a GPU busy."""
+    one = EVALUATION_EXAMPLES * net.activations() * weights.element_size()
+    return max(1, (GPU_BYTES if weights.is_cuda else CACHE_BYTES) // one)
 
 
 def second_moment(weights: Tensor, gradient: Tensor) -> Tensor:
@@ -77,23 +98,23 @@ class Networks:
 
     def train_loss(self) -> Tensor:
         """Mean cross-entropy [R]."""
-        return loss(self._train_logits, self.train.labels[None, :EVALUATION_EXAMPLES])
+        return loss(self._logits[0], self.train.labels[None, :EVALUATION_EXAMPLES])
 
     def train_accuracy(self) -> Tensor:
         """Share of training examples classified rightly [R]."""
-        return accuracy(self._train_logits, self.train.labels[None, :EVALUATION_EXAMPLES])
+        return accuracy(self._logits[0], self.train.labels[None, :EVALUATION_EXAMPLES])
 
     def test_loss(self) -> Tensor:
         """Mean cross-entropy [R]."""
-        return loss(self._test_logits, self.test.labels[None])
+        return loss(self._logits[1], self.test.labels[None])
 
     def test_accuracy(self) -> Tensor:
         """Share of test examples classified rightly [R]."""
-        return accuracy(self._test_logits, self.test.labels[None])
+        return accuracy(self._logits[1], self.test.labels[None])
 
     def test_predictions(self) -> Tensor:
         """Class given to each test example, int16 [R, N]."""
-        return self._test_logits.argmax(dim=1).to(torch.int16)
+        return self._logits[1].argmax(dim=1).to(torch.int16)
 
     def average_test_accuracy(self) -> Tensor:
         """Test accuracy [R] of the mean of the weights at this and all earlier steps of the observation.
@@ -121,28 +142,25 @@ class Networks:
         return self.learning_rate[:, 0] / self.weight_vectors.square().sum(dim=1)
 
     @cached_property
-    def _train_pass(self) -> tuple[Tensor, Statistics]:
-        """Logits [R, class, N] of the first training examples, and the statistics of their pass."""
-        statistics: Statistics = []
-        normalise = measuring(self.norm.eps, statistics) if isinstance(self.norm, BatchNorm) else unchanged
-        return self._logits(self.train.images[:EVALUATION_EXAMPLES], normalise), statistics
-
-    @property
-    def _train_logits(self) -> Tensor:
-        return self._train_pass[0]
-
-    @cached_property
-    def _test_logits(self) -> Tensor:
-        """Logits [R, class, N] of the test examples, normalised by the training examples' statistics."""
-        parts = torch.split(self.test.images, EVALUATION_EXAMPLES)
-        return torch.cat([self._logits(images, self._by_training_set()) for images in parts], dim=2)
-
-    def _by_training_set(self) -> Normalise:
-        return by_statistics(self.norm.eps, self._train_pass[1]) if isinstance(self.norm, BatchNorm) else unchanged
+    def _logits(self) -> tuple[Tensor, Tensor]:
+        """Logits [R, class, N] of the first training examples, and of the test examples."""
+        at_once = evaluated_at_once(self.net, self.weight_vectors)
+        chunks = zip(torch.split(self.weight_vectors, at_once), torch.split(self.head, at_once), strict=True)
+        train, test = zip(*(self._logits_of(weights, head) for weights, head in chunks), strict=True)
+        return torch.cat(train), torch.cat(test)
 
     @torch.no_grad()
-    def _logits(self, images: Tensor, normalise: Normalise) -> Tensor:
-        return self.net.forward(self.weight_vectors, self.head, images[None], normalise)
+    def _logits_of(self, weights: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_logits`, for some of the replicas: test examples are normalised by the training examples' statistics."""
+        statistics: Statistics = []
+        train = self.net.forward(
+            weights, head, self.train.images[None, :EVALUATION_EXAMPLES], Layers(measuring(self.norm, statistics))
+        )
+        test = [
+            self.net.forward(weights, head, images[None], Layers(by_training_set(self.norm, statistics)))
+            for images in torch.split(self.test.images, EVALUATION_EXAMPLES)
+        ]
+        return train, torch.cat(test, dim=2)
 
     def _rescaling(self, factors: Sequence[float]) -> Mapping[str, Tensor]:
         """How far loss, gradient and Hessian-vector product are from scale invariance, relative, each [R, factor].
@@ -162,7 +180,7 @@ class Networks:
         """L, c∇L and c²∇²L·u at c times the weights, each [R, ...]."""
         probe = self.train[:PROBE_EXAMPLES]
         weights = (factor * self.weight_vectors).requires_grad_()
-        logits = self.net.forward(weights, self.head, probe.images[None], training_normalise(self.norm))
+        logits = self.net.forward(weights, self.head, probe.images[None], Layers(in_training(self.norm)))
         losses = loss(logits, probe.labels[None])
         (gradient,) = torch.autograd.grad(losses.sum(), weights, create_graph=True)
         (curvature,) = torch.autograd.grad((gradient * direction).sum(), weights)

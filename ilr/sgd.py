@@ -24,8 +24,8 @@ class SGD:
 
     @torch.no_grad()
     def step(self, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> None:
-        """One step with gradients [R, weight]; learning rate and weight decay are [R, 1]."""
-        direction = torch.addcmul(gradient, weight_decay, self.weights)
+        """One step with gradients [R, weight], which it uses up; learning rate and weight decay are [R, 1]."""
+        direction = gradient.addcmul_(weight_decay, self.weights)
         if self.velocity is not None:
             direction = self.velocity.mul_(self.momentum).add_(direction)
         self.weights.addcmul_(learning_rate, direction, value=-1)

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,38 @@ from typing import Any
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from ilr import data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training
+from ilr import (
+    data,
+    experiment,
+    formulation,
+    gradients,
+    layers,
+    nets,
+    observables,
+    schedules,
+    sgd,
+    streams,
+    toy,
+    training,
+)
 from ilr.experiment import Experiment
 from ilr.recording import Array, Recording
 from ilr.records import digest, from_json, record, to_json
 
-TRAINING_PATH = (data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training)
+TRAINING_PATH = (
+    data,
+    experiment,
+    formulation,
+    gradients,
+    layers,
+    nets,
+    observables,
+    schedules,
+    sgd,
+    streams,
+    toy,
+    training,
+)
 """The modules whose source decides what a training run computes."""
 
 
@@ -64,20 +92,24 @@ class Store:
         return Recording(key.experiment, arrays), "in the store"
 
     def save(self, key: Key, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-        """Writes a recording under a temporary name and renames it: a reader sees all of it or nothing.
+        """Writes a recording; a reader sees all of it or nothing.
 
         `facts` (how long it took, with which versions) go into the header and decide nothing.
         """
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         header = {"key": json.dumps(to_json(key)), "facts": json.dumps(facts)}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        try:
+        with _written_whole(self._path(key)) as temporary:
             save_file({name: array.copy(order="C") for name, array in arrays.items()}, temporary, metadata=header)
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+
+    def remember(self, what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What was measured before under the description `what`, or is measured now and kept for the next time."""
+        path = self.root / "measured" / f"{hashlib.sha256(what.encode()).hexdigest()}.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())["found"]
+        except (OSError, ValueError, KeyError):
+            found = measure()
+            with _written_whole(path) as temporary:
+                temporary.write_text(json.dumps({"what": what, "found": found}))
+        return found
 
     def facts(self, key: Key) -> dict[str, Any]:
         """What `save` was told about a recording that is in the store."""
@@ -101,6 +133,20 @@ class Store:
             }
             return " and ".join(what for what, changed in changes.items() if changed) + " changed since it was trained"
         return "never trained"
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A temporary file to write, which then takes the name `path`: a reader sees all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _header(path: Path) -> dict[str, str]:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ilr.data import Dataset
 from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
-from ilr.nets import build, loss
-from ilr.observables import Examples, Networks, angle, second_moment, training_normalise
+from ilr.formulation import Formulation
+from ilr.layers import Normalise
+from ilr.nets import FusedNet, build
+from ilr.observables import Examples, Networks, angle, in_training, second_moment
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant
 from ilr.sgd import SGD
@@ -21,6 +23,8 @@ from ilr.toy import train_toy
 Array = npt.NDArray[np.generic]
 Arrays = dict[str, Array]
 
+Choose = Callable[[FusedNet, Tensor, Tensor, Tensor, Tensor, Normalise], Formulation]
+"""Chooses a formulation for tensors like those of every step; arguments as `ilr.formulation.fastest`."""
 
 REPORT_EVERY = 64
 """Steps between two reports of progress."""
@@ -45,6 +49,7 @@ def train(
     dataset: Dataset | None,
     device: str = "cpu",
     tick: Callable[[int], None] = lambda _: None,
+    choose: Choose = lambda _, weights, *__: Formulation(len(weights)),
 ) -> list[Arrays]:
     """Trains slices of experiments that share a fusion key and gives each slice's arrays, [replica, time, ...] by
     quantity.
@@ -54,6 +59,7 @@ def train(
         dataset: what they train on; `None` for the toy loss.
         device: a torch device.
         tick: called now and then with the replica-steps done since the last call.
+        choose: chooses how the replicas are computed; by default all at once.
 
     Raises:
         ValueError: the slices cannot be fused.
@@ -67,7 +73,7 @@ def train(
     else:
         if dataset is None:
             raise ValueError(f"{slices[0]} needs a data set")
-        arrays = _Run(slices, dataset, torch.device(device)).train(tick)
+        arrays = _Run(slices, dataset, torch.device(device), choose).train(tick)
     arrays[DIVERGED_AT] = _diverged_at(slices[0], arrays)
     ends = np.cumsum([experiment.replicas for experiment in slices])
     return [
@@ -110,7 +116,7 @@ class BatchOrder:
 class _Run:
     """One batch of replicas in training."""
 
-    def __init__(self, slices: Sequence[Experiment], dataset: Dataset, device: torch.device) -> None:
+    def __init__(self, slices: Sequence[Experiment], dataset: Dataset, device: torch.device, choose: Choose) -> None:
         shared = slices[0]
         self.steps = shared.steps
         self.observe = shared.observe
@@ -121,7 +127,7 @@ class _Run:
         self.train_set = self._examples(dataset.train_images, dataset.train_labels)
         self.test_set = self._examples(dataset.test_images, dataset.test_labels)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
-        self.normalise = training_normalise(shared.norm)
+        self.normalise = in_training(shared.norm)
         self.partners = shared.partners
         # A pair of partners is known by the even one: what they share is drawn from its streams.
         self.pairs = [(seed, replica - replica % 2) for seed, replica in self.replicas]
@@ -142,6 +148,8 @@ class _Run:
         self.average = torch.zeros_like(self.weights)
         self.averaged = 0
         self.sgd = SGD(self.weights, shared.momentum, velocity)
+        batch = self._batch(0)
+        self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
         self.recorded: dict[str, list[Array]] = {observation.quantity: [] for observation in self.observe}
 
     def train(self, tick: Callable[[int], None]) -> Arrays:
@@ -149,14 +157,13 @@ class _Run:
         for step in range(self.steps):
             self._observe_state(step)
             batch = self._batch(step)
-            weights = self.weights.detach().requires_grad_()
-            losses = loss(self.net.forward(weights, self.head, batch.images, self.normalise), batch.labels)
-            # The sum, not the mean: a mean would divide every replica's learning rate by their number.
-            (gradient,) = torch.autograd.grad(losses.sum(), weights)
+            losses, gradient = self.formulation.loss_and_gradient(
+                self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+            )
             wanted = {one.quantity for one in self.observe if one.quantity in STEP_QUANTITIES and step in one.at}
             before = self.weights.clone() if "step_angle" in wanted else self.weights
             if "batch_loss" in wanted:
-                self._record("batch_loss", losses.detach())
+                self._record("batch_loss", losses)
             if "gradient_second_moment" in wanted:
                 self._record("gradient_second_moment", second_moment(self.weights, gradient))
             self.sgd.step(gradient, self.learning_rates[step], self.weight_decays[step])

@@ -5,6 +5,7 @@ What must notice them, the detectors, is in `test_sabotage.py`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ilr import layers, nets, toy, training
+from ilr import formulation, layers, nets, observables, toy, training
 from ilr.experiment import BatchNorm, Experiment
-from ilr.layers import Statistics, by_statistics, measuring
+from ilr.layers import ByStatistics, Layers, Measuring, Statistics
 from ilr.nets import FusedNet
-from ilr.observables import Examples, Networks, training_normalise
+from ilr.observables import Examples, Networks, in_training
 from ilr.schedules import Constant, Schedule
 from ilr.sgd import SGD
 from ilr.streams import Stream, generator
@@ -87,17 +88,26 @@ def before_every_step(act: Callable[[_Run, int, Examples], None]) -> Callable[[P
     return apply
 
 
-def in_evaluation(statistics_of: Callable[[Networks, Statistics], Statistics]) -> Callable[[Patch], None]:
-    """Test examples are normalised by other statistics than those just measured."""
+def in_evaluation(statistics_of: Callable[[Networks, int, Statistics], Statistics]) -> Callable[[Patch], None]:
+    """Test examples are normalised by other statistics than those just measured.
+
+    `statistics_of` is told where in the tensor of weights the replicas are that are being evaluated.
+    """
 
     def apply(patch: Patch) -> None:
-        measure = Networks._train_pass.func
+        evaluate, normalise = Networks._logits_of, observables.by_training_set
+        evaluated: list[tuple[Networks, int]] = []
 
-        def train_pass(networks: Networks) -> tuple[Tensor, Statistics]:
-            logits, statistics = measure(networks)
-            return logits, statistics_of(networks, statistics)
+        def logits_of(networks: Networks, weights: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
+            evaluated.append((networks, int(weights.storage_offset())))
+            return evaluate(networks, weights, head)
 
-        patch.setattr(Networks, "_train_pass", property(train_pass))
+        patch.setattr(Networks, "_logits_of", logits_of)
+        patch.setattr(
+            observables,
+            "by_training_set",
+            lambda norm, statistics: normalise(norm, statistics_of(*evaluated[-1], statistics)),
+        )
 
     return apply
 
@@ -179,28 +189,27 @@ def rounded(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) 
 
 
 def averaged_loss(patch: Patch) -> None:
-    loss = nets.loss
+    own = formulation.loss_and_gradient
 
-    def straight_through(logits: Tensor, labels: Tensor) -> Tensor:
-        """The right values, with the gradient of their mean."""
-        losses = loss(logits, labels)
-        return losses.detach() + (losses - losses.detach()) / len(losses)
+    def averaged(*given: Any) -> tuple[Tensor, Tensor]:
+        losses, gradient = own(*given)
+        return losses, gradient / len(losses)
 
-    patch.setattr(training, "loss", straight_through)
+    patch.setattr(formulation, "loss_and_gradient", averaged)
 
 
 def losses_of(run: _Run, batch: Examples) -> Tensor:
-    return nets.loss(run.net.forward(run.weights, run.head, batch.images, run.normalise), batch.labels)
+    return nets.loss(run.net.forward(run.weights, run.head, batch.images, Layers(run.normalise)), batch.labels)
 
 
 def evaluation_mode(run: _Run, step: int, batch: Examples) -> None:
     if isinstance(run.norm, BatchNorm):
         if step == 0:
             statistics: Statistics = []
-            run.normalise = measuring(run.norm.eps, statistics)
+            run.normalise = Measuring(run.norm.eps, statistics)
             losses_of(run, batch)
             vars(run)["fixed"] = statistics
-        run.normalise = by_statistics(run.norm.eps, vars(run)["fixed"])
+        run.normalise = ByStatistics(run.norm.eps, vars(run)["fixed"])
 
 
 def moving_head(run: _Run, step: int, batch: Examples) -> None:
@@ -217,12 +226,12 @@ def moving_scale(run: _Run, step: int, batch: Examples) -> None:
         return
     scales = vars(run).get("scales", torch.ones(len(run.replicas), 1, dtype=run.dtype)).requires_grad_()
 
-    def normalise(inputs: Tensor) -> Tensor:
-        outputs = training_normalise(run.norm)(inputs)
-        by_channel = vars(run)["scales"].repeat_interleave(inputs.shape[1] // len(run.replicas))
-        return outputs * by_channel.view(1, -1, *[1] * (inputs.ndim - 2))
+    class Scaled(Measuring):
+        def _normalised(self, inputs: Tensor) -> Tensor:
+            by_channel = vars(run)["scales"].repeat_interleave(inputs.shape[1] // len(run.replicas))
+            return super()._normalised(inputs) * by_channel.view(1, -1, *[1] * (inputs.ndim - 2))
 
-    vars(run)["scales"], run.normalise = scales, normalise
+    vars(run)["scales"], run.normalise = scales, Scaled(run.norm.eps, [])
     (gradient,) = torch.autograd.grad(losses_of(run, batch).sum(), scales)
     vars(run)["scales"] = scales.detach() - run.learning_rates[step] * gradient
 
@@ -233,8 +242,7 @@ def head_among_the_weights(patch: Patch) -> None:
 
 
 def large_eps(patch: Patch) -> None:
-    own = layers._batch_norm
-    patch.setattr(layers, "_batch_norm", lambda *given, **named: own(*given, **named | {"eps": 0.1}))
+    patch.setattr(layers._OverBatch, "__init__", lambda normalise, _: vars(normalise).update(eps=0.1))
 
 
 def late_snapshots(patch: Patch) -> None:
@@ -249,18 +257,18 @@ def late_snapshots(patch: Patch) -> None:
     patch.setattr(_Run, "_observe_state", observe_late)
 
 
-def statistics_of_the_first(networks: Networks, statistics: Statistics) -> Statistics:
+def statistics_of_the_first(networks: Networks, replicas: int, statistics: Statistics) -> Statistics:
     # All evaluations of a run share its net.
-    return vars(networks.net).setdefault("statistics", statistics)
+    return vars(networks.net).setdefault("statistics", {}).setdefault(replicas, statistics)
 
 
-def statistics_of_the_moment(networks: Networks, statistics: Statistics) -> Statistics:
+def statistics_of_the_moment(networks: Networks, replicas: int, statistics: Statistics) -> Statistics:
     # Every moment of a run has its own tensor of learning rates, which changed weights of that moment inherit.
-    return vars(networks.learning_rate).setdefault("statistics", statistics)
+    return vars(networks.learning_rate).setdefault("statistics", {}).setdefault(replicas, statistics)
 
 
 def statistics_of_the_test_set(patch: Patch) -> None:
-    patch.setattr(Networks, "_by_training_set", lambda networks: training_normalise(networks.norm))
+    patch.setattr(observables, "by_training_set", lambda norm, _: in_training(norm))
 
 
 def in_pairs(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:

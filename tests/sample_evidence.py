@@ -330,6 +330,7 @@ def sample_evidence() -> dict[str, Any]:
                 "steps": 6000,
                 "seconds": 12.1,
                 "origin": "in the store" if i == 2 else "trained here: not in the store",
+                "computed": "48 at once, grouped convolutions",
                 "record": {"record": "Experiment"},
             }
             for i, (digest, description) in enumerate(zip(digests, descriptions, strict=True))

@@ -95,7 +95,7 @@ EVIDENCE: Shape = {
     },
     "claims": [_CLAIM],
     "experiments": {
-        "*": {"description": str, "replicas": int, "steps": int, "seconds": _NUMBER, "origin": str},
+        "*": {"description": str, "replicas": int, "steps": int, "seconds": _NUMBER, "origin": str, "computed": str},
     },
 }
 

@@ -1,0 +1,17 @@
+"""What this machine is, in words."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+def processor(device: str) -> str:
+    """The name of the processor behind a torch device: the CPU's model or the GPU's."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
