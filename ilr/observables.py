@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ilr.examples import ExampleSet
 from ilr.experiment import RESCALING_QUANTITIES, BatchNorm, Norm, Observe
 from ilr.layers import Normalise, Statistics, by_batch, by_statistics, measuring, unchanged
 from ilr.nets import FusedNet, accuracy, loss
@@ -17,17 +18,6 @@ the test set passes through in parts of this size."""
 
 PROBE_EXAMPLES = 32
 """The rescaling quantities use the first so many training examples as their one batch."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images [N, channel, row, column] and labels [N] on the training device."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __getitem__(self, part: slice) -> "Examples":
-        return Examples(self.images[part], self.labels[part])
 
 
 def training_normalise(norm: Norm) -> Normalise:
@@ -57,8 +47,8 @@ class Networks:
     """[R, 1]"""
     probe_direction: Callable[[], Tensor]
     """Gives unit vectors [R, weight] along which curvature is compared."""
-    train: Examples
-    test: Examples
+    train: ExampleSet
+    test: ExampleSet
 
     def measure(self, observation: Observe) -> Tensor:
         """The observed quantity, [R, ...]."""
@@ -104,7 +94,7 @@ class Networks:
         """Logits [R, class, N] of the first training examples, and the statistics of their pass."""
         statistics: Statistics = []
         normalise = measuring(self.norm.eps, statistics) if isinstance(self.norm, BatchNorm) else unchanged
-        return self._logits(self.train.images[:EVALUATION_EXAMPLES], normalise), statistics
+        return self._logits(self.train[:EVALUATION_EXAMPLES].images, normalise), statistics
 
     @property
     def _train_logits(self) -> Tensor:
@@ -113,7 +103,8 @@ class Networks:
     @cached_property
     def _test_logits(self) -> Tensor:
         """Logits [R, class, N] of the test examples, normalised by the training examples' statistics."""
-        parts = torch.split(self.test.images, EVALUATION_EXAMPLES)
+        starts = range(0, len(self.test.labels), EVALUATION_EXAMPLES)
+        parts = (self.test[start : start + EVALUATION_EXAMPLES].images for start in starts)
         return torch.cat([self._logits(images, self._by_training_set()) for images in parts], dim=2)
 
     def _by_training_set(self) -> Normalise:

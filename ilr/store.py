@@ -16,12 +16,44 @@ from typing import Any
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from ilr import data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training
+from ilr import (
+    augmentation,
+    data,
+    examples,
+    experiment,
+    forms,
+    layers,
+    nets,
+    observables,
+    schedules,
+    sgd,
+    sources,
+    streamed,
+    streams,
+    toy,
+    training,
+)
 from ilr.experiment import Experiment
 from ilr.recording import Array, Recording
 from ilr.records import digest, from_json, record, to_json
 
-TRAINING_PATH = (data, experiment, layers, nets, observables, schedules, sgd, streams, toy, training)
+TRAINING_PATH = (
+    augmentation,
+    data,
+    examples,
+    experiment,
+    forms,
+    layers,
+    nets,
+    observables,
+    schedules,
+    sgd,
+    sources,
+    streamed,
+    streams,
+    toy,
+    training,
+)
 """The modules whose source decides what a training run computes."""
 
 

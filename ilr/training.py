@@ -8,10 +8,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ilr.augmentation import Augmenter, Draws
 from ilr.data import Dataset
+from ilr.examples import Examples, place
 from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
 from ilr.nets import build, loss
-from ilr.observables import Examples, Networks, second_moment, training_normalise
+from ilr.observables import Networks, second_moment, training_normalise
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant
 from ilr.sgd import SGD
@@ -118,11 +120,15 @@ class _Run:
         self.device = device
         self.dtype: torch.dtype = getattr(torch, shared.precision)
         self.replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
-        self.train_set = self._examples(dataset.train_images, dataset.train_labels)
-        self.test_set = self._examples(dataset.test_images, dataset.test_labels)
+        self.train_set = place(dataset.train_images, dataset.train_labels, device, self.dtype)
+        self.test_set = place(dataset.test_images, dataset.test_labels, device, self.dtype)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
         self.normalise = training_normalise(shared.norm)
         self.order = shared.batch_size and BatchOrder(self.replicas, len(dataset.train_labels), shared.batch_size)
+        self.augmenter: Augmenter | None = None
+        if self.order and shared.augmentation:
+            draws = Draws(shared.augmentation, self.replicas, self.order.batch_size, self.order.steps_per_epoch)
+            self.augmenter = Augmenter(self.train_set, draws, self._tensor(dataset.black))
 
         # One value more than there are steps: the final state has an effective learning rate too.
         self.learning_rates = self._per_replica(slices, lambda one: one.learning_rate.values(self.steps + 1))
@@ -154,10 +160,10 @@ class _Run:
     def _batch(self, step: int) -> Examples:
         """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
         if not self.order:
-            return Examples(self.train_set.images[None], self.train_set.labels[None])
+            whole = self.train_set[:]
+            return Examples(whole.images[None], whole.labels[None])
         indices = torch.from_numpy(self.order.indices(step)).to(self.device)
-        images = self.train_set.images.index_select(0, indices.flatten())
-        return Examples(images.view(*indices.shape, *images.shape[1:]), self.train_set.labels[indices])
+        return self.augmenter.batch(step, indices) if self.augmenter else self.train_set[indices]
 
     def _observe_state(self, step: int) -> None:
         networks = Networks(
@@ -188,9 +194,6 @@ class _Run:
     def _probe_direction(self) -> Tensor:
         draws = [generator(*key, Stream.PROBE).standard_normal(self.weights.shape[1]) for key in self.replicas]
         return torch.nn.functional.normalize(self._tensor(np.stack(draws)), dim=1)
-
-    def _examples(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> Examples:
-        return Examples(self._tensor(images), torch.from_numpy(labels).to(self.device))
 
     def _per_replica(self, slices: Sequence[Experiment], of: Callable[[Experiment], Array]) -> Tensor:
         """What `of` gives for each slice, [time], repeated for its replicas: [time, R, 1]."""

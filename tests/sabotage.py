@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ilr import layers, nets, toy, training
+from ilr.examples import Examples
 from ilr.experiment import BatchNorm, Experiment
 from ilr.layers import Statistics, by_statistics, measuring
 from ilr.nets import FusedNet
-from ilr.observables import Examples, Networks, training_normalise
+from ilr.observables import Networks, training_normalise
 from ilr.schedules import Constant, Schedule
 from ilr.sgd import SGD
 from ilr.streams import Stream, generator

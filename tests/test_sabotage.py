@@ -21,10 +21,11 @@ from ilr import toy, training
 from ilr.claim import Setting
 from ilr.data import Dataset
 from ilr.engines import InProcess
+from ilr.examples import Examples
 from ilr.experiment import CNN, MLP, Experiment, Toy
 from ilr.lab import Lab
 from ilr.nets import build
-from ilr.observables import Examples, Networks
+from ilr.observables import Networks
 from ilr.registration import load_module
 from ilr.schedules import StepDecay
 from ilr.store import Store
