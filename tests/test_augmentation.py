@@ -9,7 +9,8 @@ import torch
 from ilr.augmentation import Augmenter, Draws, crop_and_flip
 from ilr.data import Dataset, synthetic
 from ilr.examples import place
-from ilr.experiment import Augmentation, CropFlip, Data, ResizedCropFlip
+from ilr.experiment import MLP, Augmentation, CropFlip, Data, Observe, ResizedCropFlip
+from ilr.streamed import Files
 from ilr.training import train
 from tests.oracle import crop_and_flip_plain
 from tests.test_training import BASE, EXACT
@@ -56,6 +57,18 @@ def test_an_augmented_replica_is_the_same_alone_and_in_company(random_dataset: D
     for replica in whole.replica_ids:
         [alone] = train([whole.slice(replica, 1)], random_dataset)
         np.testing.assert_allclose(alone["weights"][0], together["weights"][replica], **EXACT)
+
+
+def test_a_streamed_replica_is_the_same_alone_and_in_company(image_files: Files) -> None:
+    labels = np.arange(4)
+    dataset = Dataset(image_files, labels, image_files, labels, classes=4)
+    whole = replace(BASE, net=MLP((3,)), batch_size=3, steps=4, observe=(Observe("batch_loss", range(4)),))
+    [plain] = train([whole], dataset)
+    whole = replace(whole, augmentation=ResizedCropFlip())
+    [together] = train([whole], dataset)
+    assert (together["batch_loss"] != plain["batch_loss"]).all()
+    [alone] = train([whole.slice(1, 1)], dataset)
+    np.testing.assert_allclose(alone["batch_loss"][0], together["batch_loss"][1], **EXACT)
 
 
 def test_training_batches_alone_are_augmented(random_dataset: Dataset) -> None:

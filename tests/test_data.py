@@ -9,7 +9,7 @@ import torch
 from ilr import data as data_module
 from ilr.data import Dataset, Pixels, load, synthetic
 from ilr.examples import place
-from ilr.experiment import MLP, CropFlip, Data, Experiment
+from ilr.experiment import MLP, CropFlip, Data, Experiment, Observe, ResizedCropFlip
 from ilr.forms import FORMS, DataUnavailableError, Form, form_of
 from ilr.training import train
 
@@ -136,3 +136,12 @@ def test_a_streamed_set_trains_like_one_in_memory(small_experiment: Experiment) 
         [streamed], [resident] = train([changed], stream), train([changed], memory)
         for quantity, values in resident.items():
             np.testing.assert_array_equal(streamed[quantity], values)
+
+
+def test_noise_can_be_rehearsed_with_resized_crops(small_experiment: Experiment) -> None:
+    data = Data("imagenet", train=8, test=4)
+    experiment = replace(
+        small_experiment, net=MLP((4,)), data=data, batch_size=4, steps=2, augmentation=ResizedCropFlip()
+    )
+    [arrays] = train([replace(experiment, observe=(Observe("batch_loss", (0, 1)),))], synthetic(data))
+    assert np.isfinite(arrays["batch_loss"]).all()
