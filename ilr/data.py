@@ -88,7 +88,7 @@ def synthetic(data: Data, seed: int = 0) -> Dataset:
 
     def images(count: int) -> Bytes | Streamed:
         if form.streamed:
-            return Noise(count, form.image_shape, seed)
+            return Noise(count, form.image_shape, int(stream.integers(2**32)))
         return stream.integers(0, 256, (count, *form.image_shape), dtype=np.uint8)
 
     def labels(count: int) -> Labels:

@@ -99,7 +99,7 @@ class Noise(Streamed):
         images = [self._image(int(index)) for index in indices.flat]
         return np.stack(images).reshape(*indices.shape, *self.image_shape)
 
-    def resized_crops(self, indices: Int64, seeds: Int64) -> Float32:  # noqa: ARG002
+    def resized_crops(self, indices: Int64, _seeds: Int64) -> Float32:
         """The images at `indices`: a crop of noise is noise."""
         return self[indices]
 
