@@ -1,7 +1,20 @@
 """ilr: the claims of the intrinsic-learning-rate paper, each as a statistical test."""
 
 from ilr.claim import Claim, Control, Replicas, Setting
-from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Partners, Toy, every
+from ilr.experiment import (
+    CNN,
+    MLP,
+    BatchNorm,
+    CropFlip,
+    Data,
+    Experiment,
+    NoNorm,
+    Observe,
+    Partners,
+    ResizedCropFlip,
+    Toy,
+    every,
+)
 from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.verdicts import Finding, Prediction, Verdict
 from ilr.version import __version__
@@ -14,6 +27,7 @@ __all__ = [
     "Constant",
     "Control",
     "Cosine",
+    "CropFlip",
     "Data",
     "Experiment",
     "Exponential",
@@ -24,6 +38,7 @@ __all__ = [
     "Phases",
     "Prediction",
     "Replicas",
+    "ResizedCropFlip",
     "Schedule",
     "Setting",
     "StepDecay",

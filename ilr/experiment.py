@@ -119,6 +119,34 @@ class Partners:
 
 
 @record
+class CropFlip:
+    """Training images are padded with `padding` black pixels, cropped at random and flipped left to right or not."""
+
+    padding: int = 4
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ValueError(f"padding must be 0 or more, not {self.padding}")
+
+    def __str__(self) -> str:
+        return f"crop by {self.padding} and flip"
+
+
+@record
+class ResizedCropFlip:
+    """Random parts of the training images are resized to the whole and flipped left to right or not.
+
+    For streamed data sets, whose images differ in size: a part has 8% to 100% of the area, as is usual for ImageNet.
+    """
+
+    def __str__(self) -> str:
+        return "resized crop and flip"
+
+
+Augmentation = CropFlip | ResizedCropFlip
+
+
+@record
 class Observe:
     """One quantity at given steps; `factors` are the multiples of the weights a rescaling quantity compares."""
 
@@ -160,6 +188,8 @@ class Experiment:
     data: Data | None = None
     batch_size: int | None = None
     """Examples per step, drawn by shuffling once an epoch and dropping the rest; `None` is the full batch."""
+    augmentation: Augmentation | None = None
+    """How the images of a batch are changed at random; those of evaluations never are."""
     momentum: float = 0.0
     first_replica: int = 0
     initial_scale: float = 1.0
@@ -185,6 +215,8 @@ class Experiment:
                 "partners come in twos: replicas and first_replica must be even, "
                 f"not {self.replicas} and {self.first_replica}"
             )
+        if self.augmentation is not None and self.batch_size is None:
+            raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")
@@ -202,6 +234,8 @@ class Experiment:
         parts = [str(self.net), str(self.norm)]
         if self.data is not None:
             parts += [str(self.data), "full batch" if self.batch_size is None else f"batch {self.batch_size}"]
+        if self.augmentation is not None:
+            parts.append(str(self.augmentation))
         if self.momentum:
             parts.append(f"momentum {self.momentum:g}")
         return ", ".join(parts)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ilr.cost import bytes_per_replica, operations, seconds
-from ilr.data import Dataset, load, read
+from ilr.data import Dataset, load
 from ilr.engines import Engine
 from ilr.experiment import Experiment
 from ilr.jobs import Job
 from ilr.recording import Recording, join
+from ilr.sources import read
 from ilr.store import Key, Store, training_code_sha256
 from ilr.training import fusion_key
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ilr.examples import ExampleSet
 from ilr.experiment import RESCALING_QUANTITIES, BatchNorm, Norm, Observe
 from ilr.layers import ByBatch, ByStatistics, Layers, Measuring, Normalise, Statistics, Unchanged
 from ilr.nets import FusedNet, accuracy, loss
@@ -22,17 +23,6 @@ GPU_BYTES = 2**30
 
 PROBE_EXAMPLES = 32
 """The rescaling quantities use the first so many training examples as their one batch."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images [N, channel, row, column] and labels [N] on the training device."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __getitem__(self, part: slice) -> "Examples":
-        return Examples(self.images[part], self.labels[part])
 
 
 def in_training(norm: Norm) -> Normalise:
@@ -84,8 +74,8 @@ class Networks:
     """[R, 1]"""
     probe_direction: Callable[[], Tensor]
     """Gives unit vectors [R, weight] along which curvature is compared."""
-    train: Examples
-    test: Examples
+    train: ExampleSet
+    test: ExampleSet
     average: Tensor | None = None
     """[R, weight], mean of the weights at the steps at which "average_test_accuracy" is observed, so far."""
 
@@ -142,25 +132,28 @@ class Networks:
         return self.learning_rate[:, 0] / self.weight_vectors.square().sum(dim=1)
 
     @cached_property
+    @torch.no_grad()
     def _logits(self) -> tuple[Tensor, Tensor]:
         """Logits [R, class, N] of the first training examples, and of the test examples."""
         at_once = evaluated_at_once(self.net, self.weight_vectors)
-        chunks = zip(torch.split(self.weight_vectors, at_once), torch.split(self.head, at_once), strict=True)
-        train, test = zip(*(self._logits_of(weights, head) for weights, head in chunks), strict=True)
-        return torch.cat(train), torch.cat(test)
-
-    @torch.no_grad()
-    def _logits_of(self, weights: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_logits`, for some of the replicas: test examples are normalised by the training examples' statistics."""
-        statistics: Statistics = []
-        train = self.net.forward(
-            weights, head, self.train.images[None, :EVALUATION_EXAMPLES], Layers(measuring(self.norm, statistics))
-        )
-        test = [
-            self.net.forward(weights, head, images[None], Layers(by_training_set(self.norm, statistics)))
-            for images in torch.split(self.test.images, EVALUATION_EXAMPLES)
+        chunks = list(zip(torch.split(self.weight_vectors, at_once), torch.split(self.head, at_once), strict=True))
+        statistics: list[Statistics] = [[] for _ in chunks]
+        images = self.train[:EVALUATION_EXAMPLES].images[None]
+        train = [
+            self.net.forward(*chunk, images, Layers(measuring(self.norm, measured)))
+            for chunk, measured in zip(chunks, statistics, strict=True)
         ]
-        return train, torch.cat(test, dim=2)
+        test = []
+        for start in range(0, len(self.test.labels), EVALUATION_EXAMPLES):
+            # Outside, because images that are streamed should be made once for all replicas.
+            images = self.test[start : start + EVALUATION_EXAMPLES].images[None]
+            part = [self._tested(*chunk, images, measured) for chunk, measured in zip(chunks, statistics, strict=True)]
+            test.append(torch.cat(part))
+        return torch.cat(train), torch.cat(test, dim=2)
+
+    def _tested(self, weights: Tensor, head: Tensor, images: Tensor, statistics: Statistics) -> Tensor:
+        """Logits of test images, normalised by the training examples' statistics."""
+        return self.net.forward(weights, head, images, Layers(by_training_set(self.norm, statistics)))
 
     def _rescaling(self, factors: Sequence[float]) -> Mapping[str, Tensor]:
         """How far loss, gradient and Hessian-vector product are from scale invariance, relative, each [R, factor].

@@ -56,7 +56,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
-    from ilr.data import DataUnavailableError
+    from ilr.forms import DataUnavailableError
     from ilr.session import Session
     from ilr.trial import ClaimFileError
 

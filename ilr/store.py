@@ -19,8 +19,12 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from ilr import (
+    augmentation,
+    batches,
     data,
+    examples,
     experiment,
+    forms,
     formulation,
     gradients,
     layers,
@@ -28,6 +32,8 @@ from ilr import (
     observables,
     schedules,
     sgd,
+    sources,
+    streamed,
     streams,
     toy,
     training,
@@ -37,15 +43,21 @@ from ilr.recording import Array, Recording
 from ilr.records import digest, from_json, record, to_json
 
 TRAINING_PATH = (
+    augmentation,
+    batches,
     data,
+    examples,
     experiment,
     formulation,
+    forms,
     gradients,
     layers,
     nets,
     observables,
     schedules,
     sgd,
+    sources,
+    streamed,
     streams,
     toy,
     training,

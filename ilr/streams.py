@@ -15,6 +15,7 @@ class Stream(IntEnum):
     HEAD = 1
     BATCH_ORDER = 2
     PROBE = 3
+    AUGMENTATION = 4
 
 
 def generator(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:

@@ -22,9 +22,9 @@ from types import ModuleType
 import numpy as np
 
 from ilr.claim import Claim, Setting
-from ilr.data import Dataset, load
 from ilr.experiment import Experiment, Observe
 from ilr.figures import in_style, to_svg
+from ilr.forms import Form, form_of
 from ilr.nets import build
 from ilr.recording import DIVERGED_AT, Array, Recording
 from ilr.records import digest, from_json, to_json
@@ -113,16 +113,16 @@ def scales(claim: Claim) -> list[Scale]:
 def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
     """A recording of the right shape with random numbers in place of training: positive, shares within [0, 1], classes.
 
-    The experiment's data set must be there, for its shapes.
+    Needs no data: the shapes of data sets are known.
     """
     stream = np.random.default_rng(seed)
-    dataset = load(experiment.data) if experiment.data else None
+    form = form_of(experiment.data) if experiment.data else None
     arrays: dict[str, Array] = {DIVERGED_AT: np.full(experiment.replicas, -1)}
     for observation in experiment.observe:
-        shape = (experiment.replicas, len(observation.at), *_observed_shape(experiment, observation, dataset))
+        shape = (experiment.replicas, len(observation.at), *_observed_shape(experiment, observation, form))
         if observation.quantity == "test_predictions":
-            assert dataset is not None
-            arrays[observation.quantity] = stream.integers(0, dataset.classes, shape).astype(np.int16)
+            assert form is not None
+            arrays[observation.quantity] = stream.integers(0, form.classes, shape).astype(np.int16)
         elif observation.quantity == "weights":
             arrays[observation.quantity] = stream.standard_normal(shape)
         else:
@@ -130,14 +130,14 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
     return Recording(experiment, arrays)
 
 
-def _observed_shape(experiment: Experiment, observation: Observe, dataset: Dataset | None) -> tuple[int, ...]:
+def _observed_shape(experiment: Experiment, observation: Observe, form: Form | None) -> tuple[int, ...]:
     """The axes of an observation behind [replica, time]."""
     if observation.factors:
         return (len(observation.factors),)
-    if dataset is not None and observation.quantity == "test_predictions":
-        return (len(dataset.test_labels),)
-    if dataset is not None and observation.quantity == "weights":
-        return (sum(build(experiment, dataset.train_images.shape[1:], dataset.classes).sizes),)
+    if form is not None and observation.quantity == "test_predictions":
+        return (form.test,)
+    if form is not None and observation.quantity == "weights":
+        return (sum(build(experiment, form.image_shape, form.classes).sizes),)
     return ()
 
 

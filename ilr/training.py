@@ -8,12 +8,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ilr.batches import Batches
 from ilr.data import Dataset
+from ilr.examples import Examples, place
 from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
 from ilr.formulation import Formulation
 from ilr.layers import Normalise
 from ilr.nets import FusedNet, build
-from ilr.observables import Examples, Networks, angle, in_training, second_moment
+from ilr.observables import Networks, angle, in_training, second_moment
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant
 from ilr.sgd import SGD
@@ -82,37 +84,6 @@ def train(
     ]
 
 
-class BatchOrder:
-    """Which training examples each replica sees at each step: a fresh shuffle every epoch, its incomplete end
-    dropped.
-
-    Args:
-        replicas: (root seed, replica id) of each.
-        examples: size of the training set.
-        batch_size: examples per step.
-    """
-
-    def __init__(self, replicas: Sequence[tuple[int, int]], examples: int, batch_size: int) -> None:
-        if batch_size > examples:
-            raise ValueError(f"a batch of {batch_size} cannot be drawn from {examples} training examples")
-        self.replicas = replicas
-        self.examples = examples
-        self.batch_size = batch_size
-        self.steps_per_epoch = examples // batch_size
-        self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)
-
-    def indices(self, step: int) -> npt.NDArray[np.int64]:
-        """The examples of one step, [replica, batch_size]."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = np.stack(
-                [generator(*key, Stream.BATCH_ORDER, epoch).permutation(self.examples) for key in self.replicas]
-            )
-        return self._order[:, position * self.batch_size : (position + 1) * self.batch_size]
-
-
 class _Run:
     """One batch of replicas in training."""
 
@@ -124,16 +95,16 @@ class _Run:
         self.device = device
         self.dtype: torch.dtype = getattr(torch, shared.precision)
         self.replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
-        self.train_set = self._examples(dataset.train_images, dataset.train_labels)
-        self.test_set = self._examples(dataset.test_images, dataset.test_labels)
+        self.train_set = place(dataset.train_images, dataset.train_labels, device, self.dtype)
+        self.test_set = place(dataset.test_images, dataset.test_labels, device, self.dtype)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
         self.normalise = in_training(shared.norm)
         self.partners = shared.partners
         # A pair of partners is known by the even one: what they share is drawn from its streams.
         self.pairs = [(seed, replica - replica % 2) for seed, replica in self.replicas]
-        self.orders = shared.batch_size and [
-            BatchOrder(keys, len(dataset.train_labels), shared.batch_size) for keys in (self.replicas, self.pairs)
-        ]
+        self.own_batches, self.common_batches = (
+            Batches(shared, keys, dataset, self.train_set) for keys in (self.replicas, self.pairs)
+        )
 
         # One value more than there are steps: the final state has an effective learning rate too.
         self.learning_rates = self._per_replica(slices, lambda one: one.learning_rate.values(self.steps + 1))
@@ -177,12 +148,7 @@ class _Run:
 
     def _batch(self, step: int) -> Examples:
         """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
-        if not self.orders:
-            return Examples(self.train_set.images[None], self.train_set.labels[None])
-        own, common = self.orders
-        indices = torch.from_numpy((common if self._united(step) else own).indices(step)).to(self.device)
-        images = self.train_set.images.index_select(0, indices.flatten())
-        return Examples(images.view(*indices.shape, *images.shape[1:]), self.train_set.labels[indices])
+        return (self.common_batches if self._united(step) else self.own_batches).at(step)
 
     def _united(self, step: int) -> bool:
         """Whether partners see the same batch at this step."""
@@ -213,9 +179,6 @@ class _Run:
     def _probe_direction(self) -> Tensor:
         draws = [generator(*key, Stream.PROBE).standard_normal(self.weights.shape[1]) for key in self.replicas]
         return torch.nn.functional.normalize(self._tensor(np.stack(draws)), dim=1)
-
-    def _examples(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> Examples:
-        return Examples(self._tensor(images), torch.from_numpy(labels).to(self.device))
 
     def _per_replica(self, slices: Sequence[Experiment], of: Callable[[Experiment], Array]) -> Tensor:
         """What `of` gives for each slice, [time], repeated for its replicas: [time, R, 1]."""

@@ -1,14 +1,17 @@
 """Fixtures of all tests."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ilr.data import Dataset
 from ilr.experiment import MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Toy
 from ilr.schedules import Constant
+from ilr.streamed import Files
 
 pytest_plugins = ["pytester"]
 
@@ -74,4 +77,16 @@ def random_dataset() -> Dataset:
         test_images=stream.standard_normal((30, 2, 6, 6)).astype(np.float32),
         test_labels=stream.integers(0, 5, 30),
         classes=5,
+        black=np.array([-1.5, 0.5], np.float32),
     )
+
+
+@pytest.fixture
+def image_files(tmp_path: Path) -> Files:
+    """Four images of random pixels in different sizes, one of them grey."""
+    stream = np.random.default_rng(4)
+    paths = []
+    for index, shape in enumerate([(40, 60, 3), (300, 250, 3), (70, 30), (256, 256, 3)]):
+        paths.append(str(tmp_path / f"{index}.JPEG"))
+        Image.fromarray(stream.integers(0, 256, shape).astype(np.uint8)).save(paths[-1])
+    return Files(tuple(paths))

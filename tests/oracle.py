@@ -7,11 +7,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.transforms import functional
 
+from ilr.augmentation import Draws
+from ilr.batches import BatchOrder
 from ilr.data import Dataset
 from ilr.experiment import CNN, MLP, BatchNorm, Experiment
 from ilr.nets import build
-from ilr.training import BatchOrder
 
 
 class Standardise(nn.Module):
@@ -62,6 +64,19 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
 
 
+def crop_and_flip_plain(images: Tensor, draws: np.ndarray, padding: int, black: np.ndarray) -> Tensor:
+    """What a user would write with torchvision's functions, image by image."""
+    changed = []
+    for image, (row, column, mirrored) in zip(images, draws, strict=True):
+        channels, side, _ = image.shape
+        # Padded with zeros, so black is made zero first; a single value stands for every channel.
+        shade = torch.from_numpy(np.broadcast_to(black, channels).copy()).to(image)[:, None, None]
+        padded = functional.pad(image - shade, [padding] * 4)
+        cropped = functional.crop(padded, row, column, side, side) + shade
+        changed.append(functional.hflip(cropped) if mirrored else cropped)
+    return torch.stack(changed)
+
+
 @dataclass
 class Trained:
     """What the oracle found for one replica at the end of training."""
@@ -102,6 +117,8 @@ def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Train
     labels, test_labels = (torch.from_numpy(part) for part in (dataset.train_labels, dataset.test_labels))
     size = experiment.batch_size
     order = BatchOrder([(experiment.seed, replica)], len(labels), size) if size else None
+    augmentation = experiment.augmentation
+    draws = Draws(augmentation, order.replicas, size, order.steps_per_epoch) if augmentation else None
     learning_rates = experiment.learning_rate.values(experiment.steps)
     weight_decays = experiment.weight_decay.values(experiment.steps)
     optimiser = torch.optim.SGD(weights, lr=1.0, momentum=experiment.momentum)
@@ -114,7 +131,10 @@ def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Train
         [group] = optimiser.param_groups
         group["lr"], group["weight_decay"] = learning_rates[step], weight_decays[step]
         batch = torch.from_numpy(order.indices(step)[0]) if order else slice(None)
-        loss = criterion(net(images[batch]), labels[batch])
+        seen = images[batch]
+        if draws:
+            seen = crop_and_flip_plain(seen, draws.at(step)[0], augmentation.padding, dataset.black)
+        loss = criterion(net(seen), labels[batch])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

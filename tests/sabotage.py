@@ -13,15 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from ilr import formulation, layers, nets, observables, toy, training
+from ilr import batches, formulation, layers, nets, observables, toy, training
+from ilr.batches import BatchOrder
+from ilr.examples import Examples
 from ilr.experiment import BatchNorm, Experiment
 from ilr.layers import ByStatistics, Layers, Measuring, Statistics
 from ilr.nets import FusedNet
-from ilr.observables import Examples, Networks, in_training
+from ilr.observables import Networks, in_training
 from ilr.schedules import Constant, Schedule
 from ilr.sgd import SGD
 from ilr.streams import Stream, generator
-from ilr.training import BatchOrder, _Run
+from ilr.training import _Run
 
 Patch = pytest.MonkeyPatch
 Float64 = npt.NDArray[np.float64]
@@ -95,19 +97,13 @@ def in_evaluation(statistics_of: Callable[[Networks, int, Statistics], Statistic
     """
 
     def apply(patch: Patch) -> None:
-        evaluate, normalise = Networks._logits_of, observables.by_training_set
-        evaluated: list[tuple[Networks, int]] = []
+        evaluate = Networks._tested
 
-        def logits_of(networks: Networks, weights: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
-            evaluated.append((networks, int(weights.storage_offset())))
-            return evaluate(networks, weights, head)
+        def tested(networks: Networks, weights: Tensor, head: Tensor, images: Tensor, statistics: Statistics) -> Tensor:
+            others = statistics_of(networks, int(weights.storage_offset()), statistics)
+            return evaluate(networks, weights, head, images, others)
 
-        patch.setattr(Networks, "_logits_of", logits_of)
-        patch.setattr(
-            observables,
-            "by_training_set",
-            lambda norm, statistics: normalise(norm, statistics_of(*evaluated[-1], statistics)),
-        )
+        patch.setattr(Networks, "_tested", tested)
 
     return apply
 
@@ -445,7 +441,7 @@ SABOTAGES = (
     Sabotage(
         "batches by position",
         "Which batches a replica sees depends on its position in the batch of replicas.",
-        lambda patch: patch.setattr(training, "BatchOrder", PositionOrder),
+        lambda patch: patch.setattr(batches, "BatchOrder", PositionOrder),
         ("oracle", "alone or in company", INITIAL_SCALE, EXPONENTIAL),
     ),
     Sabotage(

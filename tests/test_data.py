@@ -1,41 +1,17 @@
-"""Data sets: the digits, and files in the format of MNIST and Fashion-MNIST."""
+"""Data sets as trained on: cut down, averaged, standardised, resident or not; and random ones of the same form."""
 
-import gzip
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torchvision
+import torch
 
-from ilr.data import DataUnavailableError, load, read
-from ilr.experiment import Data
-
-
-def write_idx(path: Path, array: np.ndarray, *, compressed: bool) -> None:
-    raw = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if compressed:
-        path.with_name(path.name + ".gz").write_bytes(gzip.compress(raw))
-    else:
-        path.write_bytes(raw)
-
-
-@pytest.fixture
-def write_files(tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
-    def write(folder: str, *, compressed: bool = False) -> dict[str, np.ndarray]:
-        stream = np.random.default_rng(1)
-        arrays = {
-            "train-images-idx3-ubyte": stream.integers(0, 256, (12, 28, 28)).astype(np.uint8),
-            "train-labels-idx1-ubyte": np.arange(12, dtype=np.uint8) % 10,
-            "t10k-images-idx3-ubyte": stream.integers(0, 256, (5, 28, 28)).astype(np.uint8),
-            "t10k-labels-idx1-ubyte": np.arange(5, dtype=np.uint8),
-        }
-        for name, array in arrays.items():
-            write_idx(tmp_path / folder / name, array, compressed=compressed)
-        return arrays
-
-    return write
+from ilr import data as data_module
+from ilr.data import Dataset, Pixels, load, synthetic
+from ilr.examples import place
+from ilr.experiment import MLP, CropFlip, Data, Experiment, Observe, ResizedCropFlip
+from ilr.forms import FORMS, DataUnavailableError, Form, form_of
+from ilr.training import train
 
 
 def test_digits_are_all_there() -> None:
@@ -61,50 +37,6 @@ def test_images_are_averaged_down() -> None:
     np.testing.assert_allclose(small.train_images, (blocks - blocks.mean()) / blocks.std(), atol=1e-4)
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("folder", ["FashionMNIST/raw", "FashionMNIST", "."])
-def test_files_are_found_in_every_layout(
-    write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path, folder: str, *, compressed: bool
-) -> None:
-    arrays = write_files(folder, compressed=compressed)
-    source = read("fashion-mnist", tmp_path)
-    np.testing.assert_array_equal(source.train_images[:, 0], arrays["train-images-idx3-ubyte"].astype(np.float32) / 255)
-    np.testing.assert_array_equal(source.test_labels, arrays["t10k-labels-idx1-ubyte"])
-    assert len(source.sha256) == 64
-
-
-def test_the_files_are_the_ones_torchvision_reads(
-    write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path
-) -> None:
-    write_files("MNIST/raw")
-    theirs = torchvision.datasets.MNIST(str(tmp_path), train=True)
-    ours = read("mnist", tmp_path)
-    np.testing.assert_array_equal(ours.train_images[:, 0], theirs.data.numpy().astype(np.float32) / 255)
-    np.testing.assert_array_equal(ours.train_labels, theirs.targets.numpy())
-
-
-def test_missing_files_are_one_line_that_says_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(DataUnavailableError, match=r"FashionMNIST needs --data-root.*download=True"):
-        read("fashion-mnist", None)
-    with pytest.raises(
-        DataUnavailableError, match=r"holds no MNIST/raw/train-images-idx3-ubyte.*download=True"
-    ) as error:
-        read("mnist", tmp_path)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("damage", ["cut", "text", "empty", "gzip"])
-def test_damaged_files_are_named(
-    write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path, damage: str
-) -> None:
-    write_files(".", compressed=damage == "gzip")
-    victim = tmp_path / ("t10k-images-idx3-ubyte" + (".gz" if damage == "gzip" else ""))
-    whole = victim.read_bytes()
-    victim.write_bytes({"cut": whole[:-7], "text": b"not idx", "empty": b"", "gzip": whole[:60]}[damage])
-    with pytest.raises(DataUnavailableError, match=f"{victim.name}.*fetch MNIST again"):
-        read("mnist", tmp_path)
-
-
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
@@ -117,3 +49,104 @@ def test_damaged_files_are_named(
 def test_impossible_wishes_are_refused(data: Data, complaint: str) -> None:
     with pytest.raises(DataUnavailableError, match=complaint):
         load(data)
+    with pytest.raises(DataUnavailableError, match=complaint):
+        form_of(data)
+
+
+def test_a_streamed_set_is_not_averaged_down() -> None:
+    for cut in (form_of, synthetic):
+        with pytest.raises(DataUnavailableError, match="imagenet is streamed at side 224: leave side=112 out"):
+            cut(Data("imagenet", side=112))
+
+
+@pytest.mark.parametrize("side", [None, 8])
+def test_every_channel_is_standardised(side: int | None) -> None:
+    images = synthetic(Data("cifar-10", train=200, test=100, side=side)).train_images[:]
+    np.testing.assert_allclose(images.mean(axis=(0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(images.std(axis=(0, 2, 3)), 1, atol=1e-5)
+
+
+def test_black_is_the_darkest_pixel() -> None:
+    dataset = synthetic(Data("cifar-10", train=200, test=100))
+    np.testing.assert_array_equal(dataset.black, dataset.train_images[:].min(axis=(0, 2, 3)))
+
+
+def in_bytes(data: Data, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A synthetic set, kept as it was read although it is small."""
+    with monkeypatch.context() as patch:
+        patch.setattr(data_module, "LARGEST_IN_FLOAT32", 0)
+        dataset = synthetic(data)
+    assert isinstance(dataset.train_images, Pixels)
+    return dataset
+
+
+@pytest.mark.parametrize("side", [None, 8])
+@pytest.mark.parametrize("which", [torch.tensor([[3, 3, 59], [0, 7, 1]]), slice(4, 20), slice(None)], ids=str)
+def test_bytes_give_the_images_that_numbers_would(
+    monkeypatch: pytest.MonkeyPatch, side: int | None, which: torch.Tensor | slice
+) -> None:
+    data = Data("cifar-10", train=60, test=30, side=side)
+    kept, numbers = (
+        place(one.train_images, one.train_labels, torch.device("cpu"), torch.float64)[which]
+        for one in (in_bytes(data, monkeypatch), synthetic(data))
+    )
+    assert kept.images.dtype == torch.float64
+    np.testing.assert_array_equal(kept.images, numbers.images)
+    np.testing.assert_array_equal(kept.labels, numbers.labels)
+
+
+@pytest.mark.parametrize("change", [{}, {"augmentation": CropFlip()}, {"batch_size": None}], ids=str)
+def test_training_is_the_same_from_bytes(
+    monkeypatch: pytest.MonkeyPatch, small_experiment: Experiment, change: dict[str, object]
+) -> None:
+    data = Data("cifar-10", train=64, test=32)
+    experiment = replace(small_experiment, data=data, **change)
+    [kept], [numbers] = train([experiment], in_bytes(data, monkeypatch)), train([experiment], synthetic(data))
+    for quantity, values in numbers.items():
+        np.testing.assert_array_equal(kept[quantity], values)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_synthetic_sets_have_the_form_of_real_ones(name: str) -> None:
+    data = Data(name, train=30, test=20)
+    form, dataset = form_of(data), synthetic(data)
+    assert dataset.train_images.shape == dataset.train_images[:].shape == (30, *form.image_shape)
+    assert dataset.test_images.shape == (20, *form.image_shape)
+    assert dataset.train_images[:].dtype == np.float32
+    assert dataset.classes == form.classes
+    assert 0 <= dataset.train_labels.min() <= dataset.train_labels.max() < form.classes
+    np.testing.assert_array_equal(dataset.train_images[:], synthetic(data).train_images[:])
+    assert not np.array_equal(dataset.train_images[:], synthetic(data, seed=1).train_images[:])
+
+
+def test_the_forms_are_those_of_the_files() -> None:
+    digits = load(Data("digits", side=4))
+    assert form_of(Data("digits", side=4)) == Form(1, 4, 10, train=1297, test=500)
+    assert (len(digits.train_labels), *digits.train_images.shape[1:]) == (1297, 1, 4, 4)
+    assert len(digits.test_labels) == 500
+
+
+def test_a_streamed_set_trains_like_one_in_memory(small_experiment: Experiment) -> None:
+    data = Data("imagenet", train=16, test=8)
+    experiment = replace(small_experiment, net=MLP((4,)), data=data, batch_size=4, precision="float64")
+    stream = synthetic(data)
+    memory = replace(stream, train_images=stream.train_images[:], test_images=stream.test_images[:])
+    for change in ({}, {"batch_size": None}):
+        changed = replace(experiment, **change)
+        [streamed], [resident] = train([changed], stream), train([changed], memory)
+        for quantity, values in resident.items():
+            np.testing.assert_array_equal(streamed[quantity], values)
+
+
+def test_noise_can_be_rehearsed_with_resized_crops(small_experiment: Experiment) -> None:
+    data = Data("imagenet", train=8, test=4)
+    experiment = replace(
+        small_experiment,
+        net=MLP((4,)),
+        data=data,
+        batch_size=4,
+        augmentation=ResizedCropFlip(),
+        observe=(Observe("batch_loss", (0, 5)),),
+    )
+    [arrays] = train([experiment], synthetic(data))
+    assert np.isfinite(arrays["batch_loss"]).all()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ilr.experiment import Experiment, NoNorm, Observe, Toy, every
+from ilr.experiment import CropFlip, Experiment, NoNorm, Observe, Toy, every
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from ilr.experiment import Experiment, NoNorm, Observe, Toy, every
         ({"steps": -1}, "steps ≥ 0"),
         ({"data": None}, "every net needs some"),
         ({"net": Toy(), "norm": NoNorm()}, "toy loss takes no data"),
+        ({"batch_size": None, "augmentation": CropFlip()}, "the full batch takes no augmentation"),
         ({"observe": (Observe("weight_norm", (0,)), Observe("weight_norm", (1,)))}, "observed twice"),
         ({"observe": (Observe("weight_norm", (7,)),)}, "'weight_norm' can be observed at steps 0 to 6, not 7 to 7"),
         ({"observe": (Observe("batch_loss", (6,)),)}, "'batch_loss' can be observed at steps 0 to 5"),
@@ -42,6 +43,11 @@ def test_what_cannot_be_observed_is_refused(arguments: tuple[object, ...], compl
         Observe(*arguments)  # type: ignore[arg-type]
 
 
+def test_a_negative_padding_is_refused() -> None:
+    with pytest.raises(ValueError, match="padding must be 0 or more, not -1"):
+        CropFlip(padding=-1)
+
+
 def test_a_slice_keeps_the_replicas_ids(small_experiment: Experiment) -> None:
     part = replace(small_experiment, replicas=20, first_replica=40).slice(48, 8)
     assert part.replica_ids == range(48, 56)
@@ -55,3 +61,5 @@ def test_every_includes_the_end_where_it_is_reached() -> None:
 def test_a_description_names_what_matters(small_experiment: Experiment) -> None:
     text = str(replace(small_experiment, momentum=0.9, batch_size=None))
     assert text == "MLP 8-8, batch norm, digits, 64 examples, full batch, momentum 0.9"
+    text = str(replace(small_experiment, augmentation=CropFlip(2)))
+    assert text == "MLP 8-8, batch norm, digits, 64 examples, batch 16, crop by 2 and flip"

@@ -11,9 +11,10 @@ import pytest
 import safetensors
 
 from ilr import store as store_module
-from ilr.data import DataUnavailableError, load
+from ilr.data import load
 from ilr.engines import Engine, InProcess, Processes
 from ilr.experiment import Data, Experiment
+from ilr.forms import DataUnavailableError
 from ilr.jobs import Job
 from ilr.lab import Lab, Plan, TrainingFailedError
 from ilr.recording import DIVERGED_AT

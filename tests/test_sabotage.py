@@ -18,18 +18,19 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ilr import jobs, toy, training
+from ilr.batches import BatchOrder
 from ilr.claim import Setting
 from ilr.data import Dataset
 from ilr.engines import InProcess
+from ilr.examples import Examples
 from ilr.experiment import CNN, MLP, Experiment, Toy
 from ilr.formulation import Formulation
 from ilr.lab import Lab
 from ilr.nets import build
-from ilr.observables import Examples, Networks
+from ilr.observables import Networks
 from ilr.registration import load_module
 from ilr.schedules import StepDecay
 from ilr.store import Store
-from ilr.training import BatchOrder
 from ilr.trial import Plan, Trial
 from ilr.verdicts import Finding, Verdict
 from tests import test_toy, test_training

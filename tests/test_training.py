@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from ilr.batches import BatchOrder
 from ilr.data import Dataset
-from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Partners, every
+from ilr.experiment import CNN, MLP, BatchNorm, CropFlip, Data, Experiment, NoNorm, Observe, Partners, every
 from ilr.nets import build
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
-from ilr.training import BatchOrder, fusion_key, train
+from ilr.training import fusion_key, train
 from tests.oracle import plain_test_accuracy, train_plain
 
 STEPS = 24
@@ -89,6 +90,7 @@ def test_fused_training_equals_the_oracle(net: str, momentum: float, schedule: s
         {"momentum": 0.9, "initial_velocity": -0.3},
         {"weight_decay": Constant(0.0)},
         {"first_replica": 5, "seed": 12},
+        {"augmentation": CropFlip(padding=2)},
     ],
     ids=str,
 )
