@@ -1,72 +1,103 @@
-"""Replica-steps a second of the fused engine against the loop a user would write; ratios, measured in one run."""
+"""The engine's throughput against two plain loops and against the machine's peak, all measured in one run.
 
-import time
+Every round times the plain loops first and then the engine, so that all see the same state of the machine; the table at
+the end has medians. Nothing here asserts a time.
+"""
 
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
-from ilr.data import Dataset, load
-from ilr.experiment import MLP, BatchNorm, Data, Experiment, Observe
+from benchmarks.machine import WORKERS, Workers, dataset_of, workers
+from benchmarks.plain import dataloader_loop, tuned_loop
+from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, Net, Observe
+from ilr.nets import build
 from ilr.schedules import Constant
-from ilr.training import train
 
-STEPS, BATCH_SIZE, WIDTHS = 200, 32, (32, 32, 32)
+
+@dataclass(frozen=True)
+class Case:
+    """One net on one kind of images."""
+
+    net: Net
+    data: Data
+    batch_size: int
+    replicas: int
+    """Per worker."""
+    steps: int
+    """Of the engine in one round."""
+    plain_steps: int
+    """Of a plain loop in one round."""
+
+    def experiment(self, replicas: int | None = None, steps: int | None = None) -> Experiment:
+        """What the engine trains."""
+        steps = steps or self.steps
+        return Experiment(
+            net=self.net,
+            norm=BatchNorm(),
+            data=self.data,
+            batch_size=self.batch_size,
+            learning_rate=Constant(0.1),
+            weight_decay=Constant(0.01),
+            steps=steps,
+            replicas=replicas or self.replicas,
+            seed=0,
+            observe=(Observe("weight_norm", (steps,)),),
+        )
+
+
+CASES = {
+    "mlp": Case(MLP((32, 32, 32)), Data("digits"), 32, replicas=128, steps=200, plain_steps=400),
+    "cnn-14": Case(CNN((16, 16, 32, 32)), Data("mnist", train=4096, test=64, side=14), 64, 16, 20, 40),
+    "cnn-28": Case(CNN((16, 16, 32, 32)), Data("mnist", train=4096, test=64), 128, 4, 8, 12),
+}
+ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
-def digits() -> Dataset:
-    torch.set_num_threads(1)
-    return load(Data("digits"))
+def team() -> Iterator[Workers]:
+    with workers() as team:
+        yield team
 
 
-def dataloader_loop(dataset: Dataset, steps: int) -> float:
-    """Seconds a step of one plain network, fed by a DataLoader."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for into, out in zip((64, *WIDTHS), WIDTHS, strict=False):
-        layers += [nn.Linear(into, out, bias=False), nn.BatchNorm1d(out, affine=False), nn.ReLU()]
-    net = nn.Sequential(*layers, nn.Linear(WIDTHS[-1], 10, bias=False))
-    examples = TensorDataset(torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels))
-    loader = DataLoader(examples, BATCH_SIZE, shuffle=True, drop_last=True)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
-    criterion = nn.CrossEntropyLoss()
-    done, started = 0, time.perf_counter()
-    while done < steps:
-        for images, labels in loader:
-            optimiser.zero_grad()
-            criterion(net(images), labels).backward()
-            optimiser.step()
-            done += 1
-    return (time.perf_counter() - started) / done
-
-
-@pytest.mark.parametrize("replicas", [8, 32, 128])
-def test_fused_mlp(benchmark: BenchmarkFixture, digits: Dataset, replicas: int) -> None:
-    experiment = Experiment(
-        net=MLP(WIDTHS),
-        norm=BatchNorm(),
-        data=Data("digits"),
-        batch_size=BATCH_SIZE,
-        learning_rate=Constant(0.1),
-        weight_decay=Constant(0.01),
-        steps=STEPS,
-        replicas=replicas,
-        seed=0,
-        observe=(Observe("weight_norm", (STEPS,)),),
-    )
-    # Interleaved with the fused rounds, so that both see the same state of the machine.
+@pytest.mark.parametrize("name", CASES)
+def test_engine_against_plain_loops(benchmark: BenchmarkFixture, team: Workers, name: str) -> None:
+    case = CASES[name]
+    experiment = case.experiment()
+    dataset = dataset_of(experiment)
     plain: list[float] = []
-    benchmark.pedantic(
-        lambda: train([experiment], digits),
-        setup=lambda: plain.append(dataloader_loop(digits, STEPS)),
-        rounds=5,
-    )
-    fused = benchmark.stats.stats.median / (STEPS * replicas)
-    benchmark.extra_info["net"] = str(experiment.net)
-    benchmark.extra_info["replicas"] = replicas
-    speedup = round(float(np.median(plain)) / fused, 1)
-    benchmark.extra_info["speedup_over_dataloader_loop"] = speedup
-    print(f"\n{experiment.net}, {replicas} replicas: {speedup}× the plain loop")
+    tuned: list[float] = []
+    peaks: list[float] = []
+    engine: list[tuple[float, str, int]] = []
+
+    def measure_the_others() -> None:
+        plain.append(dataloader_loop(experiment, dataset, case.plain_steps))
+        tuned.append(tuned_loop(experiment, dataset, case.plain_steps))
+        peaks.append(team.matmul_peak())
+
+    measure_the_others()
+    for measured in (plain, tuned, peaks):
+        measured.clear()
+    benchmark.pedantic(lambda: engine.append(team.train(experiment)), setup=measure_the_others, rounds=ROUNDS)
+    seconds = median(one for one, _, _ in engine)
+    net = build(experiment, dataset.train_images.shape[1:], dataset.classes)
+    operations = 6.0 * net.multiply_adds() * case.batch_size
+    benchmark.extra_info |= {
+        "net": f"{experiment.net}, {'×'.join(map(str, dataset.train_images.shape[1:]))}, batch {case.batch_size}",
+        "speedup_over_dataloader_loop": round(median(plain) / seconds, 1),
+        "speedup_over_tuned_loop": round(median(tuned) / seconds, 1),
+        "fraction_of_matmul_peak": round(operations / seconds / median(peaks), 2),
+        "replicas": case.replicas * WORKERS,
+        "microseconds_a_replica_step": round(1e6 * seconds, 1),
+        "peak_memory_bytes": max(memory for _, _, memory in engine),
+        "formulation": engine[-1][1],
+    }
+    _print(benchmark.extra_info)
+
+
+def _print(found: dict[str, Any]) -> None:
+    print("\n" + "\n".join(f"{name}: {value}" for name, value in found.items()))

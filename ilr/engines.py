@@ -48,7 +48,7 @@ class Processes(Engine):
         context = multiprocessing.get_context("spawn")
         done = context.Value("q", 0)
         reported = 0
-        executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, _start_worker, (done,))
+        executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, start_worker, (done,))
         try:
             running: dict[Future[str | None], Job] = {executor.submit(_run_in_worker, job): job for job in jobs}
             while running:
@@ -66,7 +66,8 @@ class Processes(Engine):
 _done: Any = None
 
 
-def _start_worker(done: Any) -> None:
+def start_worker(done: Any) -> None:
+    """Makes a fresh process a worker, which counts its replica-steps in `done`."""
     global _done
     _done = done
     torch.set_num_threads(1)
