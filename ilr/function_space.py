@@ -234,7 +234,7 @@ class Noise:
 
     def noticed(self, distance: float, alpha: float) -> float:
         """How likely a permutation test finds that distributions so far apart differ."""
-        least_p = max(2 / math.comb(2 * self.replicas, self.replicas), 1 / (1 + PERMUTATIONS))
+        least_p = max(2 / float(special.binom(2 * self.replicas, self.replicas)), 1 / (1 + PERMUTATIONS))
         if distance <= 0 or least_p > alpha:
             return 0.0
         # Exchanged replicas have the difference of the groups as noise of their own: Σ becomes Σ + ΔΔᵀ / 2n.

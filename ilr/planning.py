@@ -6,7 +6,7 @@ a pilot), and how many there are.
 | rule | spread |
 |---|---|
 | `equivalence`, `at_least`, `at_most` | `OneGroup`: the standard deviation of a replica |
-| `slope`, `increasing` | `OneGroup`: that of a replica's slope, or rank correlation |
+| `slope`, `increasing` | `OneGroup`: that of a replica's slope, or rank correlation (1 / √(k - 1) without a trend) |
 | `equivalence_of_groups` | `TwoGroups`: the standard deviation of a replica of each |
 | `ratio` | `TwoGroups`: the same in units of the reference's mean |
 | `quantile_at_least` | `Share`: how many of the networks are to reach the bound |
@@ -127,13 +127,17 @@ class _Plan:
     chance: Callable[[Verdict, float, Any], Any]
     """Of the verdict, the distance and the number of replicas."""
     inside: float
-    """No truth lies further inside."""
+    """How much room there is for truths inside the accepted range, from its edge on; negative if there is none."""
     outside: float
-    """No truth lies further outside."""
+    """The same outside."""
     fewest: int = 2
     """No decision with fewer replicas."""
     jagged: bool = False
-    """The chance, then of a whole array of numbers of replicas, does not always rise with it."""
+    """The chance does not always rise with the number of replicas, of which it then takes an array as well."""
+
+    def furthest(self, verdict: Verdict) -> float:
+        """No truth lies further off the edge, on the side that the verdict is about."""
+        return max(self.inside if verdict is Verdict.REPRODUCED else self.outside, 0.0)
 
 
 def smallest_detectable(
@@ -150,7 +154,7 @@ def smallest_detectable(
     plan = _plan(prediction, spread, verdict)
     if replicas < plan.fewest:
         raise ValueError(f"{prediction.quantity!r} has {replicas} replica(s): a decision needs at least {plan.fewest}")
-    furthest = plan.inside if verdict is Verdict.REPRODUCED else plan.outside
+    furthest = plan.furthest(verdict)
 
     def excess(distance: float) -> float:
         return float(plan.chance(verdict, distance, replicas)) - prediction.power
@@ -178,8 +182,7 @@ def replicas_for(
     if not distance >= 0:
         raise ValueError(f"{prediction.quantity!r} is planned for the distance {distance}, which must not be negative")
     # A truth further off than any is found as often as the furthest one.
-    nearer = min(distance, plan.inside if verdict is Verdict.REPRODUCED else plan.outside)
-    chance_of = partial(plan.chance, verdict, nearer)
+    chance_of = partial(plan.chance, verdict, min(distance, plan.furthest(verdict)))
     if plan.jagged:
         return fewest_of_any(prediction.power, chance_of)
     return fewest_replicas(prediction.power, chance_of, plan.fewest)
@@ -292,8 +295,9 @@ def _of_distance(region_of: Callable[[Prediction], Region], prediction: Predicti
     def chance(verdict: Verdict, distance: float, replicas: int) -> float:
         # To be further than the bound is to be inside a region above it, and outside one below it.
         further = is_lower is (verdict is Verdict.REPRODUCED)
-        truth, then = bound + distance if further else bound - distance, noise.planned(replicas)
-        return then.decided(truth, then.linear(truth), bound, prediction.strictest_alpha)[further]
+        truth = bound + distance if further else bound - distance
+        linear = noise.linear(truth) * noise.replicas / replicas
+        return noise.planned(replicas).decided(truth, linear, bound, prediction.strictest_alpha)[further]
 
     inside, outside = room if is_lower else room[::-1]
     return _Plan(chance, inside, outside, function_space.FEWEST)
