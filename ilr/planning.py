@@ -100,7 +100,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Places:
-    """Groups at the places x of a power law, and the standard deviation of what one replica adds to log t."""
+    """The places x of a power law's groups, equal in size, and the standard deviation of log t for one replica.
+
+    The log t of n replicas is taken to vary as a mean does: with this standard deviation over √n.
+    """
 
     x: Sequence[float]
     deviation: float

@@ -11,7 +11,8 @@ the region the prediction accepts: `expected ± margin`, or for a bound from one
 The replica (one seed) is the unit of analysis, always: what happens within one training is summarised before anything
 is tested. Every rule raises ValueError, naming the quantity, where the prediction asks for another rule, where there
 are fewer than 2 replicas, where the axes are wrong and where a value is not finite. The rules on whole distributions of
-functions are in `ilr.function_space`, those on what only a group of replicas has in `ilr.resampling`.
+functions are in `ilr.function_space`, those on what only a group of replicas has in `ilr.resampling`. How many replicas
+to train for a rule to decide is in `ilr.planning`.
 
 A t test is exact for normal replicas only. What skewed and heavy-tailed ones do to it is measured in
 `docs/calibration.md`.

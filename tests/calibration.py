@@ -337,8 +337,9 @@ EFFECTS_HEAD = f"""
 ## What the rules detect
 
 The smallest effect that [ilr.planning](../ilr/planning.py) promises for n replicas: the truth must lie so far outside
-the accepted range to be REFUTED, or so far inside to be REPRODUCED, with probability about 0.9 at α = {STRICT:g}. Beside
-it is how often the verdict was given to simulated data sets with the truth just there, with its exact 95% interval.
+the accepted range to be REFUTED, or so far inside to be REPRODUCED, with probability about 0.9 at α = {STRICT:g}.
+Beside it is how often the verdict was given to simulated data sets with the truth just there, with its exact 95%
+interval.
 
 Replicas are normal, of the standard deviation 0.3 where a rule is on one mean; all of these worlds are in
 [tests/calibration.py](../tests/calibration.py). The effect has the unit of the prediction, but for
