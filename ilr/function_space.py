@@ -16,17 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from ilr.statistics import (
-    Floats,
-    Region,
-    above,
-    below,
-    fewest_replicas,
-    finding,
-    in_standard_errors,
-    rule,
-    with_errors,
-)
+from ilr.power import Floats, fewest_replicas, in_standard_errors
+from ilr.statistics import Region, above, below, finding, rule, with_errors
 from ilr.verdicts import Finding, Prediction
 
 Labels = NDArray[np.integer]
@@ -37,6 +28,8 @@ PERMUTATIONS = 4999
 
 LARGEST = 2.0
 """No squared distance is larger."""
+FEWEST = 3
+"""So many replicas in a group have a noise."""
 
 
 def agreement(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -146,16 +139,10 @@ def differ(prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.ran
     if prediction.expected or prediction.margin:
         raise ValueError(f"{prediction.quantity!r}: to differ is to be further apart than 0, with the margin 0")
     try:
-        first, second = _groups(a, b, least=3)
+        first, second = _groups(a, b, least=FEWEST)
     except ValueError as error:
         raise ValueError(f"{prediction.quantity!r}: {error}") from None
-    n, estimate = min(len(first), len(second)), squared_distance(first, second)
-    noise = _noise(*_pool(first, second), points=first.shape[1])
-
-    def power_of(replicas: int) -> float:
-        # Between equal distributions the noise of the distance falls in proportion to the number of replicas.
-        distance = in_standard_errors(estimate, noise.deviation(0.0)) * replicas / n
-        return float(special.ndtr(distance - special.ndtri(1 - prediction.strictest_alpha)))
+    estimate, noise = squared_distance(first, second), noise_of(first, second)
 
     return finding(
         prediction,
@@ -163,15 +150,17 @@ def differ(prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.ran
         above(prediction),
         estimate,
         (-math.inf, math.inf),
-        n,
+        noise.replicas,
         permutation_p_value(first, second, generator, PERMUTATIONS),
         1.0,
-        lambda: fewest_replicas(prediction.power, power_of) if estimate > 0 else None,
+        lambda: fewest_replicas(
+            prediction.power, lambda n: noise.planned(n).noticed(estimate, prediction.strictest_alpha), FEWEST
+        ),
     )
 
 
 @dataclass(frozen=True)
-class _Noise:
+class Noise:
     """The noise of a squared distance, for a given true distance.
 
     The estimate is |Δ + ε|² - E|ε|², where Δ is the difference of the two distributions and ε is nearly normal with
@@ -185,11 +174,32 @@ class _Noise:
     """The largest eigenvalue of Σ."""
     square: float
     """tr Σ²."""
-    freedom: int
+    replicas: int
+    """So many are in the smaller group."""
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of Student's t."""
+        return self.replicas - 1
+
+    def planned(self, replicas: int) -> "Noise":
+        """What to expect of so many replicas: Σ is inversely proportional to their number.
+
+        But fewer replicas find its largest eigenvalue larger than it is: by 2 √(tr Σ² / N) for N in all where no
+        direction stands out (Marchenko & Pastur 1967, without the diagonal), by less where one does.
+        """
+        ratio = self.replicas / replicas
+        square = self.square * ratio**2
+        found, known = (2 * math.sqrt(square / (2 * n)) for n in (replicas, self.replicas))
+        return Noise(self.strongest * ratio + max(found - known, 0.0), square, replicas)
+
+    def linear(self, distance: float) -> float:
+        """4 ΔΣΔ in the direction with most noise."""
+        return 4 * self.strongest * max(distance, 0.0)
 
     def deviation(self, distance: float) -> float:
         """Standard deviation of the estimate."""
-        return math.sqrt(4 * self.strongest * max(distance, 0.0) + 2 * self.square)
+        return math.sqrt(self.linear(distance) + 2 * self.square)
 
     def shape(self, distance: float) -> float:
         """Shape of the gamma distribution, finite even without skewness."""
@@ -209,6 +219,44 @@ class _Noise:
         below = special.ndtr(special.stdtrit(self.freedom, probability))
         return distance + self.deviation(distance) * float(special.gammaincinv(shape, below) - shape) / math.sqrt(shape)
 
+    def decided(self, distance: float, linear: float, bound: float, alpha: float) -> tuple[float, float]:
+        """How likely a truth is found to be closer than the bound, and further, where 4 ΔΣΔ is `linear`."""
+        deviation, jackknife = (math.sqrt(linear + part * self.square) for part in (2, 4))
+
+        def chance(beyond: float, critical: float) -> float:
+            # How far a critical value is from the bound is estimated, too: of n - 1 degrees of freedom.
+            error = math.hypot(deviation, (critical - bound) / math.sqrt(2 * self.freedom))
+            return float(special.ndtr(in_standard_errors(beyond, error)))
+
+        most = self.quantile(alpha, bound)
+        least = bound + jackknife * float(special.stdtrit(self.freedom, 1 - alpha))
+        return chance(most - distance, most), chance(distance - least, least)
+
+    def noticed(self, distance: float, alpha: float) -> float:
+        """How likely a permutation test finds that distributions so far apart differ."""
+        least_p = max(2 / float(special.binom(2 * self.replicas, self.replicas)), 1 / (1 + PERMUTATIONS))
+        if distance <= 0 or least_p > alpha:
+            return 0.0
+        # Exchanged replicas have the difference of the groups as noise of their own: Σ becomes Σ + ΔΔᵀ / 2n.
+        own = distance / (2 * self.replicas)
+        strongest, square = self.strongest + own, self.square + 2 * own * self.strongest + own**2
+        # Nothing else is known of tr Σ³ than that it is at most `strongest` tr Σ².
+        shape = 4 * square / (8 * strongest**2)
+        critical = math.sqrt(2 * square) * float(special.gammainccinv(shape, alpha) - shape) / math.sqrt(shape)
+        return float(special.ndtr(in_standard_errors(distance - critical, self.deviation(distance))))
+
+
+def noise_of(a: ArrayLike, b: ArrayLike) -> Noise:
+    """The noise of the squared distance of `a` [n, point] and `b` [m, point], from replicas about their group's mean.
+
+    Of a pilot it tells `ilr.planning` what other numbers of replicas detect; two halves of one group will do.
+
+    Raises:
+        ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
+    """
+    first, second = _groups(a, b, least=FEWEST)
+    return _noise(*_pool(first, second), points=first.shape[1])
+
 
 def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Region) -> Finding:
     """The finding on a squared distance that is bounded on one side.
@@ -221,7 +269,7 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
       small standard error with it.
     """
     try:
-        first, second = _groups(a, b, least=3)
+        first, second = _groups(a, b, least=FEWEST)
     except ValueError as error:
         raise ValueError(f"{prediction.quantity!r}: {error}") from None
     pooled, members = _pool(first, second)
@@ -241,14 +289,8 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
     linear = max(standard_error**2 - 4 * noise.square, 0.0)
 
     def power_of(replicas: int) -> float:
-        ratio = n / replicas
-        then = _Noise(noise.strongest * ratio, noise.square * ratio**2, replicas - 1)
-        deviation = math.sqrt(linear * ratio + 2 * then.square)
-        jackknife = math.sqrt(linear * ratio + 4 * then.square)
-        strictest = prediction.strictest_alpha
-        least_further = bound + jackknife * float(special.stdtrit(then.freedom, 1 - strictest))
-        distances = estimate - least_further, then.quantile(strictest, bound) - estimate
-        return sum(float(special.ndtr(in_standard_errors(distance, deviation))) for distance in distances)
+        then = noise.planned(replicas)
+        return sum(then.decided(estimate, linear * n / replicas, bound, prediction.strictest_alpha))
 
     return finding(
         prediction,
@@ -262,7 +304,7 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
     )
 
 
-def _upper_bound(noise: _Noise, estimate: float, alpha: float) -> float:
+def _upper_bound(noise: Noise, estimate: float, alpha: float) -> float:
     """The true distance below which the estimate is not in the lower tail of probability `alpha`."""
 
     def excess(distance: float) -> float:
@@ -282,7 +324,7 @@ def _jackknife(pooled: Floats, members: Members) -> float:
     return math.sqrt(sum((len(group) - 1) * float(group.var()) for group in (without[members], without[~members])))
 
 
-def _noise(pooled: Floats, members: Members, points: int) -> _Noise:
+def _noise(pooled: Floats, members: Members, points: int) -> Noise:
     """The noise of the squared distance, from the covariance of replicas about the mean of their group."""
     centred = pooled.copy()
     weights = np.empty(len(pooled))
@@ -294,8 +336,8 @@ def _noise(pooled: Floats, members: Members, points: int) -> _Noise:
     covariance = centred * np.outer(weights, weights) / points
     # A replica's covariance with itself would count its own noise as if it were shared by all.
     np.fill_diagonal(covariance, 0.0)
-    freedom = int(min(members.sum(), (~members).sum())) - 1
-    return _Noise(float(np.linalg.eigvalsh(covariance)[-1]), float((covariance**2).sum()), freedom)
+    smaller = int(min(members.sum(), (~members).sum()))
+    return Noise(float(np.linalg.eigvalsh(covariance)[-1]), float((covariance**2).sum()), smaller)
 
 
 def _squared_distances(pooled: Floats, in_a: Members, in_b: Members) -> Floats:

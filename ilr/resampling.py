@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ilr.statistics import of_estimate, pooled, rule, within
+from ilr.power import Floats, pooled
+from ilr.statistics import of_estimate, rule, within
 from ilr.verdicts import Finding, Prediction
 
 Group = TypeVar("Group", NDArray[Any], tuple[NDArray[Any], ...])
@@ -64,8 +65,7 @@ def power_law(
     measured = np.array([float(measure(group)) for group in groups])
     if not (np.isfinite(measured) & (measured > 0)).all():
         raise ValueError(f"{prediction.quantity!r} must be measured by positive numbers, not by {measured.tolist()}")
-    lever = np.log(at) - np.log(at).mean()
-    weights = lever / (lever**2).sum()
+    weights = log_log_weights(at)
     variances = [
         weight**2 * _variance_of_logarithm(measure, group, n, generator)
         for weight, group, n in zip(weights.tolist(), groups, sizes, strict=True)
@@ -76,6 +76,13 @@ def power_law(
     estimate = float((weights * np.log(measured)).sum())
     test = f"Two one-sided t tests on the log-log slope, its error from {SUBSETS} subsets of each group's replicas"
     return of_estimate(prediction, test, within(prediction), estimate, *pooled(variances, sizes), min(sizes))
+
+
+def log_log_weights(x: Floats) -> Floats:
+    """What each log t counts for in the least-squares slope of log t against log x."""
+    lever = np.log(x) - np.log(x).mean()
+    weights: Floats = lever / (lever**2).sum()
+    return weights
 
 
 def _variance_of_logarithm(

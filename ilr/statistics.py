@@ -11,16 +11,16 @@ the region the prediction accepts: `expected ± margin`, or for a bound from one
 The replica (one seed) is the unit of analysis, always: what happens within one training is summarised before anything
 is tested. Every rule raises ValueError, naming the quantity, where the prediction asks for another rule, where there
 are fewer than 2 replicas, where the axes are wrong and where a value is not finite. The rules on whole distributions of
-functions are in `ilr.function_space`, those on what only a group of replicas has in `ilr.resampling`.
+functions are in `ilr.function_space`, those on what only a group of replicas has in `ilr.resampling`. How many replicas
+to train for a rule to decide is in `ilr.planning`.
 
 A t test is exact for normal replicas only. What skewed and heavy-tailed ones do to it is measured in
 `docs/calibration.md`.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
@@ -28,15 +28,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
+from ilr.power import (
+    Edge,
+    Floats,
+    SignedEdge,
+    deciding_counts,
+    fewest_of_any,
+    fewest_replicas,
+    in_standard_errors,
+    inside_chance,
+    outside_chance,
+    pooled,
+    share_chances,
+)
 from ilr.verdicts import Finding, Prediction, Verdict, classify
 
-Floats = NDArray[np.float64]
 Region = tuple[float, float]
 """Lower and upper end of the accepted values; an open end is infinite."""
 Arguments = ParamSpec("Arguments")
 
-MOST_REPLICAS = 10_000
-"""Where the search for the number of replicas needed gives up."""
 VIOLATORS = 0.2
 """`universal` is to notice a world in which this share of the networks, or more, violates the identity."""
 
@@ -98,8 +108,8 @@ def ratio(prediction: Prediction, values: ArrayLike, reference: ArrayLike) -> Fi
     if mean <= 0:
         raise ValueError(f"{prediction.quantity!r} has a reference of mean {mean:g}: a ratio needs a positive one")
     region = within(prediction)
-    lower, upper = (_Edge(*_welch(group, other, bound)) for bound in region)
-    positive = _Edge(mean, math.sqrt(variance), len(other) - 1)
+    lower, upper = (Edge(*_welch(group, other, bound)) for bound in region)
+    positive = Edge(mean, math.sqrt(variance), len(other) - 1)
     return _of_edges(
         prediction,
         "Two one-sided Welch t tests on one group's mean less a multiple of the other's, with Fieller's interval",
@@ -162,12 +172,21 @@ def increasing(prediction: Prediction, values: ArrayLike) -> Finding:
     order = np.arange(columns) - (columns - 1) / 2
     correlations = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
     region = above(prediction)
-    test = "One-sided t test and sign-flip test on the mean rank correlation with the order of the columns"
-    found = _of_mean(prediction, correlations, region, test, _sign_flips(correlations - region[0]))
-    if found.replicas_needed is None or found.estimate == region[0]:
+    mean, variance = _mean_and_its_variance(correlations)
+    found = of_estimate(
+        prediction,
+        "One-sided t test and sign-flip test on the mean rank correlation with the order of the columns",
+        region,
+        mean,
+        math.sqrt(variance),
+        n - 1,
+        n,
+        _sign_flips(correlations - region[0]),
+        SignedEdge,
+    )
+    if found.replicas_needed is None or mean == region[0]:
         return replace(found, replicas_needed=None)
-    fewest = math.ceil(-math.log2(prediction.strictest_alpha))
-    return replace(found, replicas_needed=max(found.replicas_needed, n + 1, fewest))
+    return replace(found, replicas_needed=max(found.replicas_needed, n + 1))
 
 
 @rule
@@ -179,20 +198,20 @@ def universal(prediction: Prediction, values: ArrayLike) -> Finding:
     exclude. The estimate is the largest value, the interval runs from the smallest to the largest.
     """
     array, region = _replicas(prediction, values), below(prediction)
-    largest, n, kept = float(array.max()), len(array), 1 - VIOLATORS
+    largest, n = float(array.max()), len(array)
     holds = largest <= region[1]
     return finding(
         prediction,
         "Every replica must satisfy the identity and a single violation refutes it; if "
         f"{VIOLATORS:.0%} or more of all networks violated it, {n} replicas would show none with probability "
-        f"{kept**n:.2g} at most, and REPRODUCED needs {prediction.alpha:g}",
+        f"{unviolated(n):.2g} at most, and REPRODUCED needs {prediction.alpha:g}",
         region,
         largest,
         (float(array.min()), largest),
         n,
-        kept**n if holds else 1.0,
+        unviolated(n) if holds else 1.0,
         1.0 if holds else 0.0,
-        lambda: math.ceil(math.log(prediction.strictest_alpha) / math.log(kept)),
+        lambda: fewest_replicas(1.0, lambda size: float(unviolated(size) <= prediction.strictest_alpha)),
     )
 
 
@@ -209,7 +228,7 @@ def share_at_least(prediction: Prediction, successes: ArrayLike) -> Finding:
     alpha, n, count = prediction.alpha, len(outcomes), int(outcomes.sum())
     if not np.isin(outcomes, (0, 1)).all():
         raise ValueError(f"{prediction.quantity!r} must be true or false for each replica")
-    _check_share(prediction, region[0])
+    check_share(prediction, region[0])
     interval = (
         float(stats.beta.ppf(alpha, count, n - count + 1)) if count else 0.0,
         float(stats.beta.isf(alpha, count + 1, n - count)) if count < n else 1.0,
@@ -230,13 +249,11 @@ def quantile_at_least(prediction: Prediction, values: ArrayLike, share: float) -
         ValueError: also where `share` is not in (0, 1].
     """
     array, region = _replicas(prediction, values), above(prediction)
-    _check_share(prediction, share)
+    check_share(prediction, share)
     n = len(array)
     # The largest value that 0, 1, ... n replicas reach, and beyond: that of none, and that of more than there are.
     reached = np.array([math.inf, *np.sort(array)[::-1], -math.inf])
-    fewest = int(stats.binom.isf(prediction.alpha, n, share)) + 1
-    most = int(stats.binom.ppf(prediction.alpha, n, share))
-    most -= bool(stats.binom.cdf(most, n, share) > prediction.alpha)
+    most, fewest = (int(count) for count in deciding_counts(share, n, prediction.alpha))
     return _of_share(
         prediction,
         f"Exact binomial test on the share of replicas that reach the bound, which is to be {share:g} or more",
@@ -246,37 +263,6 @@ def quantile_at_least(prediction: Prediction, values: ArrayLike, share: float) -
         float(reached[max(1, math.ceil(share * n))]),
         (float(reached[fewest]), float(reached[most + 1])),
     )
-
-
-def smallest_detectable(prediction: Prediction, standard_deviation: float, replicas: int) -> float:
-    """How far outside the accepted range a true mean must lie for so many replicas to refute it at `prediction.power`.
-
-    A true mean as far inside is reproduced as often, unless the other edge is hardly further off. This holds for a rule
-    that is a t test on one group of replicas, for which the quantity has this standard deviation.
-
-    Raises:
-        ValueError: the rule is no such test, the standard deviation is no positive number, or there are fewer than 2
-            replicas.
-    """
-    if prediction.rule not in T_TESTS:
-        raise ValueError(f"{prediction.quantity!r} is decided by {prediction.rule!r}; choose from {', '.join(T_TESTS)}")
-    if not 0 < standard_deviation < math.inf:
-        raise ValueError(f"{prediction.quantity!r} has the standard deviation {standard_deviation}, not a positive one")
-    if replicas < 2:
-        raise ValueError(f"{prediction.quantity!r} has {replicas} replica(s): a decision needs at least 2")
-    lower, upper = T_TESTS[prediction.rule](prediction)
-    edge = _Edge(0.0, standard_deviation / math.sqrt(replicas), replicas - 1)
-    critical = edge.critical(prediction.strictest_alpha, (upper - lower) / edge.standard_error)
-    return edge.standard_error * edge.needed(critical, prediction.power)
-
-
-def replicas_for(prediction: Prediction, standard_deviation: float, distance: float) -> int | None:
-    """The fewest replicas whose `smallest_detectable` is at most `distance`; `None` if no number is enough.
-
-    Raises:
-        ValueError: as for `smallest_detectable`.
-    """
-    return fewest_replicas(-distance, lambda n: -smallest_detectable(prediction, standard_deviation, n))
 
 
 def within(prediction: Prediction) -> Region:
@@ -294,13 +280,15 @@ def below(prediction: Prediction) -> Region:
     return -math.inf, prediction.expected + prediction.margin
 
 
-T_TESTS: dict[str, Callable[[Prediction], Region]] = {
-    "equivalence": within,
-    "at_least": above,
-    "at_most": below,
-    "slope": within,
-}
-"""The rules that are a t test on one group of replicas, with the range each accepts."""
+def check_share(prediction: Prediction, share: float) -> None:
+    """Refuse a share of the networks that no test can be of."""
+    if not 0 < share <= 1:
+        raise ValueError(f"{prediction.quantity!r}: no test of a share of at least {share:g}; it must be in (0, 1]")
+
+
+def unviolated(n: int) -> float:
+    """How likely n replicas are to show no violation of an identity that a fifth of the networks violate."""
+    return (1 - VIOLATORS) ** n
 
 
 def _open(ends: Region) -> tuple[float | None, float | None]:
@@ -348,20 +336,6 @@ def finding(
     )
 
 
-def in_standard_errors(distance: float, standard_error: float) -> float:
-    """How many standard errors a distance is; infinitely many where these are zero, and then 0 counts as positive."""
-    if standard_error > 0:
-        return distance / standard_error
-    return math.inf if distance >= 0 else -math.inf
-
-
-def fewest_replicas(power: float, power_of: Callable[[int], float]) -> int | None:
-    """The smallest number of replicas for which `power_of`, which rises with it, reaches `power`, if any does."""
-    sizes = range(2, MOST_REPLICAS + 1)
-    i = bisect_left(sizes, power, key=power_of)
-    return sizes[i] if i < len(sizes) else None
-
-
 def _replicas(prediction: Prediction, values: ArrayLike, dimensions: int = 1) -> Floats:
     array = np.asarray(values, np.float64)
     if array.ndim != dimensions:
@@ -388,17 +362,6 @@ def _welch(group: Floats, other: Floats, bound: float) -> tuple[float, float, fl
     return mean - bound * other_mean, error, freedom
 
 
-def pooled(variances: Sequence[float], sizes: Sequence[int]) -> tuple[float, float]:
-    """The standard error of a sum of independent estimates, and its degrees of freedom (Satterthwaite 1946).
-
-    `variances` are those of the estimates, `sizes` the numbers of replicas they rest on.
-    """
-    total = math.fsum(variances)
-    # Shares of the variance, as squares of tiny variances would vanish.
-    shares = [variance / total if 0 < total < math.inf else 1 / len(variances) for variance in variances]
-    return math.sqrt(total), 1 / sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
-
-
 def _fieller(group: Floats, other: Floats, alpha: float) -> tuple[float, float]:
     """The ratios of two means that Welch's test does not reject on either side, if the mean of `other` is positive."""
     (mean, variance), (other_mean, other_variance) = _mean_and_its_variance(group), _mean_and_its_variance(other)
@@ -421,11 +384,6 @@ def _fieller(group: Floats, other: Floats, alpha: float) -> tuple[float, float]:
     return low, high
 
 
-def _check_share(prediction: Prediction, share: float) -> None:
-    if not 0 < share <= 1:
-        raise ValueError(f"{prediction.quantity!r}: no test of a share of at least {share:g}; it must be in (0, 1]")
-
-
 def _of_share(
     prediction: Prediction,
     test: str,
@@ -438,12 +396,9 @@ def _of_share(
     """The finding on whether a `share` of the networks, or more, have the outcome that so many replicas have."""
     n, count = len(outcomes), int(outcomes.sum())
 
-    def replicas_needed() -> int | None:
-        sizes, strictest = np.arange(2, MOST_REPLICAS + 1), prediction.strictest_alpha
-        reproduced = stats.binom.sf(stats.binom.isf(strictest, sizes, share), sizes, count / n)
-        refuted = stats.binom.cdf(stats.binom.ppf(strictest, sizes, share) - 1, sizes, count / n)
-        decided = np.flatnonzero(reproduced + refuted >= prediction.power)
-        return int(sizes[decided[0]]) if len(decided) else None
+    def powers_of(sizes: NDArray[np.int64]) -> Floats:
+        refuted, proved = share_chances(share, count / n, sizes, prediction.strictest_alpha)
+        return refuted + proved
 
     return finding(
         prediction,
@@ -454,76 +409,13 @@ def _of_share(
         n,
         float(stats.binom.sf(count - 1, n, share)),
         float(stats.binom.cdf(count, n, share)),
-        replicas_needed,
+        lambda: fewest_of_any(prediction.power, powers_of),
     )
 
 
-@dataclass(frozen=True)
-class _Edge:
-    """How far an estimate lies inside one edge of the region, with the standard error of that distance."""
-
-    distance: float
-    standard_error: float
-    freedom: float
-
-    @property
-    def t(self) -> float:
-        """The distance in standard errors."""
-        return in_standard_errors(self.distance, self.standard_error)
-
-    @property
-    def outside(self) -> float:
-        """The p-value of the hypothesis that the truth lies outside this edge."""
-        return float(special.stdtr(self.freedom, -self.t))
-
-    @property
-    def inside(self) -> float:
-        """The p-value of the hypothesis that the truth lies inside this edge."""
-        return float(special.stdtr(self.freedom, self.t))
-
-    @property
-    def mirrored(self) -> "_Edge":
-        """The edge of a region on its other side."""
-        return replace(self, distance=-self.distance)
-
-    def planned(self, n: int, replicas: int) -> "_Edge":
-        """What to expect of so many replicas in place of the n there are."""
-        error, freedom = self.standard_error * math.sqrt(n / replicas), self.freedom * (replicas - 1) / (n - 1)
-        return _Edge(self.distance, error, freedom)
-
-    def critical(self, alpha: float, width: float = math.inf) -> float:
-        """The t beyond which a truth at the edge comes with probability `alpha`.
-
-        For a region `width` standard errors wide, an estimate as far beyond the other edge counts, too.
-        """
-        simple, double = (float(special.stdtrit(self.freedom, 1 - a)) for a in (alpha, alpha / 2))
-        if not 0 <= width < math.inf:
-            return simple
-        # Two rounds are plenty; the second one errs upwards.
-        for _ in range(2):
-            double = float(special.stdtrit(self.freedom, 1 - alpha + special.stdtr(self.freedom, -double - width)))
-        return double
-
-    def _noncentral(self, critical: float) -> tuple[float, float]:
-        # A noncentral t exceeds its critical value about as a normal one does: Abramowitz & Stegun 26.7.10.
-        return critical * (1 - 1 / (4 * self.freedom)), math.sqrt(1 + critical**2 / (2 * self.freedom))
-
-    def needed(self, critical: float, power: float) -> float:
-        """The t to plan for, so that the one to come exceeds a critical value with probability `power`."""
-        centre, spread = self._noncentral(critical)
-        return centre + spread * float(special.ndtri(power))
-
-    def passed(self, critical: float) -> float:
-        """The inverse of `needed`: the probability that the t to come exceeds a critical value."""
-        centre, spread = self._noncentral(critical)
-        return float(special.ndtr((self.t - centre) / spread))
-
-
-def _of_mean(
-    prediction: Prediction, values: Floats, region: Region, test: str, floors: tuple[float, float] = (0.0, 0.0)
-) -> Finding:
+def _of_mean(prediction: Prediction, values: Floats, region: Region, test: str) -> Finding:
     mean, variance = _mean_and_its_variance(values)
-    return of_estimate(prediction, test, region, mean, math.sqrt(variance), len(values) - 1, len(values), floors)
+    return of_estimate(prediction, test, region, mean, math.sqrt(variance), len(values) - 1, len(values))
 
 
 def of_estimate(
@@ -535,9 +427,10 @@ def of_estimate(
     freedom: float,
     n: int,
     floors: tuple[float, float] = (0.0, 0.0),
+    edge: type[Edge] = Edge,
 ) -> Finding:
     """The finding on an estimate whose error is Student's t; `p` and `p_refuted` are not below their `floors`."""
-    edges = _Edge(estimate - region[0], standard_error, freedom), _Edge(region[1] - estimate, standard_error, freedom)
+    edges = edge(estimate - region[0], standard_error, freedom), edge(region[1] - estimate, standard_error, freedom)
     half = standard_error * float(special.stdtrit(freedom, 1 - prediction.alpha))
     return _of_edges(prediction, test, region, edges, estimate, (estimate - half, estimate + half), n, floors)
 
@@ -546,7 +439,7 @@ def _of_edges(
     prediction: Prediction,
     test: str,
     region: Region,
-    edges: tuple[_Edge, _Edge],
+    edges: tuple[Edge, Edge],
     estimate: float,
     interval: tuple[float, float],
     n: int,
@@ -558,10 +451,9 @@ def _of_edges(
     p_refuted = min(1.0, near.inside + far.outside)
 
     def power_of(replicas: int) -> float:
-        then, alpha = [edge.planned(n, replicas) for edge in edges], prediction.strictest_alpha
-        width = sum(edge.t for edge in then)
-        reproduced = sum(edge.passed(edge.critical(alpha)) for edge in then) - 1
-        return max(0.0, reproduced) + sum(edge.mirrored.passed(edge.critical(alpha, width)) for edge in then)
+        then = edges[0].planned(n, replicas), edges[1].planned(n, replicas)
+        alpha = prediction.strictest_alpha
+        return inside_chance(then, alpha) + outside_chance(then, alpha)
 
     return finding(
         prediction,

@@ -1,5 +1,9 @@
-"""How often every rule errs and decides, by simulation: `python -m tests.calibration` writes docs/calibration.md."""
+"""How often every rule errs and decides, and what it detects, by simulation.
 
+`python -m tests.calibration` writes docs/calibration.md.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -9,10 +13,11 @@ from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 
-from ilr import statistics
-from ilr.function_space import closer_than, differ, further_than
+from ilr import power, statistics
+from ilr.function_space import closer_than, differ, further_than, noise_of
+from ilr.planning import OneGroup, Places, Share, Spread, TwoGroups, smallest_detectable
 from ilr.resampling import power_law
 from ilr.verdicts import Finding, Prediction, Verdict, classify
 from tests.test_function_space import World as Distance
@@ -87,7 +92,7 @@ class Case:
     ) -> list[Finding]:
         prediction = self.prediction
         # Verdicts do not depend on how many replicas would decide, and looking for that takes most of the time.
-        with mock.patch.object(statistics, "MOST_REPLICAS", 2):
+        with mock.patch.object(power, "MOST_REPLICAS", 2):
             return [self.rule(prediction, *self.draw(generator, noise, n, truth)) for _ in range(data_sets)]
 
 
@@ -181,6 +186,97 @@ CASES = (
 )
 
 
+@dataclass(frozen=True)
+class Effect:
+    """A rule on trial with normal replicas, whose truth is as little off the edge as they detect."""
+
+    rule: Rule
+    expected: float
+    margin: float
+    spread: Callable[[np.random.Generator], Spread]
+    edge: float
+    """As in the plan: a share for the rules that count replicas."""
+    outwards: int
+    """The sign of the way out of the accepted range."""
+    draw: Callable[[np.random.Generator, int, float], tuple[Any, ...]]
+    """What so many replicas give with this truth."""
+    data_sets: int = 2000
+
+    def prediction(self, alpha: float) -> Prediction:
+        return Prediction("quantity", self.rule.__name__, self.expected, self.margin, "calibration", alpha)
+
+    def smallest(self, generator: np.random.Generator, n: int, alpha: float, verdict: Verdict) -> float:
+        return smallest_detectable(self.prediction(alpha), self.spread(generator), n, verdict)
+
+    def times_given(
+        self, generator: np.random.Generator, n: int, alpha: float, verdict: Verdict, distance: float
+    ) -> int:
+        """How often the verdict is given where the truth is so far off the edge."""
+        truth = self.edge + (self.outwards if verdict is REFUTED else -self.outwards) * distance
+        prediction = self.prediction(alpha)
+        with mock.patch.object(power, "MOST_REPLICAS", 2):
+            findings = (self.rule(prediction, *self.draw(generator, n, truth)) for _ in range(self.data_sets))
+            return sum(finding.verdict is verdict for finding in findings)
+
+
+def known(spread: Spread) -> Callable[[np.random.Generator], Spread]:
+    return lambda _: spread
+
+
+def normal(draw: Draw) -> Callable[[np.random.Generator, int, float], tuple[Any, ...]]:
+    return lambda generator, n, truth: draw(generator, NORMAL, n, truth)
+
+
+def trends(generator: np.random.Generator, n: int, correlation: float) -> tuple[Any, ...]:
+    """Rows whose mean rank correlation with the order of their columns is given."""
+    order = np.arange(6) - 2.5
+
+    def excess(trend: float) -> float:
+        # A column's expected rank counts how likely it exceeds each of the others.
+        ranks = special.ndtr((order[:, None] - order) * trend / math.sqrt(2)).sum(axis=1)
+        return float((ranks * order).sum() / (order**2).sum()) - correlation
+
+    return rows(generator, NORMAL, n, optimize.brentq(excess, -10, 10))
+
+
+def reaching(generator: np.random.Generator, n: int, share: float) -> tuple[Any, ...]:
+    """Values of which a share reaches 0.4."""
+    return 0.4 + 0.3 * (generator.standard_normal(n) + special.ndtri(share)), SHARE
+
+
+def points_apart(generator: np.random.Generator, n: int, distance: float) -> tuple[Any, ...]:
+    """Forty points of three classes, all predicted independently."""
+    chances = np.full(3, 1 / 3) + math.sqrt(distance / 1.5) * np.array([1, -0.5, -0.5])
+    return generator.integers(0, 3, (n, 40)), generator.choice(3, (n, 40), p=chances)
+
+
+def points_or_noise(generator: np.random.Generator, n: int, distance: float) -> tuple[Any, ...]:
+    return *points_apart(generator, n, distance), generator
+
+
+def pilot(generator: np.random.Generator) -> Spread:
+    """Enough replicas that what is planned from them depends little on which they are."""
+    return noise_of(*points_apart(generator, 100, 0.0))
+
+
+EFFECTS = (
+    Effect(statistics.equivalence, 0.5, 0.6, known(OneGroup(0.3)), 1.1, 1, normal(sample)),
+    Effect(statistics.equivalence_of_groups, 0.5, 0.6, known(TwoGroups((0.3, 0.2))), 1.1, 1, normal(two_groups)),
+    Effect(statistics.ratio, 0.5, 0.3, known(TwoGroups((0.15, 0.15))), 0.8, 1, normal(multiples)),
+    Effect(statistics.slope, 0.5, 0.6, known(OneGroup(math.sqrt(0.09 + 0.01 / 8.75))), 1.1, 1, normal(lines)),
+    Effect(statistics.at_least, 0.5, 0.2, known(OneGroup(0.3)), 0.3, -1, normal(sample)),
+    Effect(statistics.at_most, 0.5, 0.2, known(OneGroup(0.3)), 0.7, 1, normal(sample)),
+    Effect(statistics.increasing, 0.0, 0.0, known(OneGroup(math.sqrt(1 / 5))), 0.0, -1, trends),
+    Effect(statistics.quantile_at_least, 0.5, 0.1, known(Share(SHARE)), SHARE, -1, reaching),
+    Effect(statistics.share_at_least, 0.6, 0.1, known(None), 0.5, -1, normal(successes)),
+    Effect(statistics.universal, 0.0, 0.5, known(None), 0.0, 1, normal(violations)),
+    Effect(closer_than, 0.2, 0.0, pilot, 0.2, 1, points_apart),
+    Effect(further_than, 0.2, 0.0, pilot, 0.2, -1, points_apart),
+    Effect(differ, 0.0, 0.0, pilot, 0.0, -1, points_or_noise, 500),
+    Effect(power_law, 1.0, 0.3, known(Places((1.0, 4.0, 16.0), 0.3)), 1.3, 1, normal(times), 500),
+)
+
+
 def cell(count: int, data_sets: int) -> str:
     """A rate with its exact binomial interval."""
     interval = stats.binomtest(count, data_sets).proportion_ci(0.95, "exact")
@@ -206,6 +302,19 @@ def lines_of_table(generator: np.random.Generator) -> Iterator[str]:
             yield f"| `{case.rule.__name__}` | {noise.name} | {n} | {case.at_the_edge} | {' | '.join(rates)} |"
 
 
+def lines_of_effects(generator: np.random.Generator) -> Iterator[str]:
+    for effect, n in product(EFFECTS, REPLICAS):
+        cells = []
+        for verdict in (REFUTED, REPRODUCED):
+            distance = effect.smallest(generator, n, STRICT, verdict)
+            if distance == math.inf:
+                cells += ["none", "never"]
+            else:
+                count = effect.times_given(generator, n, STRICT, verdict, distance)
+                cells += [f"{distance:.3g}", cell(count, effect.data_sets)]
+        yield f"| `{effect.rule.__name__}` | {n} | {effect.data_sets} | {' | '.join(cells)} |"
+
+
 HEAD = f"""# How often the rules err
 
 Made by `python -m tests.calibration`, from seeds drawn afresh: each rule judged simulated data sets of known truth.
@@ -224,10 +333,30 @@ inside: REPRODUCED | outside: REFUTED |
 """
 
 
+EFFECTS_HEAD = f"""
+## What the rules detect
+
+The smallest effect that [ilr.planning](../ilr/planning.py) promises for n replicas: the truth must lie so far outside
+the accepted range to be REFUTED, or so far inside to be REPRODUCED, with probability about 0.9 at α = {STRICT:g}.
+Beside it is how often the verdict was given to simulated data sets with the truth just there, with its exact 95%
+interval.
+
+Replicas are normal, of the standard deviation 0.3 where a rule is on one mean; all of these worlds are in
+[tests/calibration.py](../tests/calibration.py). The effect has the unit of the prediction, but for
+`quantile_at_least` it is a share of the networks (0.7 is asked for), and for `universal` the share that violate the
+identity. Some plans are on the safe side: the rank correlations of `increasing` are taken to vary as they do without a
+trend, and two distributions to differ in the direction with most noise, as no plan knows the direction.
+
+| rule | n | data sets | smallest outside | there: REFUTED | smallest inside | there: REPRODUCED |
+|---|---|---|---|---|---|---|
+"""
+
+
 def main() -> None:
-    table = "\n".join(lines_of_table(np.random.default_rng()))
+    generator = np.random.default_rng()
+    errors, effects = "\n".join(lines_of_table(generator)), "\n".join(lines_of_effects(generator))
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(f"{HEAD}{table}\n", encoding="utf-8")
+    PAGE.write_text(f"{HEAD}{errors}\n{EFFECTS_HEAD}{effects}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
