@@ -22,6 +22,11 @@ class SGD:
         self.momentum = momentum
         self.velocity = initial_velocity * weights.detach() if momentum else None
 
+    @property
+    def state(self) -> list[Tensor]:
+        """The tensors that a step changes."""
+        return [self.weights] if self.velocity is None else [self.weights, self.velocity]
+
     @torch.no_grad()
     def step(self, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> None:
         """One step with gradients [R, weight], which it uses up; learning rate and weight decay are [R, 1]."""

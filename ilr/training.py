@@ -1,7 +1,8 @@
 """The training loop: replicas of compatible experiments as one batch of tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from ilr.data import Dataset
 from ilr.examples import Examples, place
 from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
 from ilr.formulation import Formulation
+from ilr.graph import Replay
 from ilr.layers import Normalise
 from ilr.nets import FusedNet, build
 from ilr.observables import Networks, angle, in_training, second_moment
@@ -121,6 +123,7 @@ class _Run:
         self.sgd = SGD(self.weights, shared.momentum, velocity)
         batch = self._batch(0)
         self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
+        self.replay: Replay | None = None
         self.recorded: dict[str, list[Array]] = {observation.quantity: [] for observation in self.observe}
 
     def train(self, tick: Callable[[int], None]) -> Arrays:
@@ -128,23 +131,34 @@ class _Run:
         for step in range(self.steps):
             self._observe_state(step)
             batch = self._batch(step)
-            losses, gradient = self.formulation.loss_and_gradient(
-                self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
-            )
             wanted = {one.quantity for one in self.observe if one.quantity in STEP_QUANTITIES and step in one.at}
-            before = self.weights.clone() if "step_angle" in wanted else self.weights
-            if "batch_loss" in wanted:
-                self._record("batch_loss", losses)
-            if "gradient_second_moment" in wanted:
-                self._record("gradient_second_moment", second_moment(self.weights, gradient))
-            self.sgd.step(gradient, self.learning_rates[step], self.weight_decays[step])
-            if "step_angle" in wanted:
-                self._record("step_angle", angle(before, self.weights))
+            inputs = batch.images, batch.labels, self.learning_rates[step], self.weight_decays[step]
+            if self.device.type == "cuda" and self.replay is None:
+                self.replay = Replay(partial(self._step, STEP_QUANTITIES), inputs, self.sgd.state)
+            measured = self.replay(*inputs) if self.replay else self._step(wanted, *inputs)
+            for quantity in wanted:
+                self._record(quantity, measured[quantity])
             if step % REPORT_EVERY == REPORT_EVERY - 1:
                 tick(REPORT_EVERY * len(self.replicas))
         tick(self.steps % REPORT_EVERY * len(self.replicas))
         self._observe_state(self.steps)
         return {quantity: np.stack(values, axis=1) for quantity, values in self.recorded.items()}
+
+    def _step(
+        self, wanted: Collection[str], images: Tensor, labels: Tensor, learning_rate: Tensor, weight_decay: Tensor
+    ) -> dict[str, Tensor]:
+        """One step of SGD, and those of its quantities that are wanted, each [R]."""
+        losses, gradient = self.formulation.loss_and_gradient(
+            self.net, self.weights, self.head, images, labels, self.normalise
+        )
+        measured = {"batch_loss": losses}
+        if "gradient_second_moment" in wanted:
+            measured["gradient_second_moment"] = second_moment(self.weights, gradient)
+        before = self.weights.clone() if "step_angle" in wanted else self.weights
+        self.sgd.step(gradient, learning_rate, weight_decay)
+        if "step_angle" in wanted:
+            measured["step_angle"] = angle(before, self.weights)
+        return measured
 
     def _batch(self, step: int) -> Examples:
         """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
