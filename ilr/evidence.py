@@ -12,7 +12,7 @@ from typing import Any
 
 from ilr.claim import Claim
 from ilr.lab import Lab
-from ilr.machine import processor
+from ilr.machine import peak_memory, processor
 from ilr.options import Options
 from ilr.records import digest, to_json
 from ilr.report.schema import SCHEMA
@@ -46,6 +46,7 @@ def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
         "seconds": round(run.seconds, 1),
         "provenance": _provenance(run, [outcome.claim for outcome in outcomes]),
         "claims": [_claim(outcome) for outcome in outcomes],
+        "appendix": _appendix(run.root),
         "experiments": {digest(experiment): _experiment(experiment, run.lab) for experiment in experiments},
     }
 
@@ -65,6 +66,7 @@ def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
         "device": device if device == "cpu" else f"{device} ({processor(device)})",
         "cpu": processor("cpu"),
         "threads": run.lab.engine.workers,
+        "peak_memory_bytes": peak_memory(run.lab.engine.workers),
         "platform": sys.platform,
         "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
         "claims_sha256": claims_sha256(claims),
@@ -116,6 +118,11 @@ def _experiment(experiment: Any, lab: Lab) -> Mapping[str, Any]:
         "computed": "; ".join(source.formulations),
         "record": to_json(experiment),
     }
+
+
+def _appendix(root: Path) -> list[str]:
+    """Figures that belong to no claim, as SVG texts: what `benchmarks/` measured here, if it was run."""
+    return [path.read_text() for path in sorted((root / "reports").glob("*.svg"))]
 
 
 def _git(folder: Path) -> str:

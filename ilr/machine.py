@@ -1,6 +1,8 @@
-"""What this machine is, in words."""
+"""What this machine is, and how much of its memory was used."""
 
 import platform
+import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -15,3 +17,10 @@ def processor(device: str) -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def peak_memory(workers: int) -> int:
+    """Bytes that this process and its workers have held, at most: its own peak, and for each the largest one's."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return unit * (own + workers * children)

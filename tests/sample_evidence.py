@@ -319,10 +319,12 @@ def sample_evidence() -> dict[str, Any]:
             "device": "cpu",
             "cpu": "Intel(R) Xeon(R) Platinum 8581C CPU @ 2.10GHz",
             "threads": 2,
+            "peak_memory_bytes": 1_932_735_283,
             "data": {"digits": {"sha256": sha256("digits")}},
             "claims_sha256": sha256("claims"),
         },
         "claims": claims,
+        "appendix": [],
         "experiments": {
             digest: {
                 "description": description,

@@ -17,7 +17,7 @@ from ilr.report import read_evidence, render_html, render_junit, write_report
 from ilr.report.figures import Figure
 from ilr.report.findings import rows
 from ilr.report.intervals import interval_plot
-from ilr.report.numbers import duration, measured, p_value, registered
+from ilr.report.numbers import duration, measured, p_value, registered, size
 from ilr.version import __version__
 from tests.sample_evidence import claim, figure, finding, sample_evidence
 
@@ -556,3 +556,18 @@ def test_wrong_arguments_are_one_clear_line(argv: list[str], capsys: pytest.Capt
 def test_the_module_runs() -> None:
     done = subprocess.run([sys.executable, "-m", "ilr", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"ilr {__version__}\n"
+
+
+def test_figures_of_no_claim_stand_in_the_appendix() -> None:
+    evidence = sample_evidence()
+    assert "appendix" not in render_html(evidence)
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><title>Cost against replicas.</title><text>40</text></svg>'
+    page = render_html(evidence | {"appendix": [drawing]})
+    assert "<figcaption>Cost against replicas.</figcaption>" in page
+    with pytest.raises(ValueError, match="figure 1 of the appendix is not"):
+        render_html(evidence | {"appendix": ["no drawing"]})
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (3 * 2**20, "3 MiB"), (2**31, "2 GiB")])
+def test_sizes_are_read_at_a_glance(number: int, text: str) -> None:
+    assert size(number).replace("\N{NO-BREAK SPACE}", " ") == text

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ilr.report.figures import Figure
 from ilr.report.findings import Row, rows, rules
 from ilr.report.intervals import interval_plot
-from ilr.report.numbers import duration, registered
+from ilr.report.numbers import duration, registered, size
 from ilr.report.standing import shaken
 from ilr.report.text import printable
 from ilr.verdicts import Verdict
@@ -53,12 +53,13 @@ def render_html(evidence: Mapping[str, Any]) -> str:
     """The page: no script, nothing loaded from elsewhere, and nothing said that the evidence does not hold.
 
     Raises:
-        ValueError: a figure of a claim is not an SVG file.
+        ValueError: a figure is not an SVG file.
     """
     claims = evidence["claims"]
     page = _environment().get_template("template.html.j2")
     return page.render(
         evidence=evidence,
+        appendix=_parsed(evidence["appendix"], "appendix"),
         sections=[_section(claim, number, evidence["experiments"]) for number, claim in enumerate(claims, 1)],
         tally=tally(claims),
         shaken=shaken(claims),
@@ -82,6 +83,7 @@ def _environment() -> Environment:
     )
     environment.globals["icons"] = _ICONS
     environment.filters |= {
+        "bytes": size,
         "date": _date,
         "duration": duration,
         "findings": _drawn,
@@ -109,17 +111,17 @@ def _drawn(findings: Sequence[Mapping[str, Any]]) -> list[tuple[Row, Markup]]:
 
 def _section(claim: Mapping[str, Any], number: int, experiments: Mapping[str, Any]) -> Section:
     return Section(
-        figures=_figures(claim, number),
+        figures=_parsed(claim["figures"], f"figure-{number}", f" of the claim {claim['id']!r}"),
         accepted={row.name: row.accepted for row in rows(claim["findings"])},
         experiments=[(digest, experiments.get(digest)) for digest in claim["experiments"]],
     )
 
 
-def _figures(claim: Mapping[str, Any], number: int) -> list[Figure]:
-    figures = []
-    for i, text in enumerate(claim["figures"], 1):
+def _parsed(figures: Sequence[str], prefix: str, of: str = " of the appendix") -> list[Figure]:
+    parsed = []
+    for i, text in enumerate(figures, 1):
         try:
-            figures.append(Figure.parse(text, prefix=f"figure-{number}-{i}-"))
+            parsed.append(Figure.parse(text, prefix=f"{prefix}-{i}-"))
         except ValueError as error:
-            raise ValueError(f"figure {i} of the claim {claim['id']!r} is {error}") from None
-    return figures
+            raise ValueError(f"figure {i}{of} is {error}") from None
+    return parsed

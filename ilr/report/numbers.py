@@ -49,6 +49,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
 
 
+def size(number: int) -> str:
+    """A number of bytes in the unit that gives it one to three digits before the point."""
+    power = min(max(number.bit_length() - 1, 0) // 10, 4)
+    return f"{number / 1024**power:.3g}{_SPACE}{('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
 def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
     """`value` rounded to `decimals` places; as a power of ten where that would take a long row of zeros."""
     if not value:

@@ -90,10 +90,12 @@ EVIDENCE: Shape = {
         "device": str,
         "cpu": str,
         "threads": int,
+        "peak_memory_bytes": int,
         "data": {"*": {"sha256": str}},
         "claims_sha256": str,
     },
     "claims": [_CLAIM],
+    "appendix": [str],
     "experiments": {
         "*": {"description": str, "replicas": int, "steps": int, "seconds": _NUMBER, "origin": str, "computed": str},
     },
