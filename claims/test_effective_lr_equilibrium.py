@@ -14,7 +14,7 @@ At full λ is about the 5·10⁻⁴ usual on CIFAR-10, at the authors' later lea
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
 from ilr.figures import new_figure
 from ilr.recording import Recording
-from ilr.records import record
 from ilr.statistics import equivalence
 from ilr.theory import equilibrium_effective_learning_rate, equilibrium_step_angle, intrinsic_learning_rate
 from ilr.verdicts import Finding
@@ -31,7 +30,7 @@ from ilr.verdicts import Finding
 MULTIPLES = (1, 2, 4, 8, 16)
 
 
-@record
+@dataclass(frozen=True)
 class Regime:
     """The smallest λₑ, the learning rate, the steps, and when to look: once the start is forgotten."""
 
