@@ -218,8 +218,8 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
         stopped = around_drop(controls["no-weight-decay-after-the-drop"][dropped], "effective_learning_rate")[1]
         axes.plot(intrinsic * since, (stopped / old).mean(axis=0), ":", label="λ = 0 after the drop")
         axes.axhline(SETTLED, color="black", linewidth=0.6)
-        axes.set(title=f"{dropped} ÷ 10", xlabel="λₑ′ × steps after the drop", yscale="log")
-    panels[0].set_ylabel("effective learning rate")
+        axes.set(title=f"{dropped} ÷ 10", xlabel="λₑ′ × steps after the drop", yscale="log", ylim=(0.07, 1.2))
+    panels[0].set_ylabel("effective learning rate, by the old one")
     panels[0].legend()
     return drawn
 

@@ -159,6 +159,9 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
     effective.set(title="effective learning rate × √E‖ḡ‖²", xlabel="λₑ")
     turned.set(title="angle of a step, root mean square [rad]", xlabel="λₑ")
     turned.legend()
+    for axes in (effective, turned):
+        axes.set_xticks(intrinsic, [f"{one:g}" for one in intrinsic])
+        axes.minorticks_off()
     return drawn
 
 
