@@ -56,7 +56,7 @@ SETTLED = FACTOR**-0.5
 CLAIM = Claim(
     id="effective-lr-after-drop",
     title="After a learning rate drop by 10 the effective learning rate climbs back to 1/√10",
-    source="review 1, on the equation for γ; Wan et al. 2021",
+    source="review 1, weaknesses, first prediction",
     statement=(
         "A learning rate divided by k at equilibrium divides the effective learning rate by k at once; then it climbs "
         "to 1/√k of its old value at equal gradient noise, as dγ/dt = −4λₑγ + 2E‖ḡ‖² says. A weight decay divided by k "

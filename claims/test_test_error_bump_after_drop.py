@@ -1,23 +1,23 @@
 """After a learning rate drop test error falls and then rises again; dividing the norm too takes the rise away.
 
-Review 1 asks why test error jumps up some epochs after a drop and then settles. Divide η by k at equilibrium, and the
-effective learning rate η/‖w‖² is divided by k at once, though its new equilibrium is only √k below the old. For some
-1/(4λₑ) steps of the new λₑ it is too small: the gradient's noise is gone, the loss is low. Then the norm shrinks, the
+Review 1 wonders why test error goes up after a drop and then settles. Divide η by k at equilibrium, and the effective
+learning rate η/‖w‖² is divided by k at once, though its new equilibrium is only √k below the old. For some 1/(4λₑ)
+steps of the new λₑ it is too small: the gradient's noise is gone, the loss is low. Then the norm shrinks, the
 effective learning rate climbs back, and noise with it: test loss rises to its new equilibrium. Training loss ends no
-higher than it was when test loss was low, as the net goes on learning its examples (it dips a little in between, by 4%
-of its fall on the digits). Is the rise overfitting? No, it is the way to the new equilibrium: Wan et al. (2021) take
-it away by dividing the norm by k^(1/4) at the drop, which puts the effective learning rate at 1/√k at once.
+higher than it was when test loss was low, as the net goes on learning its examples (in between it dips, by 4% of its
+fall on the digits). That looks like overfitting, but is the way to the new equilibrium: Wan et al. (2021) take the
+rise away by dividing the norm by k^(1/4) at the drop, which puts the effective learning rate at 1/√k at once.
 
-Dividing the norm needs no tool here. By scale invariance (see learning-rate-is-initial-scale) a run with norm
+Dividing the norm needs no tool here. By scale invariance (see learning-rate-is-initial-scale) a run with weights
 w/k^(1/4), learning rate η/k and weight decay λ takes the directions of one with w, η/√k and λ/√k: we train that.
 
 A loss proportional to the effective learning rate would fall by 0.9 of itself at a drop by 10 and then lose 24% of that
 again; on exploratory seeds it loses 11 to 13%, and 1 to 2% with the norm divided. That much is left because E‖ḡ‖²
 falls too, so the true equilibrium lies above 1/√10; in the end the two runs agree to 1%. It is test loss that we
 measure: 500 test digits are too few for their error to show it. λₑ = 0.005 before the drop is small enough for the
-digits' training loss not to rise, and large enough to wait for 1.6 of the new 1/λₑ. One network's test loss wanders by
-half of the rise, so each window averages over a dozen looks. At full the drop is the authors' (η = 0.8, λ = 5·10⁻⁴, ÷10
-after 80 epochs); review 1's bump is in such a schedule.
+digits' training loss not to rise, and large enough to wait for 1.6 of the new 1/λₑ. One network's test loss wanders
+by half of the rise, so each window averages over a dozen looks. At full the drop is the authors' (η = 0.8, λ =
+5·10⁻⁴, ÷10 after 80 epochs).
 """
 
 from collections.abc import Iterable, Mapping
@@ -69,7 +69,7 @@ A_FIFTH = (
 CLAIM = Claim(
     id="test-error-bump-after-drop",
     title="After a learning rate drop test loss falls, then rises; not so if the norm is divided, too",
-    source="review 1, on the jump of test error after a drop; Wan et al. 2021",
+    source="review 1, strengths; Wan et al. 2021",
     statement=(
         "After a learning rate drop by k at equilibrium test loss falls, then rises to its new equilibrium within "
         "O(1/λₑ) steps, while training loss ends no higher; dividing the norm by k^(1/4), too, takes the rise away."
