@@ -162,7 +162,7 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
     turned.legend()
     for axes in (effective, turned):
         axes.set_xticks(intrinsic, [f"{one:g}" for one in intrinsic])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
     return drawn
 
 
