@@ -4,6 +4,12 @@
 """
 
 import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
 
 def intrinsic_learning_rate(learning_rate: float, weight_decay: float) -> float:
@@ -37,6 +43,50 @@ def exponential_initial_velocity(learning_rate: float, growth_root: float) -> fl
     −(θ_0 − θ_{−1})/η_{−1} with η_{−1} = α·η, hence (α − 1)/(αη) times θ_0.
     """
     return (growth_root - 1) / (growth_root * learning_rate)
+
+
+def squared_norm_after_step(
+    squared_norm: Numbers, learning_rate: float, weight_decay: float, gradient_second_moment: Numbers
+) -> Numbers:
+    """‖w₊‖² = (1 − ηλ)²‖w‖² + η²‖ḡ‖²/‖w‖² after a step of SGD without momentum, ḡ the gradient at unit norm.
+
+    Exact where the loss is scale-invariant: the gradient is orthogonal to the weights and inversely proportional to
+    their norm. `gradient_second_moment` is that step's own ‖ḡ‖² = ‖w‖²‖∇L‖².
+    """
+    shrunk = (1 - intrinsic_learning_rate(learning_rate, weight_decay)) ** 2 * squared_norm
+    return shrunk + learning_rate**2 * gradient_second_moment / squared_norm
+
+
+def equilibrium_effective_learning_rate(intrinsic_learning_rate: float, gradient_second_moment: Numbers) -> Numbers:
+    """η/‖w‖² = √(λₑ(2 − λₑ)/E‖ḡ‖²) at which the norm keeps its value, nearly √(2λₑ/E‖ḡ‖²).
+
+    The fixed point of `squared_norm_after_step` with the mean of ‖ḡ‖² over batches, hence ‖w‖⁴ = ηE‖ḡ‖²/(λ(2 − ηλ)).
+    """
+    effective: Numbers = (intrinsic_learning_rate * (2 - intrinsic_learning_rate) / gradient_second_moment) ** 0.5
+    return effective
+
+
+def equilibrium_step_angle(intrinsic_learning_rate: float) -> float:
+    """arccos(1 − λₑ) in radians, nearly √(2λₑ): how far a step turns weights that keep their norm.
+
+    Weight decay leaves (1 − λₑ)w, the gradient is orthogonal to it, and the norm is that of w again.
+    """
+    return math.acos(1 - intrinsic_learning_rate)
+
+
+def relaxed_effective_learning_rate(
+    initial: Numbers, intrinsic_learning_rate: float, gradient_second_moment: Numbers, steps: Numbers
+) -> Numbers:
+    """η/‖w‖² so many steps after it was `initial`, while E‖ḡ‖² stays as it is; λₑ may be 0.
+
+    γ = ‖w‖⁴/η² follows dγ/dt = −4λₑγ + 2E‖ḡ‖² (blog post, "So what's really going on?"). After a learning rate drop
+    by k at an equilibrium the effective one is `initial` = 1/k of what it was, and γ needs some 1/(4λₑ) steps of the
+    new λₑ to bring it to 1/√k: the ratio is [k + (k² − k)e^(−4λₑt)]^(−1/2), the law review 1 asks for.
+    """
+    forgotten = 4 * intrinsic_learning_rate * steps
+    gathered = -np.expm1(-forgotten) / (4 * intrinsic_learning_rate) if intrinsic_learning_rate else steps
+    relaxed: Numbers = (initial**-2 * np.exp(-forgotten) + 2 * gradient_second_moment * gathered) ** -0.5
+    return relaxed
 
 
 def toy_orbit_loss(learning_rate: float, weight_decay: float) -> float:

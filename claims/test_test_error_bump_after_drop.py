@@ -1,0 +1,203 @@
+"""After a learning rate drop test error falls and then rises again; dividing the norm too takes the rise away.
+
+Review 1 wonders why test error goes up after a drop and then settles. Divide η by k at equilibrium, and the effective
+learning rate η/‖w‖² is divided by k at once, though its new equilibrium is only √k below the old. For some 1/(4λₑ)
+steps of the new λₑ it is too small: the gradient's noise is gone, the loss is low. Then the norm shrinks, the
+effective learning rate climbs back, and noise with it: test loss rises to its new equilibrium. Training loss ends no
+higher than it was when test loss was low, as the net goes on learning its examples (in between it dips, by 4% of its
+fall on the digits). That looks like overfitting, but is the way to the new equilibrium: Wan et al. (2021) take the
+rise away by dividing the norm by k^(1/4) at the drop, which puts the effective learning rate at 1/√k at once.
+
+Dividing the norm needs no tool here. By scale invariance (see learning-rate-is-initial-scale) a run with weights
+w/k^(1/4), learning rate η/k and weight decay λ takes the directions of one with w, η/√k and λ/√k: we train that.
+
+A loss proportional to the effective learning rate would fall by 0.9 of itself at a drop by 10 and then lose 24% of that
+again; on exploratory seeds it loses 11 to 13%, and 1 to 2% with the norm divided. That much is left because E‖ḡ‖²
+falls too, so the true equilibrium lies above 1/√10; in the end the two runs agree to 1%. It is test loss that we
+measure: 500 test digits are too few for their error to show it. λₑ = 0.005 before the drop is small enough for the
+digits' training loss not to rise, and large enough to wait for 1.6 of the new 1/λₑ. One network's test loss wanders
+by half of the rise, so each window averages over a dozen looks. At full the drop is the authors' (η = 0.8, λ =
+5·10⁻⁴, ÷10 after 80 epochs).
+
+The rise shows only where the net is at equilibrium as a function, too, sooner than its norm is. On Fashion-MNIST the
+small CNN is not: with λₑ = 0.005 and 0.002 before the drop test loss fell all the way in both runs, by a tenth of its
+first fall with the norm left and by a quarter with the norm divided (4 networks each). So the claim does not run at
+reduced scale: a λₑ small enough would take several 10⁵ steps.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from ilr import Claim, Control, Experiment, Observe, Prediction, Replicas, Setting, StepDecay
+from ilr.figures import new_figure
+from ilr.recording import Recording
+from ilr.statistics import at_least, at_most, equivalence
+from ilr.verdicts import Finding
+
+FACTOR = 10
+LOSSES = ("test_loss", "train_loss")
+BEFORE, EARLY, LATE = (-0.1, -0.001), (0.1, 0.4), (1.0, 1.6)
+"""From when to when the loss is at its old equilibrium, low, and at its new one: steps after the drop times the new
+λₑ."""
+LOOKS = (*np.linspace(0, 0.4, 17).tolist(), *np.linspace(0.45, 1.6, 24).tolist())
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Learning rate and weight decay before the drop, and the step of the drop."""
+
+    learning_rate: float
+    weight_decay: float
+    drop_at: int
+
+    def looks(self) -> tuple[int, ...]:
+        """The steps at which to look: some before the drop, far more after it."""
+        unit = FACTOR / (self.learning_rate * self.weight_decay)
+        before = (round(self.drop_at - unit * back / 200) for back in range(8, 0, -1))
+        return (*before, *(self.drop_at + round(unit * look) for look in LOOKS))
+
+
+REGIMES = {
+    "tiny": Regime(0.5, 0.01, 800),
+    "full": Regime(0.8, 5e-4, 80 * 390),
+}
+A_FIFTH = (
+    "With a loss proportional to the effective learning rate 24% of the fall would be lost again; a fifth of that "
+    "separates a rise from none."
+)
+
+CLAIM = Claim(
+    id="test-error-bump-after-drop",
+    title="After a learning rate drop test loss falls, then rises; not so if the norm is divided, too",
+    source="review 1, strengths; Wan et al. 2021",
+    statement=(
+        "After a learning rate drop by k at equilibrium test loss falls, then rises to its new equilibrium within "
+        "O(1/λₑ) steps, while training loss ends no higher; dividing the norm by k^(1/4), too, takes the rise away."
+    ),
+    predictions=(
+        Prediction(
+            quantity="rise of the test loss after its fall, by the fall",
+            rule="at_least",
+            expected=0.05,
+            margin=0.0,
+            reason=A_FIFTH,
+        ),
+        Prediction(
+            quantity="rise of the training loss over the same time, by its own fall",
+            rule="at_most",
+            expected=0.0,
+            margin=0.05,
+            reason=A_FIFTH,
+        ),
+        Prediction(
+            quantity="the test loss's rise that dividing the norm takes away, by the fall",
+            rule="at_least",
+            expected=0.05,
+            margin=0.0,
+            reason=A_FIFTH,
+        ),
+        Prediction(
+            quantity="test loss at the end, less that with the norm divided, by the fall",
+            rule="equivalence",
+            expected=0.0,
+            margin=0.05,
+            reason="Equal λₑ, so one equilibrium: the rise is over, and no part of it that counts is missing.",
+        ),
+    ),
+    controls=(
+        Control(
+            "norm-divided",
+            "The norm that is too large for the new learning rate: it is divided by k^(1/4) in every run.",
+        ),
+    ),
+    replicas=Replicas(tiny=40, full=24),
+    not_run="at the λₑ that can be afforded there the loss falls for longer than the norm takes to settle",
+)
+
+
+def experiments(setting: Setting) -> dict[str, Experiment]:
+    return {"norm left": dropped(setting, 1 / FACTOR, 1.0), "norm divided": norm_divided(setting)}
+
+
+def dropped(setting: Setting, learning_rate_factor: float, weight_decay_factor: float) -> Experiment:
+    """A run whose learning rate and weight decay are multiplied by these factors at the drop."""
+    regime = REGIMES[setting.scale]
+    looks = regime.looks()
+    return setting.experiment(
+        learning_rate=StepDecay(regime.learning_rate, learning_rate_factor, (regime.drop_at,)),
+        weight_decay=StepDecay(regime.weight_decay, weight_decay_factor, (regime.drop_at,)),
+        steps=looks[-1],
+        observe=tuple(Observe(loss, looks) for loss in LOSSES),
+    )
+
+
+def norm_divided(setting: Setting) -> Experiment:
+    """The run with norm/k^(1/4) and η/k from the drop on, in the scale in which its norm is left: η/√k and λ/√k."""
+    return dropped(setting, FACTOR**-0.5, FACTOR**-0.5)
+
+
+def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
+    left, divided = recordings["norm left"], recordings["norm divided"]
+    falls = {loss: mean_over(left, loss, BEFORE) - mean_over(left, loss, EARLY) for loss in LOSSES}
+    rise = {loss: rise_after_fall(left, loss) / falls[loss] for loss in LOSSES}
+    yield at_least(CLAIM["rise of the test loss after its fall, by the fall"], rise["test_loss"])
+    yield at_most(CLAIM["rise of the training loss over the same time, by its own fall"], rise["train_loss"])
+    yield at_least(
+        CLAIM["the test loss's rise that dividing the norm takes away, by the fall"],
+        rise["test_loss"] - rise_after_fall(divided, "test_loss") / falls["test_loss"],
+    )
+    yield equivalence(
+        CLAIM["test loss at the end, less that with the norm divided, by the fall"],
+        (mean_over(left, "test_loss", LATE) - mean_over(divided, "test_loss", LATE)) / falls["test_loss"],
+    )
+
+
+def rise_after_fall(recording: Recording, loss: str) -> npt.NDArray[np.float64]:
+    """How far a loss rises between the times EARLY and LATE, [replica]."""
+    return mean_over(recording, loss, LATE) - mean_over(recording, loss, EARLY)
+
+
+def mean_over(recording: Recording, loss: str, times: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Mean of a loss over the looks within some time after the drop, in units of the new 1/λₑ: [replica]."""
+    time = since_drop(recording)
+    return np.asarray(recording[loss][:, (time >= times[0] - ROUNDING) & (time <= times[1] + ROUNDING)].mean(axis=1))
+
+
+def since_drop(recording: Recording) -> npt.NDArray[np.float64]:
+    """The steps after the drop, times the new λₑ, of each look: [time]."""
+    run = recording.experiment
+    intrinsic = run.learning_rate.values(run.steps) * run.weight_decay.values(run.steps)
+    [last_before] = np.flatnonzero(np.diff(intrinsic))
+    return np.asarray(intrinsic[-1] * (recording.steps("test_loss") - last_before - 1))
+
+
+def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
+    caption = (
+        "Mean over replicas, from just after the drop. With the norm left test loss falls and rises again; with the "
+        "norm divided, too, it is at the new equilibrium at once. Shaded: where the fall and the end are measured."
+    )
+    drawn, panels = new_figure(caption, panels=len(LOSSES))
+    for axes, loss in zip(panels, LOSSES, strict=True):
+        runs = {"norm left": recordings["norm left"], "norm divided": controls["norm-divided"]["norm left"]}
+        for label, recording in runs.items():
+            time = since_drop(recording)
+            shown = time >= LOOKS[2]
+            axes.plot(time[shown], recording[loss][:, shown].mean(axis=0), label=label)
+        for start, end in (EARLY, LATE):
+            axes.axvspan(start, end, color="black", alpha=0.06, linewidth=0)
+        axes.set(title=f"{loss.replace('_', ' ')}", xlabel="λₑ′ × steps after the drop")
+    panels[0].legend()
+    return drawn
+
+
+def control_norm_divided(setting: Setting) -> dict[str, Experiment]:
+    return dict.fromkeys(experiments(setting), norm_divided(setting))
+
+
+def test_test_error_bump_after_drop(trial):
+    trial.must_reproduce()
