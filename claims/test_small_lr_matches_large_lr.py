@@ -10,7 +10,7 @@ decay) with a usual initial learning rate and with one 100 times smaller, which 
 decay, at ten times the epochs. The initial learning rates, the places of the decays and the accuracies are not
 known. Here the baseline starts at η and decays twice, half-way and at three quarters, to η/100; the other starts
 there, trains ten times as long and decays once more, for the last tenth. At tiny λ = 0.02 lets the small learning
-rate train for 1.4/λₑ steps before that decay, enough for its effective learning rate to grow tenfold; on
+rate train for 1.4/λₑ steps before that decay, enough for its effective learning rate to grow more than tenfold; on
 exploratory seeds the two end at 0.975 both, and with the baseline's steps the small one at 0.79. At full, 500
 epochs of the baseline make 7/λₑ steps of the other.
 
