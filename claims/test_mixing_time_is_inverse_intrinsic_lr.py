@@ -62,7 +62,7 @@ class Regime:
 
 REGIMES = {
     "tiny": Regime(largest=0.04, unit=2, learning_rate=12.0),
-    "reduced": Regime(largest=0.04, unit=2, learning_rate=12.0),
+    "reduced": Regime(largest=0.02, unit=4, learning_rate=6.4),
     "full": Regime(largest=1.6e-3, unit=50, learning_rate=1.6),
 }
 INVERSES = {"λₑ": 1, "λₑ/2": 2, "λₑ/4": 4, "λₑ/8": 8, "λₑ/16": 16}
@@ -123,7 +123,7 @@ CLAIM = Claim(
             "The pairing: each time is set against the 1/λₑ of another run, in an order without any trend.",
         ),
     ),
-    replicas=Replicas(tiny=80, reduced=48, full=100),
+    replicas=Replicas(tiny=80, reduced=32, full=100),
 )
 
 
