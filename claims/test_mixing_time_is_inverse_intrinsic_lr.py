@@ -218,6 +218,7 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
         "through the times at the ends (dotted) misses those between.",
         panels=3,
     )
+    times = {}
     for name, run in recordings.items():
         intrinsic, steps = intrinsic_learning_rate(run), run.steps("test_predictions")[len(TARGET) :]
         since = intrinsic * (steps - steps[0])
@@ -226,25 +227,25 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
         excess = gamma[len(TARGET) :] - gamma[: len(TARGET)].mean()
         course.plot(since, distance / distance[0], label=f"{name} = {intrinsic:g}")
         norm.plot(since, excess / excess[0])
+        times[run.experiment] = time_above_share(run, distance)
     course.axhline(SHARE, color="black", linewidth=0.6)
     course.set(title="distance, share of its start", xlabel="λₑ × step")
     course.legend()
     norm.plot(since, np.exp(-4 * since), color="black", linewidth=0.8)
     norm.set(title="excess of ‖w‖⁴/η², share of its start", xlabel="λₑ × step")
     inverses = [1 / intrinsic_learning_rate(run) for run in recordings.values()]
-    times, shuffled = (
-        [time_above_share(run, Distance(run).among(np.arange(run.experiment.replicas))) for run in runs.values()]
-        for runs in (recordings, controls["times-of-other-rates"])
-    )
-    law.loglog(inverses, times, "o")
+    first, *_, last = times.values()
+    shuffled = [times[run.experiment] for run in controls["times-of-other-rates"].values()]
+    law.loglog(inverses, list(times.values()), "o")
     law.loglog(inverses, shuffled, "x", color="C1", label="shuffled (control)")
     between = np.geomspace(inverses[0], inverses[-1])
-    law.loglog(between, times[0] * between / inverses[0], color="black", linewidth=0.8, label="∝ 1/λₑ")
-    growth = np.log(times[-1] / times[0]) / (inverses[-1] - inverses[0])
-    law.loglog(between, times[0] * np.exp(growth * (between - inverses[0])), "k:", label="exponential in 1/λₑ")
+    law.loglog(between, first * between / inverses[0], color="black", linewidth=0.8, label="∝ 1/λₑ")
+    growth = np.log(last / first) / (inverses[-1] - inverses[0])
+    law.loglog(between, first * np.exp(growth * (between - inverses[0])), "k:", label="exponential in 1/λₑ")
     law.set(title="steps to a quarter of the distance", xlabel="1/λₑ")
     law.minorticks_off()
-    law.set_xticks(inverses, labels=[f"{inverse:g}" for inverse in inverses])
+    for set_ticks in (law.set_xticks, law.set_yticks):
+        set_ticks(inverses, labels=[f"{inverse:g}" for inverse in inverses])
     law.legend()
     return drawn
 
