@@ -1,0 +1,260 @@
+"""The time to mix in function space is proportional to 1/λₑ.
+
+What is known of mixing in parameter space, by bounds of Langevin's type, is exponential: a net that has to cross
+barriers needs some e^(C/λₑ) steps to forget where it started. The paper conjectures that as a function a normalised
+net mixes within O(1/λₑ) steps: nothing has to be crossed, weight decay and gradient noise only have to bring the
+norm, hence the effective learning rate η/‖w‖², to its equilibrium. Review 1 asks for the plot of steps to
+equilibrium against 1/λₑ.
+
+We measure it at five λₑ over a factor of 16, in one experiment that changes its unit of time only. A net trains to
+the equilibrium of λₑ = ηλ, whose last snapshots are what is to be reached again. Then it is cooled: η falls by 4 and
+weight decay is off, until it has the function of a smaller learning rate. Then weight decay comes back, four times
+as large. So λₑ is what it was, but γ = ‖w‖⁴/η² is 16 times too large. We count the steps that the squared distance
+Σ_k (P_k − Q_k)² from the equilibrium's distribution over functions spends above a quarter of what it was when weight
+decay came back: where it falls steadily, that is the step at which it gets there. Proportional to 1/λₑ is an
+exponent of 1. A time exponential in 1/λₑ has an exponent that grows with 1/λₑ, so four times as large over the three
+smallest λₑ as over the three largest: the two cannot both be near 1. Beside it stands the norm, for which theory has
+a number: with constant gradient noise γ approaches its equilibrium at the rate 4λₑ. The function comes later than
+that, as it still differs when γ is a few times too large.
+
+η ∝ √λₑ puts the norm of the equilibrium near that of the initialisation, which would take long to forget at small λₑ.
+The range of λₑ at tiny is that in which nets at equilibrium differ from cooled ones by more than noise: below 0.0025
+all make the same few errors, above 0.04 they hardly learn. On exploratory seeds the time is 0.7 to 0.9 times 1/λₑ
+everywhere, and the exponent 0.94 to 0.97. A start at the equilibrium of 8λₑ was tried, too. When the learning
+rate then decays, half of the distance is gone within a few steps at any λₑ, as less noise shows at once; only the
+rest takes its time, so a share of the whole is a poor clock. At full, the authors' later η = 0.8 and λₑ = 0.0004
+are in the middle of the range.
+
+The distance is taken within one group, over pairs of different replicas: P from one snapshot and Q from another ask
+for nothing but independence, so each replica serves for both.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
+from ilr.figures import new_figure
+from ilr.function_space import agreement
+from ilr.recording import Recording
+from ilr.resampling import power_law
+from ilr.statistics import equivalence
+from ilr.verdicts import Finding
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What is trained at one scale."""
+
+    largest: float
+    """λₑ; the others are a half, a quarter, an eighth and a sixteenth of it."""
+    unit: int
+    """Steps between two observations at the largest λₑ, about 0.08/λₑ."""
+    learning_rate: float
+    """η at the largest λₑ."""
+
+
+REGIMES = {
+    "tiny": Regime(largest=0.04, unit=2, learning_rate=12.0),
+    "reduced": Regime(largest=0.02, unit=4, learning_rate=6.4),
+    "full": Regime(largest=1.6e-3, unit=50, learning_rate=1.6),
+}
+INVERSES = {"λₑ": 1, "λₑ/2": 2, "λₑ/4": 4, "λₑ/8": 8, "λₑ/16": 16}
+"""By what the largest λₑ is divided, which is 1/λₑ in its units."""
+COOLING = 4
+EQUILIBRIUM, COOLED, END = 18, 24, 39
+"""Until when the phases last, in units of time: about 1.4, 1.9 and 3.1 times 1/λₑ."""
+TARGET = (11, 13, 15, 17)
+"""The snapshots of the equilibrium that is to be reached again."""
+SHARE = 1 / 4
+
+EXPONENTS = {
+    "exponent of the mixing time in 1/λₑ": (slice(None), 0.2),
+    "exponent over the three largest λₑ": (slice(3), 0.5),
+    "exponent over the three smallest λₑ": (slice(2, None), 0.5),
+}
+"""Which of the five λₑ, and the margin."""
+RELAXATION = "time until the excess of ‖w‖⁴/η² has fallen to a quarter, in 1/λₑ steps"
+
+CLAIM = Claim(
+    id="mixing-time-is-inverse-intrinsic-lr",
+    title="The mixing time is proportional to 1/λₑ, not exponential in it",
+    source="review 1, question on figure 4; paper, fast equilibrium conjecture",
+    statement=(
+        "The steps until the distance to the equilibrium distribution over functions has fallen to a quarter are "
+        "proportional to 1/λₑ, not exponential in it, and ‖w‖⁴/η² relaxes at the rate 4λₑ."
+    ),
+    predictions=(
+        *(
+            Prediction(
+                quantity=quantity,
+                rule="power_law",
+                expected=1.0,
+                margin=margin,
+                reason=reason,
+            )
+            for (quantity, (_, margin)), reason in zip(
+                EXPONENTS.items(),
+                (
+                    "Far from the exponents 1/2 and 3/2 of other laws; steps of 2 to 32 round the times, by a tenth.",
+                    "An exponential with 1/2 to 3/2 here has at least 2 over the three smallest.",
+                    "An exponential with 1/2 to 3/2 here has at most 3/8 over the three largest.",
+                ),
+                strict=True,
+            )
+        ),
+        Prediction(
+            quantity=RELAXATION,
+            rule="equivalence",
+            expected=math.log(1 / SHARE) / 4,
+            margin=0.07,
+            reason="The rate 4 is for constant gradient noise; a fifth is left to its change on the way.",
+        ),
+    ),
+    controls=(
+        Control(
+            "times-of-other-rates",
+            "The pairing: each time is set against the 1/λₑ of another run, in an order without any trend.",
+        ),
+    ),
+    replicas=Replicas(tiny=80, reduced=32, full=100),
+)
+
+
+def experiments(setting: Setting) -> dict[str, Experiment]:
+    regime = REGIMES[setting.scale]
+    planned = {}
+    for group, (name, inverse) in enumerate(INVERSES.items()):
+        unit, learning_rate = regime.unit * inverse, regime.learning_rate / inverse**0.5
+        weight_decay = regime.largest / inverse / learning_rate
+        at = tuple(unit * time for time in (*TARGET, *range(COOLED, END + 1)))
+        planned[name] = setting.experiment(
+            group,
+            learning_rate=Phases(
+                (Constant(learning_rate), Constant(learning_rate / COOLING)),
+                (EQUILIBRIUM * unit,),
+            ),
+            weight_decay=Phases(
+                (Constant(weight_decay), Constant(0.0), Constant(weight_decay * COOLING)),
+                (EQUILIBRIUM * unit, (COOLED - EQUILIBRIUM) * unit),
+            ),
+            steps=END * unit,
+            observe=(Observe("test_predictions", at), Observe("effective_learning_rate", at)),
+        )
+    return planned
+
+
+def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
+    inverses = np.array(list(INVERSES.values()))
+    runs = [recordings[name] for name in INVERSES]
+    distances = [Distance(run) for run in runs]
+
+    def mixing_time(group: npt.NDArray[np.int64]) -> float:
+        run, replicas = int(group[0, 0]), group[:, 1]
+        return float(time_above_share(runs[run], distances[run].among(replicas)))
+
+    # A distance is between the replicas of a group, so a group is made of their places: [replica, (run, replica)].
+    groups = [np.stack(np.broadcast_arrays(k, np.arange(run.experiment.replicas)), 1) for k, run in enumerate(runs)]
+    for quantity, (chosen, _) in EXPONENTS.items():
+        yield power_law(CLAIM[quantity], inverses[chosen], mixing_time, groups[chosen], np.random.default_rng(0))
+    yield equivalence(CLAIM[RELAXATION], np.mean([relaxation_time(run) for run in runs], axis=0))
+
+
+class Distance:
+    """The squared distance of every snapshot from the equilibrium's distribution over functions."""
+
+    def __init__(self, run: Recording) -> None:
+        snapshots = list(run["test_predictions"].swapaxes(0, 1))
+        target, later = snapshots[: len(TARGET)], snapshots[len(TARGET) :]
+        # Agreements [time, replica, replica]: within a snapshot, within the target, between the two.
+        within = np.stack([agreement(one, one) for one in later])
+        target_within = np.mean([agreement(one, one) for one in target], axis=0)
+        between = np.stack([np.mean([agreement(one, other) for other in target], axis=0) for one in later])
+        self.terms = within + target_within - between - between.swapaxes(1, 2)
+
+    def among(self, replicas: npt.NDArray[np.int64]) -> Floats:
+        """Its estimate without bias from some of the replicas, [time]; NaN from a single one."""
+        terms = self.terms[:, replicas[:, None], replicas]
+        n = len(replicas)
+        return np.asarray((terms.sum(axis=(1, 2)) - np.trace(terms, axis1=1, axis2=2)) / (n * (n - 1) or math.nan))
+
+
+def time_above_share(run: Recording, course: Floats) -> Floats:
+    """Steps that a course [..., time] from the cooled net on spends above SHARE of its start; NaN if it never falls so
+    far.
+
+    Counting them all, instead of looking for the first step below, lets noise lengthen the time as well as shorten it.
+    """
+    steps = run.steps("test_predictions")[len(TARGET) :]
+    excess = course - SHARE * course[..., :1]
+    before, after = excess[..., :-1], excess[..., 1:]
+    # The part of each interval that the straight line between its ends spends above.
+    above = (np.maximum(before, 0) + np.maximum(after, 0)) / (np.abs(before) + np.abs(after))
+    return np.where((excess < 0).any(axis=-1), (above * np.diff(steps)).sum(axis=-1), np.nan)
+
+
+def relaxation_time(run: Recording) -> Floats:
+    """The time γ takes to come within SHARE of its excess over the equilibrium, in 1/λₑ steps, [replica]."""
+    gamma = run["effective_learning_rate"] ** -2.0
+    excess = gamma[:, len(TARGET) :] - gamma[:, : len(TARGET)].mean(axis=1, keepdims=True)
+    return time_above_share(run, excess) * intrinsic_learning_rate(run)
+
+
+def intrinsic_learning_rate(run: Recording) -> float:
+    """λₑ at the equilibrium, and again at the end."""
+    return float(run.experiment.learning_rate.values(1)[0] * run.experiment.weight_decay.values(1)[0])
+
+
+def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
+    drawn, (course, norm, law) = new_figure(
+        "Left: the distance to equilibrium, as a share of what it was, falls alike for all λₑ once steps are counted "
+        "in 1/λₑ. Middle: so does the norm, at the rate 4λₑ (black). Right: the plot review 1 asks for; an exponential "
+        "through the times at the ends (dotted) misses those between.",
+        panels=3,
+    )
+    times = {}
+    for name, run in recordings.items():
+        intrinsic, steps = intrinsic_learning_rate(run), run.steps("test_predictions")[len(TARGET) :]
+        since = intrinsic * (steps - steps[0])
+        distance = Distance(run).among(np.arange(run.experiment.replicas))
+        gamma = np.median(run["effective_learning_rate"] ** -2.0, axis=0)
+        excess = gamma[len(TARGET) :] - gamma[: len(TARGET)].mean()
+        course.plot(since, distance / distance[0], label=f"{name} = {intrinsic:g}")
+        norm.plot(since, excess / excess[0])
+        times[run.experiment] = time_above_share(run, distance)
+    course.axhline(SHARE, color="black", linewidth=0.6)
+    course.set(title="distance, share of its start", xlabel="λₑ × step")
+    course.legend()
+    norm.plot(since, np.exp(-4 * since), color="black", linewidth=0.8)
+    norm.set(title="excess of ‖w‖⁴/η², share of its start", xlabel="λₑ × step")
+    inverses = [1 / intrinsic_learning_rate(run) for run in recordings.values()]
+    first, *_, last = times.values()
+    shuffled = [times[run.experiment] for run in controls["times-of-other-rates"].values()]
+    law.loglog(inverses, list(times.values()), "o")
+    law.loglog(inverses, shuffled, "x", color="C1", label="shuffled (control)")
+    between = np.geomspace(inverses[0], inverses[-1])
+    law.loglog(between, first * between / inverses[0], color="black", linewidth=0.8, label="∝ 1/λₑ")
+    growth = np.log(last / first) / (inverses[-1] - inverses[0])
+    law.loglog(between, first * np.exp(growth * (between - inverses[0])), "k:", label="exponential in 1/λₑ")
+    law.set(title="steps to a quarter of the distance", xlabel="1/λₑ")
+    law.minorticks_off()
+    for set_ticks in (law.set_xticks, law.set_yticks):
+        set_ticks(inverses, labels=[f"{inverse:g}" for inverse in inverses])
+    law.legend()
+    return drawn
+
+
+def control_times_of_other_rates(setting: Setting) -> dict[str, Experiment]:
+    planned = list(experiments(setting).values())
+    # This order has the correlation 0 with the true one.
+    return {name: planned[other] for name, other in zip(INVERSES, (1, 4, 2, 0, 3), strict=True)}
+
+
+def test_mixing_time_is_inverse_intrinsic_lr(trial):
+    trial.must_reproduce()
