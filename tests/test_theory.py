@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from ilr.theory import exponential_growth_root, exponential_initial_velocity, intrinsic_learning_rate
+from ilr.theory import (
+    exponential_growth_root,
+    exponential_initial_velocity,
+    intrinsic_learning_rate,
+    ornstein_uhlenbeck_growth,
+    ornstein_uhlenbeck_squared_distance,
+)
 
 
 def test_the_growth_per_epoch_the_authors_print() -> None:
@@ -45,3 +51,24 @@ def test_momentum_without_gradient_shrinks_by_the_root() -> None:
         ratios.append((weights - 0.1 * velocity) / weights)
         weights -= 0.1 * velocity
     np.testing.assert_allclose(ratios[-1], exponential_growth_root(0.1, 0.01, 0.9), rtol=1e-10)
+
+
+def test_the_distances_of_a_simulated_ornstein_uhlenbeck_process() -> None:
+    """Two directions that relax in 50 and in 5 steps, as SGD does on a quadratic bowl with Gaussian noise."""
+    relaxations, stream, walkers = np.array([50.0, 5.0]), np.random.default_rng(1), 20_000
+    kept = np.exp(-1 / relaxations)
+    start = stream.standard_normal((walkers, 2))
+    now, squared = start, {}
+    for lag in range(1, 201):
+        now = kept * now + np.sqrt(1 - kept**2) * stream.standard_normal((walkers, 2))
+        squared[lag] = ((now - start) ** 2).sum(axis=1).mean()
+    for lag in (1, 10, 50, 200):
+        expected = ornstein_uhlenbeck_squared_distance(lag, relaxations, plateau=2.0).sum()
+        assert squared[lag] == pytest.approx(expected, rel=0.03)
+    assert squared[200] / squared[50] < ornstein_uhlenbeck_growth(50 / relaxations.max())
+
+
+def test_the_growth_left_is_that_of_a_single_relaxation() -> None:
+    left = ornstein_uhlenbeck_squared_distance(1e9, 10.0) / ornstein_uhlenbeck_squared_distance(50.0, 10.0)
+    assert ornstein_uhlenbeck_growth(5.0) == pytest.approx(left)
+    assert ornstein_uhlenbeck_growth(5.0) == pytest.approx(1.00678, abs=1e-5)
