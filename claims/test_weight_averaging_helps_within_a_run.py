@@ -45,7 +45,7 @@ class Regime:
 
 REGIMES: dict[Scale, Regime] = {
     "tiny": Regime(0.5, 0.04, steps=12 * 40),
-    "reduced": Regime(0.5, 0.02, steps=6 * 156),
+    "reduced": Regime(0.5, 0.04, steps=3 * 156),
     "full": Regime(0.8, 5e-4, steps=160 * 390),
 }
 LENGTHS = {"usual length": 1, "ten times as long": 10}
@@ -80,7 +80,7 @@ CLAIM = Claim(
             "The common trajectory: the average is that of two nets trained from different initialisations.",
         ),
     ),
-    replicas=Replicas(tiny=24, reduced=8, full=24),
+    replicas=Replicas(tiny=24, reduced=16, full=24),
 )
 
 

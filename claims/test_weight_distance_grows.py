@@ -17,8 +17,9 @@ is one, at 2‖W‖².
 
 The control is a process of that kind. A net with one hidden layer and without normalisation, at the same λₑ, settles
 around one minimum: its Hessian with weight decay is positive there, noise is small beside the bowl, and its distances
-do not grow from 5/λₑ on, but for rare hops of single units. (With three hidden layers, even that net drifts on.) Its runs end before 87/λₑ, as the weights
-of dead units only decay, and when float32 can no longer hold them rounding wakes the units up; in float64 they sleep.
+do not grow from 5/λₑ on, but for rare hops of single units. (With three hidden layers, even that net drifts on.) Its
+runs end before 87/λₑ, as the weights of dead units only decay, and when float32 can no longer hold them rounding
+wakes the units up; in float64 they sleep.
 
 The dotted line in the figure is the process fitted to the last start's first 5/λₑ, by least squares over plateaus and
 relaxation times up to 1/λₑ: it finds some 40 steps.
