@@ -95,10 +95,10 @@ def check_judge(trial: Trial) -> None:
 
 
 def check_figure(trial: Trial) -> None:
-    """The figure can be drawn from recordings of a single replica, and has a caption."""
+    """The figure can be drawn from recordings of a single replica, or pair of partners, and has a caption."""
     plan = _plan(trial, scales(trial.claim)[0], seed=1)
-    recordings = _recordings(plan.experiments, replicas=1)
-    controls = {name: _recordings(experiments, replicas=1) for name, experiments in plan.controls.items()}
+    recordings = _recordings(_smallest(plan.experiments))
+    controls = {name: _recordings(_smallest(experiments)) for name, experiments in plan.controls.items()}
     with in_style():
         figure = trial.figure(recordings, controls)
         assert to_svg(figure, trial.claim.id).startswith("<svg")
@@ -147,11 +147,13 @@ def _plan(trial: Trial, scale: Scale, seed: int) -> Plan:
     return plan
 
 
-def _recordings(experiments: Experiments, replicas: int | None = None) -> dict[str, Recording]:
-    return {
-        name: synthetic_recording(replace(one, replicas=replicas or one.replicas), seed)
-        for seed, (name, one) in enumerate(experiments.items())
-    }
+def _smallest(experiments: Experiments) -> Experiments:
+    """The experiments with a single replica each, or a single pair of partners."""
+    return {name: replace(one, replicas=2 if one.partners else 1) for name, one in experiments.items()}
+
+
+def _recordings(experiments: Experiments) -> dict[str, Recording]:
+    return {name: synthetic_recording(one, seed) for seed, (name, one) in enumerate(experiments.items())}
 
 
 def _copies(recording: Recording) -> Mapping[str, Array]:

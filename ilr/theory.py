@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
+import numpy as np
+import numpy.typing as npt
+
 
 def intrinsic_learning_rate(learning_rate: float, weight_decay: float) -> float:
     """λₑ = ηλ, per step (blog post, "So what's really going on?")."""
@@ -92,3 +95,21 @@ def relaxed_effective_learning_rate(
 def toy_orbit_loss(learning_rate: float, weight_decay: float) -> float:
     """Loss ηλ/2 of the exact period-2 orbit of gradient descent on x²/(x²+y²) with weight decay."""
     return learning_rate * weight_decay / 2
+
+
+def ornstein_uhlenbeck_squared_distance(
+    lag: npt.ArrayLike, relaxation: npt.ArrayLike, plateau: float = 1.0
+) -> npt.NDArray[np.float64]:
+    """E‖W_T − W_{T+Δ}‖² of a stationary Ornstein-Uhlenbeck process that relaxes in so many steps: p(1 − e^(−Δ/τ)).
+
+    The plateau p is 2 Tr Σ, twice the trace of its covariance (blog post, figure 3). Lags and relaxations broadcast.
+    """
+    return plateau * -np.expm1(-np.asarray(lag, np.float64) / relaxation)
+
+
+def ornstein_uhlenbeck_growth(relaxations: float) -> float:
+    """The most by which E‖W_T − W_{T+Δ}‖² can still grow once Δ is this many relaxation times: 1/(1 − e⁻ᵐ).
+
+    That holds for the slowest relaxation of a process that has many: a faster one is nearer to its plateau.
+    """
+    return 1 / -math.expm1(-relaxations)
