@@ -6,21 +6,15 @@ import numpy as np
 import pytest
 
 from ilr.theory import (
-<<<<<<< HEAD
     equilibrium_effective_learning_rate,
     equilibrium_step_angle,
     exponential_growth_root,
     exponential_initial_velocity,
     intrinsic_learning_rate,
-    relaxed_effective_learning_rate,
-    squared_norm_after_step,
-=======
-    exponential_growth_root,
-    exponential_initial_velocity,
-    intrinsic_learning_rate,
     ornstein_uhlenbeck_growth,
     ornstein_uhlenbeck_squared_distance,
->>>>>>> wt-claims-weights
+    relaxed_effective_learning_rate,
+    squared_norm_after_step,
 )
 
 
@@ -63,7 +57,6 @@ def test_momentum_without_gradient_shrinks_by_the_root() -> None:
     np.testing.assert_allclose(ratios[-1], exponential_growth_root(0.1, 0.01, 0.9), rtol=1e-10)
 
 
-<<<<<<< HEAD
 def test_the_norm_law_is_a_step_of_sgd() -> None:
     """On the scale-invariant loss x²/(x²+y²), whose gradient is 2xy/(x²+y²)² times (y, −x)."""
     x, y = 0.3, 1.1
@@ -115,7 +108,8 @@ def test_the_law_after_a_drop_is_that_of_pure_noise() -> None:
     predicted = [relaxed_effective_learning_rate(before / 10, 0.1 * decay, 5.0, float(t)) for t in range(2000)]
     np.testing.assert_allclose(measured[500:], predicted, rtol=0.01)
     assert measured[-1] / before == pytest.approx(10**-0.5, rel=0.01)
-=======
+
+
 def test_the_distances_of_a_simulated_ornstein_uhlenbeck_process() -> None:
     """Two directions that relax in 50 and in 5 steps, as SGD does on a quadratic bowl with Gaussian noise."""
     relaxations, stream, walkers = np.array([50.0, 5.0]), np.random.default_rng(1), 20_000
@@ -135,4 +129,3 @@ def test_the_growth_left_is_that_of_a_single_relaxation() -> None:
     left = ornstein_uhlenbeck_squared_distance(1e9, 10.0) / ornstein_uhlenbeck_squared_distance(50.0, 10.0)
     assert ornstein_uhlenbeck_growth(5.0) == pytest.approx(left)
     assert ornstein_uhlenbeck_growth(5.0) == pytest.approx(1.00678, abs=1e-5)
->>>>>>> wt-claims-weights
