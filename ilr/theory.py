@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
-import numpy as np
-import numpy.typing as npt
-
 
 def intrinsic_learning_rate(learning_rate: float, weight_decay: float) -> float:
     """λₑ = ηλ, per step (blog post, "So what's really going on?")."""
@@ -97,14 +94,13 @@ def toy_orbit_loss(learning_rate: float, weight_decay: float) -> float:
     return learning_rate * weight_decay / 2
 
 
-def ornstein_uhlenbeck_squared_distance(
-    lag: npt.ArrayLike, relaxation: npt.ArrayLike, plateau: float = 1.0
-) -> npt.NDArray[np.float64]:
+def ornstein_uhlenbeck_squared_distance(lag: Numbers, relaxation: Numbers, plateau: float = 1.0) -> Numbers:
     """E‖W_T − W_{T+Δ}‖² of a stationary Ornstein-Uhlenbeck process that relaxes in so many steps: p(1 − e^(−Δ/τ)).
 
     The plateau p is 2 Tr Σ, twice the trace of its covariance (blog post, figure 3). Lags and relaxations broadcast.
     """
-    return plateau * -np.expm1(-np.asarray(lag, np.float64) / relaxation)
+    distance: Numbers = plateau * -np.expm1(-lag / relaxation)
+    return distance
 
 
 def ornstein_uhlenbeck_growth(relaxations: float) -> float:
