@@ -105,7 +105,7 @@ CLAIM = Claim(
             "The different initialisations: partners were one net until 1/10 of the first moment before it.",
         ),
     ),
-    replicas=Replicas(tiny=16, reduced=16, full=16),
+    replicas=Replicas(tiny=24, reduced=16, full=24),
 )
 
 

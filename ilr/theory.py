@@ -54,7 +54,8 @@ def ornstein_uhlenbeck_squared_distance(
 
     The plateau p is 2 Tr Σ, twice the trace of its covariance (blog post, figure 3). Lags and relaxations broadcast.
     """
-    return plateau * -np.expm1(-np.asarray(lag, np.float64) / relaxation)
+    relaxed = np.asarray(lag, np.float64) / np.asarray(relaxation, np.float64)
+    return np.asarray(-plateau * np.expm1(-relaxed))
 
 
 def ornstein_uhlenbeck_growth(relaxations: float) -> float:
