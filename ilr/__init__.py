@@ -8,11 +8,15 @@ from ilr.experiment import (
     CropFlip,
     Data,
     Experiment,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
     NoNorm,
     Observe,
     Partners,
     ResizedCropFlip,
     Toy,
+    WeightNorm,
     every,
 )
 from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
@@ -32,6 +36,9 @@ __all__ = [
     "Experiment",
     "Exponential",
     "Finding",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
     "NoNorm",
     "Observe",
     "Partners",
@@ -45,6 +52,7 @@ __all__ = [
     "Toy",
     "Verdict",
     "WarmupLinear",
+    "WeightNorm",
     "__version__",
     "every",
 ]

@@ -42,6 +42,11 @@ class MLP:
     def __str__(self) -> str:
         return f"MLP {'-'.join(map(str, self.widths))}"
 
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
 
 @record
 class CNN:
@@ -56,6 +61,11 @@ class CNN:
 
     def __str__(self) -> str:
         return f"CNN {'-'.join(map(str, self.channels))}"
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.channels
 
 
 @record
@@ -76,7 +86,68 @@ class BatchNorm:
     eps: float = 0.0
 
     def __str__(self) -> str:
-        return "batch norm" + (f" (eps {self.eps:g})" if self.eps else "")
+        return "batch norm" + _broken_by(self.eps)
+
+
+@record
+class GroupNorm:
+    """Each example by itself: its channels in so many groups of neighbours, each normalised over all its pixels.
+
+    Without trainable affine, as `BatchNorm`.
+    """
+
+    groups: int
+    eps: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise ValueError(f"groups must be 1 or more, not {self.groups}")
+
+    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of the other norms depend on it
+        """How many groups so many channels make."""
+        return self.groups
+
+    def __str__(self) -> str:
+        return f"group norm in {self.groups}" + _broken_by(self.eps)
+
+
+@record
+class LayerNorm:
+    """Each example by itself, over all channels and pixels: a group norm with one group."""
+
+    eps: float = 0.0
+
+    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of the other norms depend on it
+        """How many groups so many channels make."""
+        return 1
+
+    def __str__(self) -> str:
+        return "layer norm" + _broken_by(self.eps)
+
+
+@record
+class InstanceNorm:
+    """Each channel of each example by itself, over its pixels: a group norm with a group for each channel."""
+
+    eps: float = 0.0
+
+    def groups_of(self, channels: int) -> int:
+        """How many groups so many channels make."""
+        return channels
+
+    def __str__(self) -> str:
+        return "instance norm" + _broken_by(self.eps)
+
+
+@record
+class WeightNorm:
+    """Weights are normalised, not activations: each unit's incoming weights have the norm √2.
+
+    That keeps the mean square of activations through ReLU, which drops half of it (He et al. 2015).
+    """
+
+    def __str__(self) -> str:
+        return "weight norm"
 
 
 @record
@@ -87,7 +158,13 @@ class NoNorm:
         return "no normalisation"
 
 
-Norm = BatchNorm | NoNorm
+ExampleNorm = GroupNorm | LayerNorm | InstanceNorm
+"""Those that normalise each example by itself."""
+Norm = BatchNorm | ExampleNorm | WeightNorm | NoNorm
+
+
+def _broken_by(eps: float) -> str:
+    return f" (eps {eps:g})" if eps else ""
 
 
 @record
@@ -217,6 +294,18 @@ class Experiment:
             )
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
+        if isinstance(self.norm, ExampleNorm) and not isinstance(self.net, Toy):
+            for channels in self.net.normalised:
+                groups = self.norm.groups_of(channels)
+                if channels % groups:
+                    raise ValueError(
+                        f"{self.norm}: {groups} groups do not divide the {channels} channels of {self.net}"
+                    )
+                if isinstance(self.net, MLP) and channels == groups:
+                    raise ValueError(
+                        f"{self.norm}: each unit of {self.net} would be normalised by itself, a single number; "
+                        "take LayerNorm() or fewer groups"
+                    )
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")

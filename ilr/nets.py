@@ -58,7 +58,7 @@ class FusedNet(ABC):
         parts = self.layers_of(weights)
         if self.trainable_head:
             head = parts.pop()
-        return linear(head, self._features(parts, images, layers))
+        return linear(head, self._features([layers.normalise.weights(part) for part in parts], images, layers))
 
     def initial_weights(self, root_seed: int, replica: int) -> Float64:
         """One replica's trainable weights [weight]: normal with variance 2/fan-in (He et al. 2015)."""

@@ -1,18 +1,21 @@
 """The oracle: one network as anybody would write it, plain torch modules under torch.optim.SGD in float64."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 from torchvision.transforms import functional
 
 from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.data import Dataset
-from ilr.experiment import CNN, MLP, BatchNorm, Experiment
+from ilr.experiment import CNN, MLP, BatchNorm, Experiment, GroupNorm, InstanceNorm, LayerNorm, Norm, WeightNorm
 from ilr.nets import build
 
 
@@ -34,17 +37,51 @@ class Standardise(nn.Module):
         return (inputs - mean) / variance.sqrt()
 
 
+class LayerNormOfAll(nn.Module):
+    """Layer normalisation over channels and pixels, whose number torch's module wants to know beforehand."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return nn.functional.layer_norm(inputs, inputs.shape[1:], eps=self.eps)
+
+
+def plain_norm(norm: Norm, features: int, batch_norm: Callable[..., nn.Module]) -> nn.Module:
+    """The normalisation as a user of torch.nn would write it."""
+    match norm:
+        case BatchNorm(eps):
+            # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
+            return batch_norm(features, eps=eps, momentum=1.0, affine=False) if eps else Standardise()
+        case GroupNorm(groups, eps):
+            return nn.GroupNorm(groups, features, eps=eps, affine=False)
+        case LayerNorm(eps):
+            return LayerNormOfAll(eps)
+        case InstanceNorm(eps):
+            return nn.InstanceNorm2d(features, eps=eps)
+        case _:
+            return nn.Identity()
+
+
+def with_weight_norm(net: nn.Sequential) -> nn.Sequential:
+    """All layers but the head by torch's own weight normalisation, its gains frozen at √2."""
+    for layer in list(net[:-1].modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            gains = parametrizations.weight_norm(layer).parametrizations.weight.original0
+            gains.requires_grad_(False).fill_(math.sqrt(2))
+    return net
+
+
+def trained(net: nn.Sequential, *, head: bool) -> list[Tensor]:
+    """The parameters that are trained, in the order of the fused nets' weights."""
+    return [weight for weight in net.parameters() if weight.requires_grad and (head or weight is not net[-1].weight)]
+
+
 def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     """The experiment's architecture as a torch.nn.Sequential; the last module is the head."""
     _, channels, side, _ = dataset.train_images.shape
-
-    def norm(features: int, module: Callable[..., nn.Module]) -> nn.Module:
-        if not isinstance(experiment.norm, BatchNorm):
-            return nn.Identity()
-        # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
-        eps = experiment.norm.eps
-        return module(features, eps=eps, momentum=1.0, affine=False) if eps else Standardise()
-
+    norm = partial(plain_norm, experiment.norm)
     layers: list[nn.Module] = []
     if isinstance(experiment.net, MLP):
         layers.append(nn.Flatten())
@@ -61,7 +98,8 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
                 layers.append(nn.AvgPool2d(2))
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         features = counts[-1]
-    return nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
+    net = nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
+    return with_weight_norm(net) if isinstance(experiment.norm, WeightNorm) else net
 
 
 def crop_and_flip_plain(images: Tensor, draws: np.ndarray, padding: int, black: np.ndarray) -> Tensor:
@@ -95,7 +133,7 @@ def plain_test_accuracy(experiment: Experiment, replica: int, weights: np.ndarra
     fused = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     with torch.no_grad():
         net[-1].weight.copy_(torch.from_numpy(fused.initial_head(experiment.seed, replica)))
-        nn.utils.vector_to_parameters(torch.from_numpy(weights), list(net.parameters())[:-1])
+        nn.utils.vector_to_parameters(torch.from_numpy(weights), trained(net, head=False))
         net.train()(torch.from_numpy(dataset.train_images).double())
         logits = net.eval()(torch.from_numpy(dataset.test_images).double())
     return (logits.argmax(1).numpy() == dataset.test_labels).mean().item()
@@ -106,7 +144,7 @@ def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Train
     net = plain_net(experiment, dataset)
     fused = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     head: Tensor = net[-1].weight
-    weights = [weight for weight in net.parameters() if experiment.trainable_head or weight is not head]
+    weights = trained(net, head=experiment.trainable_head)
     start = torch.from_numpy(experiment.initial_scale * fused.initial_weights(experiment.seed, replica))
     with torch.no_grad():
         head.copy_(torch.from_numpy(fused.initial_head(experiment.seed, replica)))
