@@ -69,6 +69,75 @@ class CNN:
 
 
 @record
+class PreResNet:
+    """A residual net with pre-activation for small images (He et al. 2016b): PreResNet32 by default.
+
+    As in the authors' later code a stage starts with a shortcut of a normalisation and a 1×1 convolution, and no ReLU
+    comes between the last normalisation and the mean over pixels.
+    """
+
+    blocks_per_stage: int = 5
+    widths: tuple[int, ...] = (16, 32, 64)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of each stage."""
+        return (self.blocks_per_stage,) * len(self.widths)
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
+    def __str__(self) -> str:
+        return f"PreResNet{2 + 2 * sum(self.blocks)} {'-'.join(map(str, self.widths))}"
+
+
+@record
+class ResNet:
+    """A residual net (He et al. 2016a) whose stem is a 3×3 convolution, for small images: ResNet18 by default."""
+
+    blocks_per_stage: int = 2
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of each stage."""
+        return (self.blocks_per_stage,) * len(self.widths)
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
+    def __str__(self) -> str:
+        return f"ResNet{2 + 2 * sum(self.blocks)} {'-'.join(map(str, self.widths))}"
+
+
+@record
+class BottleneckResNet:
+    """A residual net of bottleneck blocks for ImageNet, with torchvision's shapes: ResNet50 by default.
+
+    `widths` are the channels within the blocks of each stage; a block's outputs have four times as many.
+    """
+
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(f"blocks and widths must be those of the same stages, not {self.blocks} and {self.widths}")
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return tuple(channels for width in self.widths for channels in (width, 4 * width))
+
+    def __str__(self) -> str:
+        return f"ResNet{2 + 3 * sum(self.blocks)} {'-'.join(map(str, self.widths))} of bottlenecks"
+
+
+@record
 class Toy:
     """Two weights (x, y) and the loss x²/(x²+y²): the blog's figure 1a. It has no data."""
 
@@ -76,7 +145,7 @@ class Toy:
         return "toy x²/(x²+y²)"
 
 
-Net = MLP | CNN | Toy
+Net = MLP | CNN | PreResNet | ResNet | BottleneckResNet | Toy
 
 
 @record
@@ -306,6 +375,11 @@ class Experiment:
                         f"{self.norm}: each unit of {self.net} would be normalised by itself, a single number; "
                         "take LayerNorm() or fewer groups"
                     )
+            if isinstance(self.net, PreResNet) and channels == groups:
+                raise ValueError(
+                    f"{self.norm}: the last channels of {self.net} would be normalised over the very pixels of which "
+                    "the head sees the mean, always 0; take LayerNorm() or fewer groups"
+                )
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")

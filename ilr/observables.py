@@ -19,6 +19,7 @@ from ilr.experiment import (
     Observe,
     WeightNorm,
 )
+from ilr.fused import FusedNet
 from ilr.layers import (
     ByBatch,
     ByExample,
@@ -30,7 +31,7 @@ from ilr.layers import (
     Statistics,
     Unchanged,
 )
-from ilr.nets import FusedNet, accuracy, loss
+from ilr.nets import accuracy, loss
 
 EVALUATION_EXAMPLES = 2048
 """Training loss, training accuracy and normalisation statistics are those of the first so many training examples;

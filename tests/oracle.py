@@ -10,12 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torchvision.models.resnet import Bottleneck
 from torchvision.transforms import functional
 
 from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.data import Dataset
-from ilr.experiment import CNN, MLP, BatchNorm, Experiment, GroupNorm, InstanceNorm, LayerNorm, Norm, WeightNorm
+from ilr.experiment import (
+    CNN,
+    MLP,
+    BatchNorm,
+    BottleneckResNet,
+    Experiment,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Norm,
+    PreResNet,
+    ResNet,
+    WeightNorm,
+)
 from ilr.nets import build
 
 
@@ -48,6 +62,9 @@ class LayerNormOfAll(nn.Module):
         return nn.functional.layer_norm(inputs, inputs.shape[1:], eps=self.eps)
 
 
+MakeNorm = Callable[[int], nn.Module]
+
+
 def plain_norm(norm: Norm, features: int, batch_norm: Callable[..., nn.Module]) -> nn.Module:
     """The normalisation as a user of torch.nn would write it."""
     match norm:
@@ -78,6 +95,82 @@ def trained(net: nn.Sequential, *, head: bool) -> list[Tensor]:
     return [weight for weight in net.parameters() if weight.requires_grad and (head or weight is not net[-1].weight)]
 
 
+class PlainBasicBlock(nn.Module):
+    """Two convolutions, each with its normalisation, and a shortcut, which has one too where it changes the shape."""
+
+    def __init__(self, norm: MakeNorm, into: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(into, out, 3, stride, 1, bias=False),
+            norm(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+            norm(out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if into != out or stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), norm(out))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.relu(self.branch(maps) + self.shortcut(maps))
+
+
+class PlainPreActivationBlock(nn.Module):
+    """Normalisation and ReLU before each convolution; the first block of a stage projects its normalised inputs."""
+
+    def __init__(self, norm: MakeNorm, into: int, out: int, stride: int, *, projects: bool) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            norm(into),
+            nn.ReLU(),
+            nn.Conv2d(into, out, 3, stride, 1, bias=False),
+            norm(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if projects:
+            self.shortcut = nn.Sequential(norm(into), nn.Conv2d(into, out, 1, stride, bias=False))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.branch(maps) + self.shortcut(maps)
+
+
+def plain_pre_resnet(net: PreResNet, channels: int, norm: MakeNorm) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.Conv2d(channels, net.widths[0], 3, padding=1, bias=False)]
+    into = net.widths[0]
+    for stage, out in enumerate(net.widths):
+        layers.append(PlainPreActivationBlock(norm, into, out, 2 if stage > 0 else 1, projects=True))
+        layers += [PlainPreActivationBlock(norm, out, out, 1, projects=False) for _ in range(net.blocks_per_stage - 1)]
+        into = out
+    return [*layers, norm(into)]
+
+
+def plain_resnet(net: ResNet, channels: int, norm: MakeNorm) -> list[nn.Module]:
+    into = net.widths[0]
+    layers: list[nn.Module] = [nn.Conv2d(channels, into, 3, padding=1, bias=False), norm(into), nn.ReLU()]
+    for stage, out in enumerate(net.widths):
+        layers.append(PlainBasicBlock(norm, into, out, 2 if stage > 0 else 1))
+        layers += [PlainBasicBlock(norm, out, out, 1) for _ in range(net.blocks_per_stage - 1)]
+        into = out
+    return layers
+
+
+def plain_bottleneck_resnet(net: BottleneckResNet, channels: int, norm: MakeNorm) -> list[nn.Module]:
+    """Torchvision's own blocks behind torchvision's stem."""
+    into = net.widths[0]
+    stem = nn.Conv2d(channels, into, 7, stride=2, padding=3, bias=False)
+    layers: list[nn.Module] = [stem, norm(into), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)]
+    for stage, (count, width) in enumerate(zip(net.blocks, net.widths, strict=True)):
+        for index in range(count):
+            stride = 2 if stage > 0 and index == 0 else 1
+            out = width * Bottleneck.expansion
+            projection = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), norm(out)) if index == 0 else None
+            layers.append(Bottleneck(into, width, stride, projection, norm_layer=norm))
+            into = out
+    return layers
+
+
 def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     """The experiment's architecture as a torch.nn.Sequential; the last module is the head."""
     _, channels, side, _ = dataset.train_images.shape
@@ -89,6 +182,11 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
         for into, out in pairwise(widths):
             layers += [nn.Linear(into, out, bias=False), norm(out, nn.BatchNorm1d), nn.ReLU()]
         features = widths[-1]
+    elif isinstance(experiment.net, PreResNet | ResNet | BottleneckResNet):
+        write = {PreResNet: plain_pre_resnet, ResNet: plain_resnet, BottleneckResNet: plain_bottleneck_resnet}
+        layers += write[type(experiment.net)](experiment.net, channels, partial(norm, batch_norm=nn.BatchNorm2d))
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        features = experiment.net.normalised[-1]
     else:
         assert isinstance(experiment.net, CNN)
         counts = (channels, *experiment.net.channels)
