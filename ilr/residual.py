@@ -94,28 +94,20 @@ class FusedPreResNet(FusedConvolutionalNet):
 class FusedResNet(FusedConvolutionalNet):
     """R residual nets (He et al. 2016a) for small images: the stem is a 3×3 convolution without pooling."""
 
+    stem_kernel = 3
+    stem_stride = 1
+    stem_pooling = 1
+    """Stride of the maximum over 3×3 pixels behind the stem; 1 for none."""
     expansion = 1
+    """Channels of a block's outputs, for one within it."""
 
     def __init__(
         self, net: ResNet | BottleneckResNet, image_shape: Sequence[int], classes: int, *, trainable_head: bool
     ) -> None:
-        self.widths = net.widths
-        stem = self._stem(image_shape[0], image_shape[1])
-        side = self._side_after(stem)
-        self.blocks = list(blocks(net.blocks, net.widths, stem.outputs, side, self.expansion))
+        self.net = net
+        side = strided(image_shape[1], self.stem_stride * self.stem_pooling)
+        self.blocks = list(blocks(net.blocks, net.widths, net.widths[0], side, self.expansion))
         super().__init__(image_shape, classes, trainable_head=trainable_head)
-
-    def _stem(self, channels: int, side: int) -> Convolution:
-        """The first convolution."""
-        return Convolution(channels, self.widths[0], 3, side)
-
-    def _side_after(self, stem: Convolution) -> int:
-        """Side in pixels of the first block's inputs."""
-        return stem.side
-
-    def _pooled(self, maps: Tensor) -> Tensor:
-        """What the first block sees of the stem's outputs."""
-        return maps
 
     def _branch(self, block: Block) -> list[Convolution]:
         """The convolutions of a block, but for its shortcut."""
@@ -125,14 +117,16 @@ class FusedResNet(FusedConvolutionalNet):
         ]
 
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
-        yield self._stem(channels, side)
+        yield Convolution(channels, self.net.widths[0], self.stem_kernel, side, self.stem_stride)
         for block in self.blocks:
             yield from self._branch(block)
             if block.changes:
                 yield block.shortcut
 
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
-        stream = self._pooled(F.relu(through.normalised(through.convolved(maps))))
+        stream = F.relu(through.normalised(through.convolved(maps)))
+        if self.stem_pooling > 1:
+            stream = F.max_pool2d(stream, 3, self.stem_pooling, padding=1)
         for block in self.blocks:
             branch = through.normalised(through.convolved(stream))
             for _ in self._branch(block)[1:]:
@@ -145,16 +139,10 @@ class FusedResNet(FusedConvolutionalNet):
 class FusedBottleneckResNet(FusedResNet):
     """R residual nets of bottleneck blocks for ImageNet: torchvision's, where the 3×3 convolution has the stride."""
 
+    stem_kernel = 7
+    stem_stride = 2
+    stem_pooling = 2
     expansion = 4
-
-    def _stem(self, channels: int, side: int) -> Convolution:
-        return Convolution(channels, self.widths[0], 7, side, stride=2)
-
-    def _side_after(self, stem: Convolution) -> int:
-        return strided(strided(stem.side, stem.stride), 2)
-
-    def _pooled(self, maps: Tensor) -> Tensor:
-        return F.max_pool2d(maps, 3, stride=2, padding=1)
 
     def _branch(self, block: Block) -> list[Convolution]:
         return [

@@ -139,6 +139,11 @@ def test_a_norm_that_does_not_fit_the_net_is_refused(net: Net, norm: Norm, compl
         replace(BASE, net=net, norm=norm)
 
 
+def test_the_toy_is_no_fused_net(small_toy: Experiment) -> None:
+    with pytest.raises(TypeError, match=r"toy x²/\(x²\+y²\) is not trained on data"):
+        build(small_toy, (1, 8, 8), 10)
+
+
 def test_no_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="groups must be 1 or more, not 0"):
         GroupNorm(0)
