@@ -42,6 +42,11 @@ class MLP:
     def __str__(self) -> str:
         return f"MLP {'-'.join(map(str, self.widths))}"
 
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
 
 @record
 class CNN:
@@ -57,6 +62,80 @@ class CNN:
     def __str__(self) -> str:
         return f"CNN {'-'.join(map(str, self.channels))}"
 
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.channels
+
+
+@record
+class PreResNet:
+    """A residual net with pre-activation for small images (He et al. 2016b): PreResNet32 by default.
+
+    As in the authors' later code a stage starts with a shortcut of a normalisation and a 1×1 convolution, and no ReLU
+    comes between the last normalisation and the mean over pixels.
+    """
+
+    blocks_per_stage: int = 5
+    widths: tuple[int, ...] = (16, 32, 64)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of each stage."""
+        return (self.blocks_per_stage,) * len(self.widths)
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
+    def __str__(self) -> str:
+        return f"PreResNet{2 + 2 * sum(self.blocks)} {'-'.join(map(str, self.widths))}"
+
+
+@record
+class ResNet:
+    """A residual net (He et al. 2016a) whose stem is a 3×3 convolution, for small images: ResNet18 by default."""
+
+    blocks_per_stage: int = 2
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of each stage."""
+        return (self.blocks_per_stage,) * len(self.widths)
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
+    def __str__(self) -> str:
+        return f"ResNet{2 + 2 * sum(self.blocks)} {'-'.join(map(str, self.widths))}"
+
+
+@record
+class BottleneckResNet:
+    """A residual net of bottleneck blocks for ImageNet, with torchvision's shapes: ResNet50 by default.
+
+    `widths` are the channels within the blocks of each stage; a block's outputs have four times as many.
+    """
+
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(f"blocks and widths must be those of the same stages, not {self.blocks} and {self.widths}")
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return tuple(channels for width in self.widths for channels in (width, 4 * width))
+
+    def __str__(self) -> str:
+        return f"ResNet{2 + 3 * sum(self.blocks)} {'-'.join(map(str, self.widths))} of bottlenecks"
+
 
 @record
 class Toy:
@@ -66,7 +145,7 @@ class Toy:
         return "toy x²/(x²+y²)"
 
 
-Net = MLP | CNN | Toy
+Net = MLP | CNN | PreResNet | ResNet | BottleneckResNet | Toy
 
 
 @record
@@ -76,7 +155,69 @@ class BatchNorm:
     eps: float = 0.0
 
     def __str__(self) -> str:
-        return "batch norm" + (f" (eps {self.eps:g})" if self.eps else "")
+        return "batch norm" + _broken_by(self.eps)
+
+
+@record
+class GroupNorm:
+    """Each example by itself: its channels in so many groups of neighbours, each normalised over all its pixels.
+
+    Without trainable affine, as `BatchNorm`.
+    """
+
+    groups: int
+    eps: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise ValueError(f"groups must be 1 or more, not {self.groups}")
+
+    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of the other norms depend on it
+        """How many groups so many channels make."""
+        return self.groups
+
+    def __str__(self) -> str:
+        return f"group norm in {self.groups}" + _broken_by(self.eps)
+
+
+@record
+class LayerNorm:
+    """Each example by itself, over all channels and pixels: a group norm with one group."""
+
+    eps: float = 0.0
+
+    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of the other norms depend on it
+        """How many groups so many channels make."""
+        return 1
+
+    def __str__(self) -> str:
+        return "layer norm" + _broken_by(self.eps)
+
+
+@record
+class InstanceNorm:
+    """Each channel of each example by itself, over its pixels: a group norm with a group for each channel."""
+
+    eps: float = 0.0
+
+    def groups_of(self, channels: int) -> int:
+        """How many groups so many channels make."""
+        return channels
+
+    def __str__(self) -> str:
+        return "instance norm" + _broken_by(self.eps)
+
+
+@record
+class WeightNorm:
+    """Weights are normalised, not activations: each unit's incoming weights have the norm √2.
+
+    That keeps the mean square of activations through ReLU, which drops half of it (He et al. 2015). It does not
+    normalise the sums of residual nets, which grow with depth: PreResNet32 starts from a loss of several hundred.
+    """
+
+    def __str__(self) -> str:
+        return "weight norm"
 
 
 @record
@@ -87,7 +228,13 @@ class NoNorm:
         return "no normalisation"
 
 
-Norm = BatchNorm | NoNorm
+ExampleNorm = GroupNorm | LayerNorm | InstanceNorm
+"""Those that normalise each example by itself."""
+Norm = BatchNorm | ExampleNorm | WeightNorm | NoNorm
+
+
+def _broken_by(eps: float) -> str:
+    return f" (eps {eps:g})" if eps else ""
 
 
 @record
@@ -217,6 +364,23 @@ class Experiment:
             )
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
+        if isinstance(self.norm, ExampleNorm) and not isinstance(self.net, Toy):
+            for channels in self.net.normalised:
+                groups = self.norm.groups_of(channels)
+                if channels % groups:
+                    raise ValueError(
+                        f"{self.norm}: {groups} groups do not divide the {channels} channels of {self.net}"
+                    )
+                if isinstance(self.net, MLP) and channels == groups:
+                    raise ValueError(
+                        f"{self.norm}: each unit of {self.net} would be normalised by itself, a single number; "
+                        "take LayerNorm() or fewer groups"
+                    )
+            if isinstance(self.net, PreResNet) and channels == groups:
+                raise ValueError(
+                    f"{self.norm}: the last channels of {self.net} would be normalised over the very pixels of which "
+                    "the head sees the mean, always 0; take LayerNorm() or fewer groups"
+                )
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")

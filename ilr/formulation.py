@@ -14,9 +14,10 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from ilr.fused import FusedNet
 from ilr.gradients import loss_and_gradient
 from ilr.layers import ConvolutionKernel, Layers, Normalise
-from ilr.nets import FusedMLP, FusedNet
+from ilr.nets import FusedMLP
 
 AT_ONCE = (1, 4, 16, 64)
 """Replicas at once that are tried, besides all."""

@@ -7,8 +7,9 @@ differentiation would add half of that. So its chain rule is written out here, w
 import torch
 from torch import Tensor
 
+from ilr.fused import FusedNet
 from ilr.layers import ByBatch, Layers
-from ilr.nets import FusedMLP, FusedNet, loss
+from ilr.nets import FusedMLP, loss
 
 
 def loss_and_gradient(

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ilr.data import load
 from ilr.formulation import Formulation, fastest
+from ilr.fused import FusedNet
 from ilr.machine import processor
-from ilr.nets import FusedNet
 from ilr.store import Key, Store
 from ilr.training import train
 from ilr.version import __version__

@@ -1,9 +1,11 @@
 """Fused layers: one call computes a layer of R replicas, each with its own weights.
 
-A normalisation over R replicas of C channels is one over R·C channels, a linear layer a batched matrix product, a
-convolution one with R groups. Inputs that all replicas share have a replica axis of length 1.
+A normalisation over R replicas of C channels is one over R·C channels, or over R times as many groups; a linear layer
+a batched matrix product, a convolution one with R groups. Inputs that all replicas share have a replica axis of length
+1.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +32,10 @@ class Normalise(ABC):
     def maps(self, inputs: Tensor, replicas: int) -> Tensor:
         """Feature maps [N, R·C, H, W] of convolutions."""
 
+    def weights(self, weights: Tensor) -> Tensor:
+        """The weights [R, out, in, ...] that a layer below the head applies, of those that are trained."""
+        return weights
+
 
 class Unchanged(Normalise):
     """No normalisation."""
@@ -41,6 +47,49 @@ class Unchanged(Normalise):
     def maps(self, inputs: Tensor, replicas: int) -> Tensor:  # noqa: ARG002 - the interface's
         """The inputs."""
         return inputs
+
+
+class ByWeights(Unchanged):
+    """Weight normalisation: each output unit's weights have the norm √2, activations are left alone.
+
+    If a layer's inputs have the mean square 1, so has what ReLU makes of its outputs: √2 makes up for the half that
+    ReLU drops.
+    """
+
+    def weights(self, weights: Tensor) -> Tensor:
+        """The trained weights' directions, all of one length."""
+        return math.sqrt(2) * F.normalize(weights.flatten(2), dim=2, eps=0.0).view_as(weights)
+
+
+class ByExample(Normalise):
+    """Normalises groups of channels of each example, over all their pixels.
+
+    Args:
+        groups: how many groups a replica's channels make, of their number.
+        eps: added to the variance.
+    """
+
+    def __init__(self, groups: Callable[[int], int], eps: float) -> None:
+        self.groups = groups
+        self.eps = eps
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features [R, C, N], which are maps without pixels."""
+        return self.maps(inputs.flatten(0, 1).T, len(inputs)).T.view_as(inputs)
+
+    def maps(self, inputs: Tensor, replicas: int) -> Tensor:
+        """Feature maps [N, R·C, H, W].
+
+        Raises:
+            ValueError: a group is a single number.
+        """
+        groups = replicas * self.groups(inputs.shape[1] // replicas)
+        if inputs[0].numel() == groups:
+            raise ValueError(
+                f"normalisation over the pixels of maps of {inputs.shape[2]}×{inputs.shape[3]} makes every number 0: "
+                "take larger images, fewer layers or another norm"
+            )
+        return torch.group_norm(inputs, groups, None, None, self.eps, torch.backends.cudnn.enabled)
 
 
 class _OverBatch(Normalise):

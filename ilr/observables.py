@@ -8,9 +8,30 @@ import torch
 from torch import Tensor
 
 from ilr.examples import ExampleSet
-from ilr.experiment import RESCALING_QUANTITIES, BatchNorm, Norm, Observe
-from ilr.layers import ByBatch, ByStatistics, Layers, Measuring, Normalise, Statistics, Unchanged
-from ilr.nets import FusedNet, accuracy, loss
+from ilr.experiment import (
+    RESCALING_QUANTITIES,
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    NoNorm,
+    Norm,
+    Observe,
+    WeightNorm,
+)
+from ilr.fused import FusedNet
+from ilr.layers import (
+    ByBatch,
+    ByExample,
+    ByStatistics,
+    ByWeights,
+    Layers,
+    Measuring,
+    Normalise,
+    Statistics,
+    Unchanged,
+)
+from ilr.nets import accuracy, loss
 
 EVALUATION_EXAMPLES = 2048
 """Training loss, training accuracy and normalisation statistics are those of the first so many training examples;
@@ -27,17 +48,25 @@ PROBE_EXAMPLES = 32
 
 def in_training(norm: Norm) -> Normalise:
     """How a training step normalises."""
-    return ByBatch(norm.eps) if isinstance(norm, BatchNorm) else Unchanged()
+    match norm:
+        case BatchNorm():
+            return ByBatch(norm.eps)
+        case GroupNorm() | LayerNorm() | InstanceNorm():
+            return ByExample(norm.groups_of, norm.eps)
+        case WeightNorm():
+            return ByWeights()
+        case NoNorm():
+            return Unchanged()
 
 
 def measuring(norm: Norm, statistics: Statistics) -> Normalise:
-    """As `in_training`, with the batch's statistics appended to `statistics`."""
-    return Measuring(norm.eps, statistics) if isinstance(norm, BatchNorm) else Unchanged()
+    """As `in_training`, with the batch's statistics, where it has some, appended to `statistics`."""
+    return Measuring(norm.eps, statistics) if isinstance(norm, BatchNorm) else in_training(norm)
 
 
 def by_training_set(norm: Norm, statistics: Statistics) -> Normalise:
-    """How evaluation normalises: by statistics that were measured on the training set."""
-    return ByStatistics(norm.eps, statistics) if isinstance(norm, BatchNorm) else Unchanged()
+    """How evaluation normalises: a batch norm by statistics that were measured on the training set."""
+    return ByStatistics(norm.eps, statistics) if isinstance(norm, BatchNorm) else in_training(norm)
 
 
 def evaluated_at_once(net: FusedNet, weights: Tensor) -> int:

@@ -1,8 +1,8 @@
-"""What a claim trains where it does not say otherwise: net, normalisation, data and batch size of each scale."""
+"""What a claim trains where it does not say otherwise: net, normalisation and data of each scale."""
 
 from typing import Any, Literal, get_args
 
-from ilr.experiment import CNN, MLP, BatchNorm, Data
+from ilr.experiment import CNN, MLP, BatchNorm, CropFlip, Data, PreResNet
 
 Scale = Literal["tiny", "reduced", "full"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -17,6 +17,13 @@ STANDARD: dict[Scale, dict[str, Any]] = {
         "data": Data("fashion-mnist", train=10_000, test=2_000, side=14),
         "batch_size": 64,
     },
-    "full": {"net": CNN((32, 32, 64, 64)), "norm": BatchNorm(), "data": Data("mnist"), "batch_size": 128},
+    # The defaults of the authors' later public code: PreResNet32, exactly scale-invariant, on CIFAR-10.
+    "full": {
+        "net": PreResNet(),
+        "norm": BatchNorm(),
+        "data": Data("cifar-10"),
+        "batch_size": 128,
+        "augmentation": CropFlip(),
+    },
 }
 """Fields of `ilr.experiment.Experiment`."""

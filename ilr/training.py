@@ -14,9 +14,10 @@ from ilr.data import Dataset
 from ilr.examples import Examples, place
 from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
 from ilr.formulation import Formulation
+from ilr.fused import FusedNet
 from ilr.graph import Replay
 from ilr.layers import Normalise
-from ilr.nets import FusedNet, build
+from ilr.nets import build
 from ilr.observables import Networks, angle, in_training, second_moment
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant

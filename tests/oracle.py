@@ -1,18 +1,35 @@
 """The oracle: one network as anybody would write it, plain torch modules under torch.optim.SGD in float64."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+from torchvision.models.resnet import Bottleneck
 from torchvision.transforms import functional
 
 from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.data import Dataset
-from ilr.experiment import CNN, MLP, BatchNorm, Experiment
+from ilr.experiment import (
+    CNN,
+    MLP,
+    BatchNorm,
+    BottleneckResNet,
+    Experiment,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Norm,
+    PreResNet,
+    ResNet,
+    WeightNorm,
+)
 from ilr.nets import build
 
 
@@ -34,17 +51,130 @@ class Standardise(nn.Module):
         return (inputs - mean) / variance.sqrt()
 
 
+class LayerNormOfAll(nn.Module):
+    """Layer normalisation over channels and pixels, whose number torch's module wants to know beforehand."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return nn.functional.layer_norm(inputs, inputs.shape[1:], eps=self.eps)
+
+
+MakeNorm = Callable[[int], nn.Module]
+
+
+def plain_norm(norm: Norm, features: int, batch_norm: Callable[..., nn.Module]) -> nn.Module:
+    """The normalisation as a user of torch.nn would write it."""
+    match norm:
+        case BatchNorm(eps):
+            # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
+            return batch_norm(features, eps=eps, momentum=1.0, affine=False) if eps else Standardise()
+        case GroupNorm(groups, eps):
+            return nn.GroupNorm(groups, features, eps=eps, affine=False)
+        case LayerNorm(eps):
+            return LayerNormOfAll(eps)
+        case InstanceNorm(eps):
+            return nn.InstanceNorm2d(features, eps=eps)
+        case _:
+            return nn.Identity()
+
+
+def with_weight_norm(net: nn.Sequential) -> nn.Sequential:
+    """All layers but the head by torch's own weight normalisation, its gains frozen at √2."""
+    for layer in list(net[:-1].modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            gains = parametrizations.weight_norm(layer).parametrizations.weight.original0
+            gains.requires_grad_(False).fill_(math.sqrt(2))
+    return net
+
+
+def trained(net: nn.Sequential, *, head: bool) -> list[Tensor]:
+    """The parameters that are trained, in the order of the fused nets' weights."""
+    return [weight for weight in net.parameters() if weight.requires_grad and (head or weight is not net[-1].weight)]
+
+
+class PlainBasicBlock(nn.Module):
+    """Two convolutions, each with its normalisation, and a shortcut, which has one too where it changes the shape."""
+
+    def __init__(self, norm: MakeNorm, into: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(into, out, 3, stride, 1, bias=False),
+            norm(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+            norm(out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if into != out or stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), norm(out))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.relu(self.branch(maps) + self.shortcut(maps))
+
+
+class PlainPreActivationBlock(nn.Module):
+    """Normalisation and ReLU before each convolution; the first block of a stage projects its normalised inputs."""
+
+    def __init__(self, norm: MakeNorm, into: int, out: int, stride: int, *, projects: bool) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            norm(into),
+            nn.ReLU(),
+            nn.Conv2d(into, out, 3, stride, 1, bias=False),
+            norm(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if projects:
+            self.shortcut = nn.Sequential(norm(into), nn.Conv2d(into, out, 1, stride, bias=False))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.branch(maps) + self.shortcut(maps)
+
+
+def plain_pre_resnet(net: PreResNet, channels: int, norm: MakeNorm) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.Conv2d(channels, net.widths[0], 3, padding=1, bias=False)]
+    into = net.widths[0]
+    for stage, out in enumerate(net.widths):
+        layers.append(PlainPreActivationBlock(norm, into, out, 2 if stage > 0 else 1, projects=True))
+        layers += [PlainPreActivationBlock(norm, out, out, 1, projects=False) for _ in range(net.blocks_per_stage - 1)]
+        into = out
+    return [*layers, norm(into)]
+
+
+def plain_resnet(net: ResNet, channels: int, norm: MakeNorm) -> list[nn.Module]:
+    into = net.widths[0]
+    layers: list[nn.Module] = [nn.Conv2d(channels, into, 3, padding=1, bias=False), norm(into), nn.ReLU()]
+    for stage, out in enumerate(net.widths):
+        layers.append(PlainBasicBlock(norm, into, out, 2 if stage > 0 else 1))
+        layers += [PlainBasicBlock(norm, out, out, 1) for _ in range(net.blocks_per_stage - 1)]
+        into = out
+    return layers
+
+
+def plain_bottleneck_resnet(net: BottleneckResNet, channels: int, norm: MakeNorm) -> list[nn.Module]:
+    """Torchvision's own blocks behind torchvision's stem."""
+    into = net.widths[0]
+    stem = nn.Conv2d(channels, into, 7, stride=2, padding=3, bias=False)
+    layers: list[nn.Module] = [stem, norm(into), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)]
+    for stage, (count, width) in enumerate(zip(net.blocks, net.widths, strict=True)):
+        for index in range(count):
+            stride = 2 if stage > 0 and index == 0 else 1
+            out = width * Bottleneck.expansion
+            projection = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), norm(out)) if index == 0 else None
+            layers.append(Bottleneck(into, width, stride, projection, norm_layer=norm))
+            into = out
+    return layers
+
+
 def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     """The experiment's architecture as a torch.nn.Sequential; the last module is the head."""
     _, channels, side, _ = dataset.train_images.shape
-
-    def norm(features: int, module: Callable[..., nn.Module]) -> nn.Module:
-        if not isinstance(experiment.norm, BatchNorm):
-            return nn.Identity()
-        # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
-        eps = experiment.norm.eps
-        return module(features, eps=eps, momentum=1.0, affine=False) if eps else Standardise()
-
+    norm = partial(plain_norm, experiment.norm)
     layers: list[nn.Module] = []
     if isinstance(experiment.net, MLP):
         layers.append(nn.Flatten())
@@ -52,6 +182,11 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
         for into, out in pairwise(widths):
             layers += [nn.Linear(into, out, bias=False), norm(out, nn.BatchNorm1d), nn.ReLU()]
         features = widths[-1]
+    elif isinstance(experiment.net, PreResNet | ResNet | BottleneckResNet):
+        write = {PreResNet: plain_pre_resnet, ResNet: plain_resnet, BottleneckResNet: plain_bottleneck_resnet}
+        layers += write[type(experiment.net)](experiment.net, channels, partial(norm, batch_norm=nn.BatchNorm2d))
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        features = experiment.net.normalised[-1]
     else:
         assert isinstance(experiment.net, CNN)
         counts = (channels, *experiment.net.channels)
@@ -61,7 +196,8 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
                 layers.append(nn.AvgPool2d(2))
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         features = counts[-1]
-    return nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
+    net = nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
+    return with_weight_norm(net) if isinstance(experiment.norm, WeightNorm) else net
 
 
 def crop_and_flip_plain(images: Tensor, draws: np.ndarray, padding: int, black: np.ndarray) -> Tensor:
@@ -95,7 +231,7 @@ def plain_test_accuracy(experiment: Experiment, replica: int, weights: np.ndarra
     fused = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     with torch.no_grad():
         net[-1].weight.copy_(torch.from_numpy(fused.initial_head(experiment.seed, replica)))
-        nn.utils.vector_to_parameters(torch.from_numpy(weights), list(net.parameters())[:-1])
+        nn.utils.vector_to_parameters(torch.from_numpy(weights), trained(net, head=False))
         net.train()(torch.from_numpy(dataset.train_images).double())
         logits = net.eval()(torch.from_numpy(dataset.test_images).double())
     return (logits.argmax(1).numpy() == dataset.test_labels).mean().item()
@@ -106,7 +242,7 @@ def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Train
     net = plain_net(experiment, dataset)
     fused = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     head: Tensor = net[-1].weight
-    weights = [weight for weight in net.parameters() if experiment.trainable_head or weight is not head]
+    weights = trained(net, head=experiment.trainable_head)
     start = torch.from_numpy(experiment.initial_scale * fused.initial_weights(experiment.seed, replica))
     with torch.no_grad():
         head.copy_(torch.from_numpy(fused.initial_head(experiment.seed, replica)))

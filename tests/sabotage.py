@@ -17,8 +17,8 @@ from ilr import batches, formulation, layers, nets, observables, toy, training
 from ilr.batches import BatchOrder
 from ilr.examples import Examples
 from ilr.experiment import BatchNorm, Experiment
+from ilr.fused import FusedNet
 from ilr.layers import ByStatistics, Layers, Measuring, Statistics
-from ilr.nets import FusedNet
 from ilr.observables import Networks, in_training
 from ilr.schedules import Constant, Schedule
 from ilr.sgd import SGD
