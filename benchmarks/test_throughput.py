@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.machine import WORKERS, Workers, dataset_of, workers
 from benchmarks.plain import dataloader_loop, tuned_loop
-from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, Net, Observe
+from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, Net, Observe, PreResNet
 from ilr.nets import build
 from ilr.schedules import Constant
 
@@ -54,6 +54,7 @@ CASES = {
     "mlp": Case(MLP((32, 32, 32)), Data("digits"), 32, replicas=128, steps=200, plain_steps=400),
     "cnn-14": Case(CNN((16, 16, 32, 32)), Data("mnist", train=4096, test=64, side=14), 64, 16, 20, 40),
     "cnn-28": Case(CNN((16, 16, 32, 32)), Data("mnist", train=4096, test=64), 128, 4, 8, 12),
+    "preresnet-32": Case(PreResNet(), Data("cifar-10", train=1024, test=64), 128, 2, 2, 3),
 }
 ROUNDS = 5
 

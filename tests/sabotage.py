@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ilr import batches, formulation, layers, nets, observables, toy, training
+from ilr import augmentation, batches, formulation, fused, layers, nets, observables, toy, training
+from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.examples import Examples
 from ilr.experiment import BatchNorm, Experiment
@@ -272,13 +273,18 @@ def in_pairs(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.ran
 
 
 def shared_streams(patch: Patch) -> None:
-    for module in (training, nets, toy):
+    for module in (augmentation, batches, fused, toy, training):
         patch.setattr(module, "generator", in_pairs)
 
 
 def shared_head(patch: Patch) -> None:
     draw = FusedNet.initial_head
     patch.setattr(FusedNet, "initial_head", lambda net, root_seed, _: draw(net, root_seed, 0))
+
+
+def shared_crops(patch: Patch) -> None:
+    own = Draws.at
+    patch.setattr(Draws, "at", lambda draws, step: np.repeat(own(draws, step)[:1], len(draws.replicas), axis=0))
 
 
 class PositionOrder(BatchOrder):
@@ -360,7 +366,7 @@ SABOTAGES = (
         "initial scale ignored",
         "Every net starts at scale 1.",
         in_every_experiment(lambda one: replace(one, initial_scale=1.0)),
-        ("oracle", "toy oracle", INITIAL_SCALE),
+        ("oracle", "toy oracle", INITIAL_SCALE, TOY),
     ),
     Sabotage(
         "initial velocity ignored",
@@ -437,6 +443,12 @@ SABOTAGES = (
         "All replicas see the batches of the first.",
         in_batch_order(lambda own, order, step: np.repeat(own(order, step)[:1], len(order.replicas), axis=0)),
         ("oracle", "alone or in company", "independence", "reshuffling"),
+    ),
+    Sabotage(
+        "crops shared",
+        "The images of all replicas are cropped and flipped as those of the first.",
+        shared_crops,
+        ("independence",),
     ),
     Sabotage(
         "batches by position",

@@ -18,12 +18,13 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ilr import jobs, toy, training
+from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.claim import Setting
 from ilr.data import Dataset
 from ilr.engines import InProcess
 from ilr.examples import Examples
-from ilr.experiment import CNN, MLP, Experiment, Toy
+from ilr.experiment import CNN, MLP, CropFlip, Experiment, Toy
 from ilr.formulation import Formulation
 from ilr.lab import Lab
 from ilr.nets import build
@@ -65,13 +66,14 @@ def company(dataset: Dataset, _: Path, __: int) -> None:
 
 
 def independence(dataset: Dataset, _: Path, __: int) -> None:
-    """No two replicas share their initial weights, their head or their batches."""
+    """No two replicas share their initial weights, their head, their batches or their crops."""
     net = build(BASE, dataset.train_images.shape[1:], dataset.classes)
     keys = [(seed, replica) for seed in (3, 4) for replica in range(4)]
     starts = [net.initial_weights(*key) for key in keys]
     heads = [net.initial_head(*key) for key in keys]
     batches = BatchOrder(keys, len(dataset.train_labels), 8).indices(0)
-    for draws in (starts, heads, batches):
+    crops = Draws(CropFlip(), keys, batch_size=8, steps_per_epoch=3).at(0)
+    for draws in (starts, heads, batches, crops):
         assert len({draw.tobytes() for draw in draws}) == len(keys)
 
 
