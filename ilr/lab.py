@@ -250,4 +250,3 @@ def _replicas_per_job(keys: Sequence[Key], workers: int) -> int:
 def _halves(job: Job) -> tuple[Job, Job]:
     middle = len(job.keys) // 2
     return replace(job, keys=job.keys[:middle]), replace(job, keys=job.keys[middle:])
-
