@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -11,17 +12,22 @@ from rich.table import Table
 
 from ilr.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
 from ilr.engines import InProcess
+from ilr.experiment import Experiment
 from ilr.jobs import Job
 from ilr.lab import STAND_IN
 from ilr.machine import processor
 from ilr.options import Options
 from ilr.progress import count, duration
-from ilr.rates import EFFICIENCY, GPUS, LAYER_SECONDS, Rates, stated_seconds
+from ilr.rates import EFFICIENCY, GPUS, LAYER_SECONDS, Rates, least_seconds
 from ilr.selection import Selection, lab_for
 from ilr.store import Key
+from ilr.training import fusion_key
 
 GPU_COUNTS = (1, 8, 64, 512)
 """Numbers of GPUs that the jobs are spread over."""
+
+WIDTH = 200
+"""Columns that the tables may have."""
 
 
 @dataclass
@@ -64,6 +70,17 @@ class Row:
     cost: Cost = field(default_factory=Cost)
 
 
+@dataclass
+class Kind:
+    """Slices that may train as one batch; what one replica of them costs is the same."""
+
+    operations: float
+    least: float
+    """Seconds that training takes on any GPU."""
+    disk: int
+    keys: list[Key] = field(default_factory=list)
+
+
 class Budget:
     """The cost of a run.
 
@@ -83,13 +100,11 @@ class Budget:
         self.selection = Selection.of(options, modules)
         self.lab = lab_for(options, options.store, stand_ins=True)
         self.plan = self.lab.plan(self.selection.experiments)
-        self.absent = sorted(
-            {key.experiment.data.name for key in self._keys() if key.experiment.data and key.data_sha256 == STAND_IN}
-        )
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
         # Workers share the one GPU.
         self.workers = 1 if self.lab.device.startswith("cuda") else self.lab.engine.workers
         self.rates = Rates(self.lab.store, self.lab.device, self.threads)
+        self.kinds: dict[Experiment, Kind] = {}
         self.jobs = {job: self._cost(job) for job in self.plan.jobs}
         self.total = Cost()
         for cost in self.jobs.values():
@@ -102,48 +117,49 @@ class Budget:
         spans = [cost.here for cost in self.jobs.values()]
         return STARTUP_SECONDS + makespan(spans, self.workers) if spans else 0.0
 
+    @property
+    def absent(self) -> list[str]:
+        """Data sets without files."""
+        return sorted(name for name, sha256 in self.lab.data_sha256.items() if sha256 == STAND_IN)
+
     def makespans(self, gpus: int) -> list[float]:
-        """Seconds on so many GPUs of each kind: the chunks a lab would make for them, longest first."""
-        jobs = self.lab.jobs(self._keys(), gpus)
+        """Seconds on so many GPUs of each kind: the jobs a lab would make for them, longest first."""
+        jobs = [(kind, job.replicas) for kind in self.kinds.values() for job in self.lab.jobs(kind.keys, gpus)]
         return [
-            makespan([stated_seconds(gpu, job.keys[0].experiment, job.replicas) for job in jobs], gpus) for gpu in GPUS
+            makespan([gpu.seconds(kind.operations * replicas, kind.least) for kind, replicas in jobs], gpus)
+            for gpu in GPUS
         ]
 
-    def troubles(self) -> dict[str, str]:
-        """Why claims that cannot be planned cannot, by their ids."""
-        return self._reasons("error")
-
-    def not_run(self) -> dict[str, str]:
-        """Why claims do not run at this scale, by their ids."""
-        return self._reasons("not_run")
-
-    def _reasons(self, kind: str) -> dict[str, str]:
+    def reasons(self, of: Literal["error", "not_run"]) -> dict[str, str]:
+        """Why claims cannot be planned, or do not run at this scale, by their ids."""
         return {
             self.selection.trials[name].claim.id: reason
             for name, plan in self.selection.plans.items()
-            if (reason := getattr(plan, kind))
+            if (reason := getattr(plan, of))
         }
-
-    def _keys(self) -> Iterable[Key]:
-        return (key for job in self.plan.jobs for key in job.keys)
 
     def _cost(self, job: Job) -> Cost:
         experiment = job.keys[0].experiment
-        spent = operations(experiment) * job.replicas
+        key = fusion_key(experiment)
+        if key not in self.kinds:
+            self.kinds[key] = Kind(operations(key), least_seconds(key), recorded_bytes(key))
+        kind = self.kinds[key]
+        kind.keys += job.keys
+        spent = kind.operations * job.replicas
         return Cost(
             networks=job.replicas,
             steps=job.replica_steps,
             operations=spent,
             memory=peak_bytes(experiment, job.replicas),
-            disk=recorded_bytes(experiment) * job.replicas,
+            disk=kind.disk * job.replicas,
             here=spent / self.rates.of(experiment, job.replicas),
-            stated=[stated_seconds(gpu, experiment, job.replicas) for gpu in GPUS],
+            stated=[gpu.seconds(spent, kind.least) for gpu in GPUS],
         )
 
     def _rows(self) -> list[Row]:
         """One row for each claim that runs, in order; a slice is in the row of the first claim that needs it."""
         waiting = {key: job for job in self.plan.jobs for key in job.keys}
-        seen = set()
+        seen: set[Experiment] = set()
         rows = []
         for name, plan in self.selection.plans.items():
             if not plan.all():
@@ -161,22 +177,21 @@ class Budget:
 
 
 def show(budget: Budget, console: Console) -> None:
-    """Prints the budget: a table of claims, a table of makespans, and what the numbers rest on."""
-    for id_, reason in budget.troubles().items():
+    """Prints the budget: a table of claims, a table of makespans, and what the numbers rest on.
+
+    However narrow the terminal: a line that it wraps can be read, one that is cut cannot.
+    """
+    console.width = WIDTH
+    for id_, reason in budget.reasons("error").items():
         console.print(f"ERROR {id_}: {reason}", soft_wrap=True, markup=False)
     stored = f" ({budget.plan.stored} recordings are in the store and left out)" if budget.plan.stored else ""
     console.print(f"Cost of --scale={budget.options.scale}{stored}:\n", soft_wrap=True)
-    _print(_claims(budget), console)
+    console.print(_claims(budget))
     console.print(f"\nOn this machine: {duration(budget.seconds)}. On GPUs, all jobs, the longest first:\n")
-    _print(_makespans(budget), console)
+    console.print(_makespans(budget))
     console.print()
     for line in _notes(budget):
         console.print(line, soft_wrap=True, markup=False)
-
-
-def _print(table: Table, console: Console) -> None:
-    # However narrow the terminal: a line that it wraps can be read, one that is cut cannot.
-    console.print(table, width=200, crop=False, no_wrap=True, overflow="ignore")
 
 
 def _claims(budget: Budget) -> Table:
@@ -238,7 +253,7 @@ def _notes(budget: Budget) -> Iterable[str]:
     )
     if budget.absent:
         yield f"no files of {', '.join(budget.absent)}: what is trained on them counts as not in the store."
-    for id_, reason in budget.not_run().items():
+    for id_, reason in budget.reasons("not_run").items():
         yield f"NOT RUN {id_}: {reason}"
 
 

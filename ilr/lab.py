@@ -113,7 +113,7 @@ class Lab:
         Raises:
             DataUnavailableError: an experiment's data set is not there.
         """
-        missing: dict[Key, None] = {}
+        missing: dict[Experiment, dict[Key, None]] = {}
         looked_up: set[Key] = set()
         for experiment in experiments:
             source = self._sources.setdefault(experiment, Source())
@@ -124,18 +124,33 @@ class Lab:
                 source.reasons.append(reason)
                 if not found:
                     source.trained += 1
-                    missing[key] = None
+                    missing.setdefault(fusion_key(experiment), {})[key] = None
                 looked_up.add(key)
-        costed = self._costed(missing, self.engine.workers)
+        costed = [
+            (job, cost * job.replicas)
+            for kind, keys in missing.items()
+            for cost in [operations(kind)]
+            for job in self.jobs(list(keys), self.engine.workers)
+        ]
+        costed.sort(key=lambda job: job[1], reverse=True)
         return Plan(
             jobs=tuple(job for job, _ in costed),
-            stored=len(looked_up) - len(missing),
+            stored=len(looked_up) - sum(len(keys) for keys in missing.values()),
             seconds=seconds([cost for _, cost in costed], self.engine.workers),
         )
 
-    def jobs(self, keys: Iterable[Key], workers: int) -> tuple[Job, ...]:
-        """Jobs for slices, longest first: what may be fused is, but every worker gets a share."""
-        return tuple(job for job, _ in self._costed(keys, workers))
+    def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
+        """Jobs for slices that may be fused: as large as is good, but small enough that every worker gets a share."""
+        batch = _replicas_per_job(keys, workers)
+        groups: list[list[Key]] = []
+        room = 0
+        for key in keys:
+            if key.experiment.replicas > room:
+                groups.append([])
+                room = batch
+            groups[-1].append(key)
+            room -= key.experiment.replicas
+        return [Job(tuple(group), self.store.root, self.data_root, self.device, self.stand_ins) for group in groups]
 
     def train(self, plan: Plan, tick: Callable[[int], None] = lambda _: None) -> None:
         """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
@@ -203,38 +218,15 @@ class Lab:
     def _data_sha256(self, experiment: Experiment) -> str:
         if experiment.data is None:
             return ""
-        try:
-            sha256 = read(experiment.data.name, self.data_root).sha256
-        except DataUnavailableError:
-            if not self.stand_ins:
-                raise
-            return STAND_IN
-        self.data_sha256[experiment.data.name] = sha256
-        return sha256
-
-    def _costed(self, keys: Iterable[Key], workers: int) -> list[tuple[Job, float]]:
-        """Jobs for keys, each with its floating-point operations, longest first."""
-        groups: dict[Experiment, list[Key]] = {}
-        for key in keys:
-            groups.setdefault(fusion_key(key.experiment), []).append(key)
-        costed = []
-        for group in groups.values():
-            cost = operations(group[0].experiment)
-            costed += [(job, cost * job.replicas) for job in self._fused(group, workers)]
-        return sorted(costed, key=lambda job: job[1], reverse=True)
-
-    def _fused(self, keys: Sequence[Key], workers: int) -> list[Job]:
-        """Jobs for keys that may be fused."""
-        batch = _replicas_per_job(keys, workers)
-        groups: list[list[Key]] = []
-        room = 0
-        for key in keys:
-            if key.experiment.replicas > room:
-                groups.append([])
-                room = batch
-            groups[-1].append(key)
-            room -= key.experiment.replicas
-        return [Job(tuple(group), self.store.root, self.data_root, self.device, self.stand_ins) for group in groups]
+        name = experiment.data.name
+        if name not in self.data_sha256:
+            try:
+                self.data_sha256[name] = read(name, self.data_root).sha256
+            except DataUnavailableError:
+                if not self.stand_ins:
+                    raise
+                self.data_sha256[name] = STAND_IN
+        return self.data_sha256[name]
 
 
 def _replicas_per_job(keys: Sequence[Key], workers: int) -> int:

@@ -113,7 +113,7 @@ def _show_plan(budget: "Budget | None", console: "Console") -> int:
     from ilr.budget import show
 
     show(budget, console)
-    return len(budget.troubles())
+    return len(budget.reasons("error"))
 
 
 @pytest.fixture

@@ -32,6 +32,13 @@ TOY_STEPS = 200
 """Steps of the toy loss in a measurement."""
 
 
+EFFICIENCY = 0.1
+"""The share of a GPU's peak that small nets are assumed to reach. Not measured."""
+
+LAYER_SECONDS = 1e-4
+"""What a layer's forward and backward pass is assumed to take at least on a GPU: some fifteen kernels. Not measured."""
+
+
 @dataclass(frozen=True)
 class GPU:
     """A kind of GPU, with the peak its maker states."""
@@ -41,24 +48,22 @@ class GPU:
     """Floating-point operations a second in float32, without tensor cores. In float64 it is half as many on all of
     these, as `ilr.cost.operations` counts."""
 
+    def seconds(self, operations: float, least: float) -> float:
+        """Time for so many operations, and at least so many seconds."""
+        return max(operations / (EFFICIENCY * self.peak), least)
+
 
 GPUS = (GPU("V100", 15.7e12), GPU("A100", 19.5e12), GPU("H100", 67e12))
 """NVIDIA's data sheets: V100 SXM2, A100, H100 SXM."""
 
-EFFICIENCY = 0.05
-"""The share of the peak that small nets are assumed to reach. Not measured."""
 
-LAYER_SECONDS = 1e-4
-"""What a layer's forward and backward pass is assumed to take at least, some fifteen kernels. Not measured."""
-
-
-def stated_seconds(gpu: GPU, experiment: Experiment, replicas: int) -> float:
-    """Time for training replicas as one batch on a GPU, from its stated peak and two assumptions."""
+def least_seconds(experiment: Experiment) -> float:
+    """Time below which no batch of replicas trains on a GPU, however few they are."""
     layers = 1
     if experiment.data is not None:
         form = form_of(experiment.data)
         layers += len(build(experiment, form.image_shape, form.classes).layers)
-    return max(operations(experiment) * replicas / (EFFICIENCY * gpu.peak), LAYER_SECONDS * layers * experiment.steps)
+    return LAYER_SECONDS * layers * experiment.steps
 
 
 class Rates:
