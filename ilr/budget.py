@@ -98,7 +98,7 @@ class Budget:
     def __init__(self, options: Options, modules: Mapping[str, ModuleType]) -> None:
         self.options = options
         self.selection = Selection.of(options, modules)
-        self.lab = lab_for(options, options.store, stand_ins=True)
+        self.lab = lab_for(options, options.store, rehearsal=True)
         self.plan = self.lab.plan(self.selection.experiments)
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
         # Workers share the one GPU.
@@ -129,6 +129,15 @@ class Budget:
             makespan([gpu.seconds(kind.operations * replicas, kind.least) for kind, replicas in jobs], gpus)
             for gpu in GPUS
         ]
+
+    @property
+    def longest(self) -> str:
+        """The slice that takes a GPU longest, however many there are: none is divided."""
+        slices = {kind.keys[0].experiment: kind for kind in self.kinds.values()}
+        experiment = max(
+            slices, key=lambda one: GPUS[0].seconds(slices[one].operations * one.replicas, slices[one].least)
+        )
+        return f"{count(experiment.replicas, 'network')} of {experiment}, {experiment.steps:,} steps each"
 
     def reasons(self, of: Literal["error", "not_run"]) -> dict[str, str]:
         """Why claims cannot be planned, or do not run at this scale, by their ids."""
@@ -251,6 +260,8 @@ def _notes(budget: Budget) -> Iterable[str]:
         f"GPU times: the float32 peaks that NVIDIA states ({peaks}), of which {EFFICIENCY:.0%} are assumed to be "
         f"reached, and {1000 * LAYER_SECONDS:g} ms a layer and step at least; for one GPU in the upper table."
     )
+    if budget.jobs:
+        yield f"no number of GPUs takes less than {budget.longest}."
     if budget.absent:
         yield f"no files of {', '.join(budget.absent)}: what is trained on them counts as not in the store."
     for id_, reason in budget.reasons("not_run").items():

@@ -28,8 +28,8 @@ class Job:
     store: Path
     data_root: Path | None
     device: str
-    stand_ins: bool = False
-    """Whether random data may stand in for files that are absent."""
+    rehearsal: bool = False
+    """Random data may stand in for files that are absent, and no time goes into choosing how replicas are computed."""
 
     @property
     def replica_steps(self) -> int:
@@ -58,7 +58,8 @@ class Job:
             return Formulation(**found)
 
         started = time.perf_counter()
-        results = train(slices, self._dataset(slices[0].data), self.device, tick, choose)
+        how = {} if self.rehearsal else {"choose": choose}
+        results = train(slices, self._dataset(slices[0].data), self.device, tick, **how)
         seconds = time.perf_counter() - started
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
@@ -70,6 +71,6 @@ class Job:
         try:
             return load(data, self.data_root)
         except DataUnavailableError:
-            if not self.stand_ins:
+            if not self.rehearsal:
                 raise
             return synthetic(data)

@@ -83,8 +83,7 @@ class Lab:
         device: a torch device such as "cpu" or "cuda:0".
         data_root: folder of data files, for the sets that do not ship with a package.
         refresh: train everything again, whatever the store has.
-        stand_ins: let random data of the same form stand in for sets whose files are absent. For plans and rehearsals
-            only.
+        rehearsal: let random data of the same form stand in for sets whose files are absent, and train in whatever way.
     """
 
     def __init__(
@@ -95,14 +94,14 @@ class Lab:
         data_root: Path | None = None,
         *,
         refresh: bool = False,
-        stand_ins: bool = False,
+        rehearsal: bool = False,
     ) -> None:
         self.store = store
         self.engine = engine
         self.device = device
         self.data_root = data_root
         self.refresh = refresh
-        self.stand_ins = stand_ins
+        self.rehearsal = rehearsal
         self.data_sha256: dict[str, str] = {}
         self._sources: dict[Experiment, Source] = {}
         self._failures: dict[Key, str] = {}
@@ -150,7 +149,7 @@ class Lab:
                 room = batch
             groups[-1].append(key)
             room -= key.experiment.replicas
-        return [Job(tuple(group), self.store.root, self.data_root, self.device, self.stand_ins) for group in groups]
+        return [Job(tuple(group), self.store.root, self.data_root, self.device, self.rehearsal) for group in groups]
 
     def train(self, plan: Plan, tick: Callable[[int], None] = lambda _: None) -> None:
         """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
@@ -223,7 +222,7 @@ class Lab:
             try:
                 self.data_sha256[name] = read(name, self.data_root).sha256
             except DataUnavailableError:
-                if not self.stand_ins:
+                if not self.rehearsal:
                     raise
                 self.data_sha256[name] = STAND_IN
         return self.data_sha256[name]

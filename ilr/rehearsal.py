@@ -80,9 +80,8 @@ class Rehearsal:
         )
         # A store of its own, removed afterwards: no run may ever find what was rehearsed.
         with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-") as folder, console.status("rehearsing"):
-            lab = lab_for(self.options, Path(folder), stand_ins=True)
-            lab.train(lab.plan(self.shortened))
-            self.rehearsed = tuple(_rehearsed(short, group, lab) for short, group in self.shortened.items())
+            lab = lab_for(self.options, Path(folder), rehearsal=True)
+            self.rehearsed = tuple(_rehearsed(self.shortened, lab))
         self.failures = {name: tuple(self._failures(name)) for name in self.selection.trials}
 
     def not_run(self, name: str) -> str:
@@ -104,6 +103,8 @@ class Rehearsal:
         for one in self.rehearsed:
             if one.error and set(one.stands_for) & set(plan.all()):
                 yield one.error
+        for experiment in plan.all():
+            yield from _schedule_failures(experiment)
         outcome = trial.judged(plan, _Stage())
         if outcome.verdict is Verdict.ERROR:
             yield outcome.message
@@ -139,15 +140,27 @@ def _fewer_tests(data: Data | None) -> Data | None:
     return data and replace(data, test=min(TEST_EXAMPLES, form_of(data).test))
 
 
-def _rehearsed(short: Experiment, group: tuple[Experiment, ...], lab: Lab) -> Rehearsed:
-    try:
-        recording = lab.recording(short)
-        _check_form(recording)
+def _rehearsed(shortened: Mapping[Experiment, Sequence[Experiment]], lab: Lab) -> Iterable[Rehearsed]:
+    """Trains shortened experiments, given with those they stand for. Where one fails, each of those stands alone."""
+    lab.train(lab.plan(shortened))
+    for short, group in shortened.items():
+        error = _error(short, lab)
+        alone: dict[Experiment, list[Experiment]] = {}
         for experiment in group:
-            _check_schedules(experiment)
+            alone.setdefault(_short([experiment]), []).append(experiment)
+        if error and len(alone) > 1:
+            yield from _rehearsed(alone, lab)
+        else:
+            yield Rehearsed(short, tuple(group), 0.0 if error else lab.source(short).seconds, error)
+
+
+def _error(short: Experiment, lab: Lab) -> str:
+    """What went wrong with an experiment that was to be trained, if anything did."""
+    try:
+        _check_form(lab.recording(short))
     except (TrainingFailedError, _WrongFormError) as error:
-        return Rehearsed(short, group, error=str(error))
-    return Rehearsed(short, group, lab.source(short).seconds)
+        return str(error)
+    return ""
 
 
 def _check_form(recording: Recording) -> None:
@@ -160,20 +173,23 @@ def _check_form(recording: Recording) -> None:
             )
 
 
-def _check_schedules(experiment: Experiment) -> None:
-    """The rates of the whole length, of which the rehearsal has seen the first."""
-    for what in ("learning_rate", "weight_decay"):
-        schedule = getattr(experiment, what)
+def _schedule_failures(experiment: Experiment) -> Iterable[str]:
+    """What is wrong with the rates of the whole length, of which the rehearsal has seen the first."""
+    for name in ("learning_rate", "weight_decay"):
+        schedule = getattr(experiment, name)
         try:
-            finite = bool(np.isfinite(schedule.values(experiment.steps + 1)).all())
+            # Without warnings: what is not finite is found below.
+            with np.errstate(all="ignore"):
+                finite = np.isfinite(schedule.values(experiment.steps + 1)).all()
         except ArithmeticError as error:
-            raise _WrongFormError(f"{experiment}: {what} {schedule}: {error}") from None
-        if not finite:
-            raise _WrongFormError(f"{experiment}: {what} {schedule} is not finite over {experiment.steps} steps")
+            yield f"{experiment}: {name} {schedule}: {error}"
+        else:
+            if not finite:
+                yield f"{experiment}: {name} {schedule} is not finite over {experiment.steps} steps"
 
 
 class _WrongFormError(Exception):
-    """Something that a run would stumble over; the message is one line."""
+    """A recording of another form than judges are given; the message is one line."""
 
 
 class _Stage:

@@ -37,11 +37,11 @@ class Selection:
         return tuple(dict.fromkeys(experiment for plan in self.plans.values() for experiment in plan.all()))
 
 
-def lab_for(options: Options, store: Path, *, stand_ins: bool = False) -> Lab:
-    """The lab that the options ask for; see `ilr.lab.Lab` for `stand_ins`."""
+def lab_for(options: Options, store: Path, *, rehearsal: bool = False) -> Lab:
+    """The lab that the options ask for; see `ilr.lab.Lab` for `rehearsal`."""
     engine: Engine = Processes(options.workers) if options.engine == "processes" else InProcess()
     device = options.device or default_device()
-    return Lab(Store(store), engine, device, options.data_root, refresh=options.refresh, stand_ins=stand_ins)
+    return Lab(Store(store), engine, device, options.data_root, refresh=options.refresh, rehearsal=rehearsal)
 
 
 def _plan(trial: Trial, options: Options) -> Plan:
