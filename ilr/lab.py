@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ilr.cost import bytes_per_replica, operations, seconds
-from ilr.data import Dataset, load
+from ilr.cost import evaluation_bytes, operations, seconds, training_bytes
 from ilr.engines import Engine
 from ilr.experiment import Experiment
+from ilr.forms import DataUnavailableError
 from ilr.jobs import Job
 from ilr.recording import Recording, join
 from ilr.sources import read
@@ -21,6 +21,9 @@ are."""
 
 LARGEST_BATCH = 128
 """More replicas than this in one batch bring no more speed."""
+
+STAND_IN = "random data in its place"
+"""Takes the place of the sha256 of a data set whose files are absent."""
 
 MEMORY_PER_WORKER = 2**30
 """Bytes one worker may use for a batch of replicas."""
@@ -80,16 +83,25 @@ class Lab:
         device: a torch device such as "cpu" or "cuda:0".
         data_root: folder of data files, for the sets that do not ship with a package.
         refresh: train everything again, whatever the store has.
+        rehearsal: let random data of the same form stand in for sets whose files are absent, and train in whatever way.
     """
 
     def __init__(
-        self, store: Store, engine: Engine, device: str = "cpu", data_root: Path | None = None, *, refresh: bool = False
+        self,
+        store: Store,
+        engine: Engine,
+        device: str = "cpu",
+        data_root: Path | None = None,
+        *,
+        refresh: bool = False,
+        rehearsal: bool = False,
     ) -> None:
         self.store = store
         self.engine = engine
         self.device = device
         self.data_root = data_root
         self.refresh = refresh
+        self.rehearsal = rehearsal
         self.data_sha256: dict[str, str] = {}
         self._sources: dict[Experiment, Source] = {}
         self._failures: dict[Key, str] = {}
@@ -104,22 +116,40 @@ class Lab:
         looked_up: set[Key] = set()
         for experiment in experiments:
             source = self._sources.setdefault(experiment, Source())
-            for key in self._keys(experiment):
-                found, reason = self.store.find(key)
+            for key in self.keys(experiment):
+                found, reason = self.store.has(key)
                 if self.refresh:
-                    found, reason = None, "to be trained again"
+                    found, reason = False, "to be trained again"
                 source.reasons.append(reason)
-                if found is None:
+                if not found:
                     source.trained += 1
                     missing.setdefault(fusion_key(experiment), {})[key] = None
                 looked_up.add(key)
-        costed = [job for group in missing.values() for job in self._jobs(list(group))]
+        costed = [
+            (job, cost * job.replicas)
+            for kind, keys in missing.items()
+            for cost in [operations(kind)]
+            for job in self.jobs(list(keys), self.engine.workers)
+        ]
         costed.sort(key=lambda job: job[1], reverse=True)
         return Plan(
             jobs=tuple(job for job, _ in costed),
-            stored=len(looked_up) - sum(len(group) for group in missing.values()),
+            stored=len(looked_up) - sum(len(keys) for keys in missing.values()),
             seconds=seconds([cost for _, cost in costed], self.engine.workers),
         )
+
+    def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
+        """Jobs for slices that may be fused: as large as is good, but small enough that every worker gets a share."""
+        batch = _replicas_per_job(keys, workers)
+        groups: list[list[Key]] = []
+        room = 0
+        for key in keys:
+            if key.experiment.replicas > room:
+                groups.append([])
+                room = batch
+            groups[-1].append(key)
+            room -= key.experiment.replicas
+        return [Job(tuple(group), self.store.root, self.data_root, self.device, self.rehearsal) for group in groups]
 
     def train(self, plan: Plan, tick: Callable[[int], None] = lambda _: None) -> None:
         """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
@@ -145,7 +175,22 @@ class Lab:
 
     def missing(self, experiments: Iterable[Experiment]) -> int:
         """How many slices of these experiments the store lacks."""
-        return sum(self.store.find(key)[0] is None for one in experiments for key in self._keys(one))
+        return sum(not self.store.has(key)[0] for one in experiments for key in self.keys(one))
+
+    def keys(self, experiment: Experiment) -> list[Key]:
+        """One key for each slice of an experiment, in order of replica."""
+        data_sha256 = self._data_sha256(experiment)
+        ids = experiment.replica_ids
+        starts = sorted({ids.start, *range(math.ceil(ids.start / SLICE) * SLICE, ids.stop, SLICE)})
+        return [
+            Key(
+                experiment.slice(start, stop - start),
+                training_code_sha256(),
+                data_sha256,
+                self.device.partition(":")[0],
+            )
+            for start, stop in zip(starts, [*starts[1:], ids.stop], strict=True)
+        ]
 
     def recording(self, experiment: Experiment) -> Recording:
         """The recording of an experiment that was planned and trained.
@@ -154,7 +199,7 @@ class Lab:
             TrainingFailedError: there is none.
         """
         parts: list[Recording] = []
-        for key in self._keys(experiment):
+        for key in self.keys(experiment):
             part, reason = self.store.find(key)
             if part is None:
                 raise TrainingFailedError(f"{experiment} has no recording: {self._failures.get(key, reason)}")
@@ -164,61 +209,35 @@ class Lab:
     def source(self, experiment: Experiment) -> Source:
         """Where the recording of an experiment that was planned came from, and what it cost."""
         source = self._sources[experiment]
-        facts = [self.store.facts(key) for key in self._keys(experiment) if key not in self._failures]
+        facts = [self.store.facts(key) for key in self.keys(experiment) if key not in self._failures]
         source.seconds = sum(one["seconds"] for one in facts)
         source.formulations = sorted({one["formulation"] for one in facts if "formulation" in one})
         return source
 
-    def _keys(self, experiment: Experiment) -> list[Key]:
-        """One key for each slice of an experiment, in order of replica."""
-        ids = experiment.replica_ids
-        starts = sorted({ids.start, *range(math.ceil(ids.start / SLICE) * SLICE, ids.stop, SLICE)})
-        return [
-            Key(
-                experiment.slice(start, stop - start),
-                training_code_sha256(),
-                self._data_sha256(experiment),
-                self.device.partition(":")[0],
-            )
-            for start, stop in zip(starts, [*starts[1:], ids.stop], strict=True)
-        ]
-
     def _data_sha256(self, experiment: Experiment) -> str:
         if experiment.data is None:
             return ""
-        sha256 = read(experiment.data.name, self.data_root).sha256
-        self.data_sha256[experiment.data.name] = sha256
-        return sha256
+        name = experiment.data.name
+        if name not in self.data_sha256:
+            try:
+                self.data_sha256[name] = read(name, self.data_root).sha256
+            except DataUnavailableError:
+                if not self.rehearsal:
+                    raise
+                self.data_sha256[name] = STAND_IN
+        return self.data_sha256[name]
 
-    def _jobs(self, keys: Sequence[Key]) -> list[tuple[Job, float]]:
-        """Jobs for keys that may be fused, each with its floating-point operations."""
-        experiment = keys[0].experiment
-        dataset = _dataset(experiment, self.data_root)
-        batch = self._replicas_per_job(keys, dataset)
-        jobs: list[list[Key]] = []
-        room = 0
-        for key in keys:
-            if key.experiment.replicas > room:
-                jobs.append([])
-                room = batch
-            jobs[-1].append(key)
-            room -= key.experiment.replicas
-        cost = operations(experiment, dataset)
-        made = [Job(tuple(group), self.store.root, self.data_root, self.device) for group in jobs]
-        return [(job, cost * job.replicas) for job in made]
 
-    def _replicas_per_job(self, keys: Sequence[Key], dataset: Dataset | None) -> int:
-        """As many replicas as memory allows, but few enough that every worker has some."""
-        total = sum(key.experiment.replicas for key in keys)
-        fair = math.ceil(total / self.engine.workers / SLICE) * SLICE
-        fits = MEMORY_PER_WORKER // max(bytes_per_replica(keys[0].experiment, dataset), 1)
-        return max(min(fair, fits, LARGEST_BATCH), SLICE)
+def _replicas_per_job(keys: Sequence[Key], workers: int) -> int:
+    """As many replicas as memory allows, but few enough that every worker has some."""
+    total = sum(key.experiment.replicas for key in keys)
+    fair = math.ceil(total / workers / SLICE) * SLICE
+    experiment = keys[0].experiment
+    # As if all were evaluated at once: smaller batches are spread over workers more evenly.
+    fits = MEMORY_PER_WORKER // max(training_bytes(experiment) + evaluation_bytes(experiment), 1)
+    return max(min(fair, fits, LARGEST_BATCH), SLICE)
 
 
 def _halves(job: Job) -> tuple[Job, Job]:
     middle = len(job.keys) // 2
     return replace(job, keys=job.keys[:middle]), replace(job, keys=job.keys[middle:])
-
-
-def _dataset(experiment: Experiment, data_root: Path | None) -> Dataset | None:
-    return load(experiment.data, data_root) if experiment.data else None

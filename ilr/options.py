@@ -15,6 +15,9 @@ T = TypeVar("T")
 
 ENGINES = ("processes", "in-process")
 
+EXCLUSIVE = ("--plan", "--rehearse", "--no-train", "--refresh")
+"""At most one of these can be given."""
+
 
 class BadOptionError(Exception):
     """A value that an option does not take; the message is the line for the user."""
@@ -38,6 +41,10 @@ class Options:
     """Folder of the report; `None` is reports/<scale>."""
     train: bool
     refresh: bool
+    plan: bool
+    """Say what a run would cost, and run nothing."""
+    rehearse: bool
+    """Run everything in small, and judge nothing."""
     allow_inconclusive: bool
 
 
@@ -47,8 +54,9 @@ def check(given: argparse.Namespace) -> Options:
     Raises:
         BadOptionError: a value is not allowed.
     """
-    if given.no_train and given.refresh:
-        raise BadOptionError("--no-train and --refresh contradict each other: give one of them")
+    chosen = [option for option in EXCLUSIVE if getattr(given, option[2:].replace("-", "_"))]
+    if len(chosen) > 1:
+        raise BadOptionError(f"{chosen[0]} and {chosen[1]} contradict each other: give one of them")
     scale: Scale = _choice("--scale", given.scale, SCALES)
     return Options(
         scale=scale,
@@ -62,6 +70,8 @@ def check(given: argparse.Namespace) -> Options:
         report=None if given.report is None else _place("--report", given.report),
         train=not given.no_train,
         refresh=given.refresh,
+        plan=given.plan,
+        rehearse=given.rehearse,
         allow_inconclusive=given.allow_inconclusive,
     )
 

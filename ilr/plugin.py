@@ -1,7 +1,7 @@
 """The pytest plugin: claims are collected as tests, trained together before the first one runs, reported at the end."""
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -10,11 +10,20 @@ from ilr.options import BadOptionError, Options, check
 from ilr.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ilr.budget import Budget
+    from ilr.rehearsal import Rehearsal
     from ilr.session import Session
     from ilr.trial import Outcome
 
 OPTIONS = pytest.StashKey[Options]()
 SESSION: pytest.StashKey["Session"] = pytest.StashKey()
+BUDGET: pytest.StashKey["Budget"] = pytest.StashKey()
+REHEARSAL: pytest.StashKey["Rehearsal"] = pytest.StashKey()
+
+REHEARSED = "REHEARSED"
+"""In a test's report in place of a verdict."""
 
 
 class InconclusiveError(Exception):
@@ -33,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--data-root", help="folder with the files of data sets that do not ship with a package")
     group.addoption("--store", help="folder of recordings, which are never trained twice (default: the user's cache)")
     group.addoption("--report", help="folder for evidence.json, index.html and junit.xml (default: reports/<scale>)")
+    group.addoption("--plan", action="store_true", help="say what a run would cost, on GPUs too; train nothing")
+    group.addoption(
+        "--rehearse", action="store_true", help="train a few steps of everything at true shapes, for no verdict"
+    )
     group.addoption("--no-train", action="store_true", help="judge what the store has; train nothing")
     group.addoption("--refresh", action="store_true", help="train again what the store has")
     group.addoption("--allow-inconclusive", action="store_true", help="do not let an INCONCLUSIVE claim fail the run")
@@ -48,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Gathers the selected claims and plans their training together."""
+    """Gathers the selected claims and plans their training, or their cost, or their rehearsal, together."""
     modules = {
         item.nodeid: item.module for item in session.items if isinstance(item, pytest.Function) and _is_claim(item)
     }
@@ -56,29 +69,58 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
+    from ilr.budget import Budget
     from ilr.forms import DataUnavailableError
+    from ilr.rehearsal import Rehearsal
     from ilr.session import Session
     from ilr.trial import ClaimFileError
 
+    options, stash = session.config.stash[OPTIONS], session.config.stash
     try:
-        session.config.stash[SESSION] = Session(session.config.stash[OPTIONS], session.config.rootpath, modules)
+        if options.plan:
+            stash[BUDGET] = Budget(options, modules)
+        elif options.rehearse:
+            stash[REHEARSAL] = Rehearsal(options, modules)
+        else:
+            stash[SESSION] = Session(options, session.config.rootpath, modules)
     except (ClaimFileError, DataUnavailableError) as error:
         raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Trains everything the selected claims need, before the first of them is judged."""
-    claims = session.config.stash.get(SESSION, None)
-    if claims is not None and not session.config.option.collectonly and not session.testsfailed:
-        from rich.console import Console
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Trains everything the selected claims need, before the first of them is judged; a plan ends here."""
+    if session.config.option.collectonly or session.testsfailed:
+        return None
+    from rich.console import Console
 
-        claims.train(Console())
+    stash, console = session.config.stash, Console()
+    if stash[OPTIONS].plan:
+        session.testsfailed += _show_plan(stash.get(BUDGET, None), console)
+        return True
+    if claims := stash.get(SESSION, None):
+        claims.train(console)
+    if rehearsal := stash.get(REHEARSAL, None):
+        rehearsal.run(console)
+    return None
+
+
+def _show_plan(budget: "Budget | None", console: "Console") -> int:
+    """Prints what a run costs and gives the number of claims that cannot be planned."""
+    if budget is None:
+        console.print("No claim is selected: there is nothing to plan.")
+        return 0
+    from ilr.budget import show
+
+    show(budget, console)
+    return len(budget.reasons("error"))
 
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest) -> "Judged":
     """The claim of the requesting test's file, judged."""
+    if rehearsal := request.config.stash.get(REHEARSAL, None):
+        _rehearsed(rehearsal, request.node)
     outcome = request.config.stash[SESSION].judge(request.node.nodeid)
     # Raised while setting up, so that pytest itself tells an ERROR from a claim that failed.
     if outcome.verdict is Verdict.ERROR:
@@ -86,6 +128,16 @@ def trial(request: pytest.FixtureRequest) -> "Judged":
     if outcome.verdict is Verdict.NOT_RUN:
         pytest.skip(outcome.message)
     return Judged(outcome)
+
+
+def _rehearsed(rehearsal: "Rehearsal", item: pytest.Item) -> NoReturn:
+    """Ends a claim's test before it begins, with what its rehearsal found."""
+    if reason := rehearsal.not_run(item.nodeid):
+        pytest.skip(reason)
+    if failures := rehearsal.failures[item.nodeid]:
+        pytest.fail("\n".join(failures), pytrace=False)
+    item.user_properties.append(("verdict", REHEARSED))
+    pytest.skip("rehearsed, not judged")
 
 
 class Judged:
@@ -119,7 +171,9 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """INCONCLUSIVE has a letter and a word of its own."""
+    """INCONCLUSIVE has a letter and a word of its own, and so has a rehearsal."""
+    if report.when == "setup" and ("verdict", REHEARSED) in report.user_properties:
+        return "rehearsed", "R", REHEARSED
     if report.when == "call" and ("verdict", Verdict.INCONCLUSIVE.value) in report.user_properties:
         return "inconclusive", "I", "INCONCLUSIVE"
     return None
@@ -135,7 +189,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The verdicts in one table, and where the report is."""
+    """The verdicts in one table, and where the report is; or what was rehearsed."""
+    if rehearsal := config.stash.get(REHEARSAL, None):
+        from ilr.rehearsal import show
+
+        terminalreporter.section("rehearsal: no verdicts")
+        for line in show(rehearsal):
+            terminalreporter.write_line(line)
     claims = config.stash.get(SESSION, None)
     if claims is None or not claims.outcomes:
         return

@@ -20,7 +20,7 @@ def training_progress(plan: Plan, workers: int, console: Console) -> Iterator[Ti
         yield lambda _: None
         return
     console.print(
-        f"Training {plan.replicas} networks, {plan.replica_steps:,} steps in all, on {_count(workers, 'worker')}: "
+        f"Training {plan.replicas} networks, {plan.replica_steps:,} steps in all, on {count(workers, 'worker')}: "
         f"about {duration(plan.seconds)} ({plan.stored} recordings are in the store).",
         soft_wrap=True,
     )
@@ -41,8 +41,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:,.1f} h"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it must be: "1 worker", "2 workers"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -122,11 +122,11 @@ def _cifar(name: str) -> Callable[[Path | None, Form], Source]:
     """A reader of CIFAR10 or CIFAR100 by torchvision, whose md5 sums decide whether the files are whole."""
 
     def reader(root: Path | None, form: Form) -> Source:
+        advice = f"torchvision's files, as torchvision.datasets.{name}(root, download=True) writes them"
+        place = _needed(root, name, advice)
         # Here, because the import takes a second and few runs need it.
         from torchvision import datasets
 
-        advice = f"torchvision's files, as torchvision.datasets.{name}(root, download=True) writes them"
-        place = _needed(root, name, advice)
         kind: Any = getattr(datasets, name)
         try:
             with warnings.catch_warnings():
@@ -145,13 +145,13 @@ def _cifar(name: str) -> Callable[[Path | None, Form], Source]:
 
 def _imagenet(root: Path | None, _form: Form) -> Source:
     """ImageNet as a folder of images for each class, below imagenet/train and imagenet/val."""
-    from torchvision.datasets import ImageFolder
-
     advice = (
         "the images of ILSVRC 2012, as torchvision.datasets.ImageNet(root + '/imagenet', split) unpacks the archives "
         "of image-net.org for the splits 'train' and 'val'"
     )
     place = _needed(root, "ImageNet", advice) / "imagenet"
+    from torchvision.datasets import ImageFolder
+
     parts: dict[str, Any] = {}
     for part in ("train", "val"):
         try:

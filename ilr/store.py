@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 from safetensors.numpy import load_file, save_file
@@ -44,6 +44,8 @@ from ilr import (
 from ilr.experiment import Experiment
 from ilr.recording import Array, Recording
 from ilr.records import digest, from_json, record, to_json
+
+T = TypeVar("T")
 
 TRAINING_PATH = (
     augmentation,
@@ -100,14 +102,13 @@ class Store:
 
     def find(self, key: Key) -> tuple[Recording | None, str]:
         """The recording of a key, or `None`; and why it was found or not, in a few words."""
-        path = self._path(key)
-        if not path.is_file():
-            return None, self._why_missing(key)
-        try:
-            arrays: dict[str, Array] = load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            return None, f"its file cannot be read ({error})"
-        return Recording(key.experiment, arrays), "in the store"
+        arrays, reason = self._read(key, load_file)
+        return None if arrays is None else Recording(key.experiment, arrays), reason
+
+    def has(self, key: Key) -> tuple[bool, str]:
+        """Whether there is a recording of a key, from its file's header alone; and why or why not, in a few words."""
+        header, reason = self._read(key, _header)
+        return header is not None, reason
 
     def save(self, key: Key, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
         """Writes a recording; a reader sees all of it or nothing.
@@ -133,6 +134,16 @@ class Store:
         """What `save` was told about a recording that is in the store."""
         facts: dict[str, Any] = json.loads(_header(self._path(key))["facts"])
         return facts
+
+    def _read(self, key: Key, read: Callable[[Path], T]) -> tuple[T | None, str]:
+        """What `read` makes of a key's file, or `None`; and why."""
+        path = self._path(key)
+        if not path.is_file():
+            return None, self._why_missing(key)
+        try:
+            return read(path), "in the store"
+        except (OSError, safetensors.SafetensorError) as error:
+            return None, f"its file cannot be read ({error})"
 
     def _path(self, key: Key) -> Path:
         return self.root / digest(key.experiment) / f"{digest(key)}.safetensors"

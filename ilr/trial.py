@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from matplotlib.figure import Figure
 
@@ -14,7 +15,7 @@ import ilr.resampling  # noqa: F401 - the rules of both are rules once they are 
 from ilr.claim import Claim, Setting
 from ilr.experiment import Experiment
 from ilr.figures import in_style, to_svg
-from ilr.lab import Lab, TrainingFailedError
+from ilr.lab import TrainingFailedError
 from ilr.recording import Recording
 from ilr.statistics import RULES
 from ilr.verdicts import Finding, Verdict, decide
@@ -22,6 +23,17 @@ from ilr.verdicts import Finding, Verdict, decide
 Experiments = dict[str, Experiment]
 Recordings = Mapping[str, Recording]
 Planner = Callable[[Setting], Experiments]
+
+
+class Archive(Protocol):
+    """Has recordings: a lab that has trained, or what stands in for it in a rehearsal."""
+
+    def recording(self, experiment: Experiment) -> Recording:
+        """The recording of an experiment.
+
+        Raises:
+            TrainingFailedError: there is none.
+        """
 
 
 class ClaimFileError(Exception):
@@ -143,15 +155,15 @@ class Trial:
         except Exception as error:  # one broken claim must not take the others with it
             return Plan(error=f"its experiments could not be planned: {_described(error)}")
 
-    def judged(self, plan: Plan, lab: Lab) -> Outcome:
-        """The verdict on the claim, from the recordings of a plan the lab has trained."""
+    def judged(self, plan: Plan, archive: Archive) -> Outcome:
+        """The verdict on the claim, from the recordings of its plan."""
         if plan.not_run:
             return Outcome(self.claim, Verdict.NOT_RUN, plan.not_run)
         if plan.error:
             return Outcome(self.claim, Verdict.ERROR, plan.error)
         started = time.perf_counter()
-        main = self._decide(plan.experiments, lab)
-        controls = {name: self._decide(experiments, lab) for name, experiments in plan.controls.items()}
+        main = self._decide(plan.experiments, archive)
+        controls = {name: self._decide(experiments, archive) for name, experiments in plan.controls.items()}
         verdict, message = _overall(main, controls)
         figures: tuple[str, ...] = ()
         if verdict is not Verdict.ERROR:
@@ -173,12 +185,12 @@ class Trial:
             seconds=time.perf_counter() - started,
         )
 
-    def _decide(self, experiments: Experiments, lab: Lab) -> _Judgement:
+    def _decide(self, experiments: Experiments, archive: Archive) -> _Judgement:
         """Judges one set of experiments: the claim's own, or a control's."""
         recordings: dict[str, Recording] = {}
         try:
             for name, experiment in experiments.items():
-                recordings[name] = lab.recording(experiment)
+                recordings[name] = archive.recording(experiment)
                 if diverged := recordings[name].diverged:
                     return _Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
             found = tuple(self.judge(recordings))

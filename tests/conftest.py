@@ -1,19 +1,40 @@
 """Fixtures of all tests."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.backends.backend_svg
 import numpy as np
+import numpy.fft
 import pytest
+import sklearn.datasets
 import torch
 from PIL import Image
 
+import ilr.budget
+import ilr.rehearsal
+import ilr.report
+import ilr.session
 from ilr.data import Dataset
 from ilr.experiment import MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Toy
 from ilr.schedules import Constant
 from ilr.streamed import Files
 
 pytest_plugins = ["pytester"]
+
+Run = Callable[..., pytest.RunResult]
+
+PRELOADED = (
+    ilr.budget,
+    ilr.rehearsal,
+    ilr.report,
+    ilr.session,
+    matplotlib.backends.backend_svg,
+    numpy.fft,
+    sklearn.datasets,
+)
+"""pytester forgets what a run inside this process has imported, and compiled modules cannot be imported twice."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,3 +111,16 @@ def image_files(tmp_path: Path) -> Files:
         paths.append(str(tmp_path / f"{index}.JPEG"))
         Image.fromarray(stream.integers(0, 256, shape).astype(np.uint8)).save(paths[-1])
     return Files(tuple(paths))
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Run:
+    """Runs pytest on the claims folder, training in this process into a store of the test's own."""
+
+    def run(*arguments: str) -> pytest.RunResult:
+        store = f"--store={pytester.path / 'store'}"
+        return pytester.runpytest_inprocess(
+            "claims", "--engine=in-process", store, "-p", "no:cacheprovider", *arguments
+        )
+
+    return run

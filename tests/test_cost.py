@@ -4,22 +4,26 @@ from dataclasses import replace
 
 import pytest
 
-from ilr.cost import STARTUP_SECONDS, bytes_per_replica, operations, seconds
-from ilr.data import Dataset
+from ilr.cost import (
+    STARTUP_SECONDS,
+    makespan,
+    operations,
+    peak_bytes,
+    recorded_bytes,
+    seconds,
+    training_bytes,
+)
+from ilr.data import load
 from ilr.experiment import CNN, MLP, Data, Experiment, NoNorm, Observe, Toy
 from ilr.nets import build
+from ilr.training import train
 
 
-@pytest.fixture
-def experiment(small_experiment: Experiment) -> Experiment:
-    return replace(small_experiment, data=Data("random"))
-
-
-def test_multiply_adds_are_counted(experiment: Experiment) -> None:
+def test_multiply_adds_are_counted(small_experiment: Experiment) -> None:
     """Against a count by hand: 64·8 + 8·5 weights; 3×3 kernels at 6×6, then, after two layers, at 3×3 pixels."""
-    mlp = build(replace(experiment, net=MLP((8, 5))), (1, 8, 8), 10)
+    mlp = build(replace(small_experiment, net=MLP((8, 5))), (1, 8, 8), 10)
     assert (mlp.multiply_adds(), mlp.activations()) == (64 * 8 + 8 * 5, 13)
-    cnn = build(replace(experiment, net=CNN((4, 3, 5))), (2, 6, 6), 10)
+    cnn = build(replace(small_experiment, net=CNN((4, 3, 5))), (2, 6, 6), 10)
     assert cnn.multiply_adds() == 9 * (36 * (2 * 4 + 4 * 3) + 9 * 3 * 5)
     assert cnn.activations() == 36 * (4 + 3) + 9 * 5
 
@@ -37,8 +41,8 @@ def test_multiply_adds_are_counted(experiment: Experiment) -> None:
     ],
     ids=str,
 )
-def test_more_work_costs_more(experiment: Experiment, random_dataset: Dataset, dearer: dict[str, object]) -> None:
-    assert operations(replace(experiment, **dearer), random_dataset) > operations(experiment, random_dataset)
+def test_more_work_costs_more(small_experiment: Experiment, dearer: dict[str, object]) -> None:
+    assert operations(replace(small_experiment, **dearer)) > operations(small_experiment)
 
 
 @pytest.mark.parametrize(
@@ -48,23 +52,39 @@ def test_more_work_costs_more(experiment: Experiment, random_dataset: Dataset, d
         {"precision": "float64"},
         {"net": MLP((16, 16))},
         {"observe": (Observe("weights", (0, 3, 6)),)},
+        {"data": Data("digits", train=64, test=500)},
     ],
     ids=str,
 )
-def test_more_numbers_need_more_memory(
-    experiment: Experiment, random_dataset: Dataset, larger: dict[str, object]
-) -> None:
-    needed = bytes_per_replica(replace(experiment, **larger), random_dataset)
-    assert needed > bytes_per_replica(experiment, random_dataset)
+def test_more_numbers_need_more_memory(small_experiment: Experiment, larger: dict[str, object]) -> None:
+    assert training_bytes(replace(small_experiment, **larger)) > training_bytes(small_experiment)
+    assert peak_bytes(replace(small_experiment, **larger), 3) > peak_bytes(small_experiment, 3)
 
 
-def test_the_toy_costs_its_steps(experiment: Experiment) -> None:
-    toy = replace(experiment, net=Toy(), norm=NoNorm(), data=None, observe=(Observe("train_loss", (0, 6)),))
-    assert operations(replace(toy, steps=600), None) == 100 * operations(toy, None)
-    assert bytes_per_replica(toy, None) == 16
+def test_the_toy_costs_its_steps(small_experiment: Experiment) -> None:
+    toy = replace(small_experiment, net=Toy(), norm=NoNorm(), data=None, observe=(Observe("train_loss", (0, 6)),))
+    assert operations(replace(toy, steps=600)) == 100 * operations(toy)
+    assert peak_bytes(toy, 5) == 5 * 16
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_recordings_are_as_large_as_was_said(small_experiment: Experiment, precision: str) -> None:
+    """Up to single numbers, which may be kept in less than the eight bytes they are counted as."""
+    experiment = replace(
+        small_experiment,
+        precision=precision,
+        observe=(Observe("weights", (0, 6)), Observe("test_predictions", (3, 6)), Observe("weight_norm", (6,))),
+    )
+    assert experiment.data is not None
+    [arrays] = train([experiment], load(experiment.data))
+    kept = sum(arrays[one.quantity].nbytes for one in experiment.observe)
+    said = experiment.replicas * recorded_bytes(experiment)
+    assert said - 4 * experiment.replicas <= kept <= said
 
 
 def test_work_is_spread_longest_first() -> None:
+    assert makespan([1, 1, 1, 3], 2) == 3
+    assert makespan([2, 3], 8) == 3
     assert seconds([], 2) == 0.0
     assert seconds([15e9, 30e9, 15e9], 2) == STARTUP_SECONDS + 2.0
     assert seconds([30e9], 8) == STARTUP_SECONDS + 2.0

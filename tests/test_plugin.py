@@ -1,35 +1,12 @@
 """The pytest plugin on a claims folder elsewhere: outcomes, exit statuses, reports, usage errors."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib.backends.backend_svg
-import numpy.fft
 import pytest
-import sklearn.datasets
 
-import ilr.report
-import ilr.session
 from tests.claim_files import VARIANTS, write_claim
-
-Run = Callable[..., pytest.RunResult]
-
-PRELOADED = (ilr.report, ilr.session, matplotlib.backends.backend_svg, numpy.fft, sklearn.datasets)
-"""pytester forgets what a run inside this process has imported, and compiled modules cannot be imported twice."""
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """Runs pytest on the claims folder, training in this process into a store of the test's own."""
-
-    def run(*arguments: str) -> pytest.RunResult:
-        store = f"--store={pytester.path / 'store'}"
-        return pytester.runpytest_inprocess(
-            "claims", "--engine=in-process", store, "-p", "no:cacheprovider", *arguments
-        )
-
-    return run
+from tests.conftest import Run
 
 
 def evidence(pytester: pytest.Pytester, scale: str = "tiny") -> dict[str, dict[str, object]]:
@@ -161,6 +138,9 @@ def test_the_report_goes_where_it_is_told(pytester: pytest.Pytester, run: Run) -
         (["--store=/proc/here"], "--store=/proc/here: must be a folder that can be written, and /proc is not"),
         (["--report=/dev/null/x"], "--report=/dev/null/x: must be a folder that can be written, and /dev/null is not"),
         (["--no-train", "--refresh"], "--no-train and --refresh contradict each other: give one of them"),
+        (["--plan", "--rehearse"], "--plan and --rehearse contradict each other: give one of them"),
+        (["--plan", "--no-train"], "--plan and --no-train contradict each other: give one of them"),
+        (["--refresh", "--rehearse"], "--rehearse and --refresh contradict each other: give one of them"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

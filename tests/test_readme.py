@@ -8,6 +8,8 @@ import pytest
 
 import ilr
 from ilr.verdicts import Verdict
+from tests.claim_files import write_claim
+from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +28,22 @@ def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes() == {"passed": 3}
     result.stdout.re_match_lines([r"REPRODUCED +norm-never-falls  controls sound 1/1"])
+
+
+def test_its_plan_is_the_plan_that_is_printed(pytester: pytest.Pytester, run: Run) -> None:
+    """The headers of both tables, and how each note begins; the numbers are those of another day."""
+    write_claim(pytester.path / "claims", "reproduced", replicas=6)
+    printed = run("--plan").stdout.str()
+    [told] = blocks("text")
+
+    def headers(text: str) -> list[list[str]]:
+        return [line.split() for line in text.splitlines() if line.startswith(("claim ", "GPUs "))]
+
+    assert len(headers(told)) == 2
+    assert headers(told) == headers(printed)
+    for note in ("shared:", "here:", "GPU times:", "no number of GPUs takes less than"):
+        assert f"\n{note}" in told
+        assert f"\n{note}" in printed
 
 
 def test_its_tox_environments_exist() -> None:

@@ -1,0 +1,49 @@
+"""The selected claims with all their experiments, and a lab for them: what a run, a plan and a rehearsal begin with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ilr.claim import Setting
+from ilr.engines import Engine, InProcess, Processes
+from ilr.experiment import Experiment
+from ilr.lab import Lab
+from ilr.options import Options, default_device
+from ilr.store import Store
+from ilr.trial import Plan, Trial
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Trials and the plans of their experiments, by the name of their module."""
+
+    trials: Mapping[str, Trial]
+    plans: Mapping[str, Plan]
+
+    @classmethod
+    def of(cls, options: Options, modules: Mapping[str, ModuleType]) -> "Selection":
+        """The claims in some modules, planned as the options say.
+
+        Raises:
+            ClaimFileError: a file does not keep the rules.
+        """
+        trials = {name: Trial.of(module) for name, module in modules.items()}
+        return cls(trials, {name: _plan(trial, options) for name, trial in trials.items()})
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Every experiment once, in order of appearance."""
+        return tuple(dict.fromkeys(experiment for plan in self.plans.values() for experiment in plan.all()))
+
+
+def lab_for(options: Options, store: Path, *, rehearsal: bool = False) -> Lab:
+    """The lab that the options ask for; see `ilr.lab.Lab` for `rehearsal`."""
+    engine: Engine = Processes(options.workers) if options.engine == "processes" else InProcess()
+    device = options.device or default_device()
+    return Lab(Store(store), engine, device, options.data_root, refresh=options.refresh, rehearsal=rehearsal)
+
+
+def _plan(trial: Trial, options: Options) -> Plan:
+    replicas = options.replicas or getattr(trial.claim.replicas, options.scale) or 0
+    return trial.plan(Setting(options.scale, options.seed, replicas))
