@@ -45,10 +45,9 @@ def _by_hand(
     hidden = [images.flatten(2).transpose(1, 2)]
     normalisations = []
     for layer in layers:
-        linear = torch.matmul(layer, hidden[-1]).flatten(0, 1)[None]
-        normalised, mean, inverse_deviation = torch.native_batch_norm(linear, None, None, None, None, True, 1.0, eps)
-        normalisations.append((linear, mean, inverse_deviation))
-        hidden.append(normalised.view(len(weights), -1, linear.shape[2]).relu_())
+        normalised, inverse_deviation = _normalised(torch.matmul(layer, hidden[-1]), eps)
+        normalisations.append((normalised, inverse_deviation))
+        hidden.append(torch.relu(normalised))
     log_probabilities = torch.log_softmax(torch.matmul(head, hidden[-1]), dim=1)
     right = labels.expand(len(weights), -1)[:, None]
     losses = -log_probabilities.gather(1, right).mean(dim=(1, 2))
@@ -59,22 +58,32 @@ def _by_hand(
     gradients = [torch.matmul(outer, hidden[-1].transpose(1, 2))] if net.trainable_head else []
     outer = torch.matmul(head.transpose(1, 2), outer)
     for index in reversed(range(len(layers))):
-        linear, mean, inverse_deviation = normalisations[index]
         outer = torch.ops.aten.threshold_backward(outer, hidden[index + 1], 0)
-        inner, _, _ = torch.ops.aten.native_batch_norm_backward(
-            outer.view_as(linear),
-            linear,
-            None,
-            None,
-            None,
-            mean,
-            inverse_deviation,
-            True,
-            eps,
-            [True, False, False],
-        )
-        outer = inner.view_as(outer)
+        outer = _normalisation_backward(outer, *normalisations[index])
         gradients.append(torch.matmul(outer, hidden[index].transpose(1, 2)))
         if index:
             outer = torch.matmul(layers[index].transpose(1, 2), outer)
     return losses, torch.cat([gradient.flatten(1) for gradient in reversed(gradients)], dim=1)
+
+
+def _normalised(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Features [R, C, N] normalised over N, in place, and their inverse deviations [R, C, 1].
+
+    Torch's kernel is made for long rows; for the few dozen examples of a batch these four passes take half its time.
+    """
+    features.sub_(features.mean(dim=2, keepdim=True))
+    variance = torch.linalg.vector_norm(features, dim=2, keepdim=True).square_().div_(features.shape[2])
+    inverse_deviation = variance.add_(eps).rsqrt_()
+    return features.mul_(inverse_deviation), inverse_deviation
+
+
+def _normalisation_backward(outer: Tensor, normalised: Tensor, inverse_deviation: Tensor) -> Tensor:
+    """The derivative by the features, from that by what they became: both [R, C, N]."""
+    rows = normalised.flatten(0, 1)[None]
+    # Torch's kernel, told of features that were normal to begin with, and scaled to those that were not.
+    mean, one = rows.new_zeros(rows.shape[1]), rows.new_ones(rows.shape[1])
+    inner, _, _ = torch.ops.aten.native_batch_norm_backward(
+        outer.view_as(rows), rows, None, None, None, mean, one, True, 0.0, [True, False, False]
+    )
+    derivative: Tensor = inner.view_as(outer).mul_(inverse_deviation)
+    return derivative

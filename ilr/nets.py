@@ -28,7 +28,7 @@ class FusedMLP(FusedNet):
     def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
         hidden = images.flatten(2).transpose(1, 2)
         for weight in weights:
-            hidden = F.relu(layers.normalise.features(linear(weight, hidden)))
+            hidden = F.relu_(layers.normalise.features(linear(weight, hidden)))
         return hidden
 
     def multiply_adds(self) -> int:
@@ -55,7 +55,7 @@ class FusedCNN(FusedConvolutionalNet):
 
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
         for layer in range(len(self.layers)):
-            maps = F.relu(through.normalised(through.convolved(maps)))
+            maps = F.relu_(through.normalised(through.convolved(maps)))
             if self._halves_after(layer):
                 maps = F.avg_pool2d(maps, 2)
         return maps
