@@ -18,29 +18,6 @@ from typing import Any, TypeVar
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from ilr import (
-    augmentation,
-    batches,
-    data,
-    examples,
-    experiment,
-    forms,
-    formulation,
-    fused,
-    gradients,
-    graph,
-    layers,
-    nets,
-    observables,
-    residual,
-    schedules,
-    sgd,
-    sources,
-    streamed,
-    streams,
-    toy,
-    training,
-)
 from ilr.experiment import Experiment
 from ilr.recording import Array, Recording
 from ilr.records import digest, from_json, record, to_json
@@ -48,29 +25,29 @@ from ilr.records import digest, from_json, record, to_json
 T = TypeVar("T")
 
 TRAINING_PATH = (
-    augmentation,
-    batches,
-    data,
-    examples,
-    experiment,
-    formulation,
-    forms,
-    fused,
-    gradients,
-    graph,
-    layers,
-    nets,
-    observables,
-    residual,
-    schedules,
-    sgd,
-    sources,
-    streamed,
-    streams,
-    toy,
-    training,
+    "augmentation",
+    "batches",
+    "data",
+    "examples",
+    "experiment",
+    "forms",
+    "formulation",
+    "fused",
+    "gradients",
+    "graph",
+    "layers",
+    "nets",
+    "observables",
+    "residual",
+    "schedules",
+    "sgd",
+    "sources",
+    "streamed",
+    "streams",
+    "toy",
+    "training",
 )
-"""The modules whose source decides what a training run computes."""
+"""The modules of this package whose source decides what a training run computes."""
 
 
 @cache
@@ -78,7 +55,7 @@ def training_code_sha256() -> str:
     """sha256 of the source of the training path."""
     checksum = hashlib.sha256()
     for module in TRAINING_PATH:
-        checksum.update(Path(str(module.__file__)).read_bytes())
+        checksum.update(Path(__file__).with_name(f"{module}.py").read_bytes())
     return checksum.hexdigest()
 
 
