@@ -38,6 +38,7 @@ class Run:
 def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
     """The evidence of a run, in schema 1."""
     experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.experiments)
+    described = {digest(experiment): _experiment(experiment, run.lab) for experiment in experiments}
     return {
         "schema": SCHEMA,
         "scale": run.options.scale,
@@ -47,7 +48,7 @@ def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
         "provenance": _provenance(run, [outcome.claim for outcome in outcomes]),
         "claims": [_claim(outcome) for outcome in outcomes],
         "appendix": _appendix(run.root),
-        "experiments": {digest(experiment): _experiment(experiment, run.lab) for experiment in experiments},
+        "experiments": described,
     }
 
 
@@ -66,7 +67,8 @@ def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
         "device": device if device == "cpu" else f"{device} ({processor(device)})",
         "cpu": processor("cpu"),
         "threads": run.lab.engine.workers,
-        "peak_memory_bytes": peak_memory(run.lab.engine.workers),
+        # At most: the largest of them all in every worker, at the same time, shared libraries counted in each.
+        "peak_memory_bytes": peak_memory() + run.lab.engine.workers * run.lab.largest_worker,
         "platform": sys.platform,
         "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
         "claims_sha256": claims_sha256(claims),

@@ -14,7 +14,7 @@ from ilr.experiment import Data
 from ilr.forms import DataUnavailableError
 from ilr.formulation import Formulation, fastest
 from ilr.fused import FusedNet
-from ilr.machine import processor
+from ilr.machine import peak_memory, processor
 from ilr.store import Key, Store
 from ilr.training import train
 from ilr.version import __version__
@@ -61,6 +61,7 @@ class Job:
         how = {} if self.rehearsal else {"choose": choose}
         results = train(slices, self._dataset(slices[0].data), self.device, tick, **how)
         seconds = time.perf_counter() - started
+        facts["peak_memory_bytes"] = peak_memory()
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
             store.save(key, arrays, {**facts, "seconds": seconds * share})

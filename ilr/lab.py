@@ -103,6 +103,8 @@ class Lab:
         self.refresh = refresh
         self.rehearsal = rehearsal
         self.data_sha256: dict[str, str] = {}
+        self.largest_worker = 0
+        """Most bytes that a worker held in training what was asked for with `source`."""
         self._sources: dict[Experiment, Source] = {}
         self._failures: dict[Key, str] = {}
 
@@ -211,6 +213,7 @@ class Lab:
         source = self._sources[experiment]
         facts = [self.store.facts(key) for key in self.keys(experiment) if key not in self._failures]
         source.seconds = sum(one["seconds"] for one in facts)
+        self.largest_worker = max([self.largest_worker, *(one.get("peak_memory_bytes", 0) for one in facts)])
         source.formulations = sorted({one["formulation"] for one in facts if "formulation" in one})
         return source
 

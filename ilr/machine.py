@@ -19,8 +19,7 @@ def processor(device: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def peak_memory(workers: int) -> int:
-    """Bytes that this process and its workers have held, at most: its own peak, and for each the largest one's."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return unit * (own + workers * children)
+def peak_memory() -> int:
+    """Most bytes that this process has held so far, libraries included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
