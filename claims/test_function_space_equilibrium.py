@@ -88,7 +88,13 @@ MNIST = Regime(
     unequal=StepDecay(5e-4, 0.2, (80 * EPOCH,)),
     equal_from=80 * EPOCH,
     steps=940 * EPOCH,
-    trained={"net": CNN((32, 32, 64, 64)), "norm": BatchNorm(), "data": Data("mnist"), "batch_size": 128},
+    trained={
+        "net": CNN((32, 32, 64, 64)),
+        "norm": BatchNorm(),
+        "data": Data("mnist"),
+        "augmentation": None,
+        "batch_size": 128,
+    },
 )
 REGIMES = {"tiny": DIGITS, "reduced": replace(DIGITS, trained={"net": MLP()}), "full": MNIST}
 INTERVALS_BEFORE, INTERVALS_AFTER = 6, 10

@@ -50,3 +50,20 @@ def test_weights_that_need_a_gradient_can_step() -> None:
     weights = torch.ones(1, 2, requires_grad=True)
     SGD(weights, 0.9, torch.ones(1, 1)).step(torch.ones(1, 2), torch.ones(1, 1), torch.zeros(1, 1))
     torch.testing.assert_close(weights.detach(), torch.full((1, 2), 1 - (0.9 + 1)))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_what_a_step_changes_is_the_state(momentum: float) -> None:
+    optimiser = SGD(torch.ones(2, 4), momentum, torch.ones(2, 1))
+
+    def step() -> list[torch.Tensor]:
+        optimiser.step(torch.full((2, 4), 0.5), torch.full((2, 1), 0.1), torch.full((2, 1), 0.01))
+        return [tensor.clone() for tensor in optimiser.state]
+
+    before = [tensor.clone() for tensor in optimiser.state]
+    first = step()
+    for tensor, value in zip(optimiser.state, before, strict=True):
+        tensor.copy_(value)
+    assert len(before) == (2 if momentum else 1)
+    for tensor, value in zip(step(), first, strict=True):
+        assert torch.equal(tensor, value)
