@@ -15,7 +15,8 @@ The groups are independent, and each is compared with the first, over the last t
 η/‖w‖² is not judged beside the norm, as all have the same η then. At tiny the common λₑ = 0.0125 lasts for 5/λₑ
 steps: on exploratory seeds the schedules begin it 0.2 of test accuracy and a factor of six of effective learning rate
 apart and end it within one percent in norm, a trace that is still there. With 64 replicas one seed in five left norms
-undecided, hence 144. At reduced the same MLP learns Fashion-MNIST, as the accuracy of the narrow CNN varies too much at such λₑ.
+undecided, hence 144. At reduced the same MLP learns Fashion-MNIST, as the accuracy of the narrow CNN varies too much at
+such λₑ.
 """
 
 from collections.abc import Iterable, Mapping
