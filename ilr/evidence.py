@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ilr.claim import Claim
-from ilr.lab import Lab
+from ilr.experiment import Experiment
+from ilr.lab import Lab, Source
 from ilr.machine import peak_memory, processor
 from ilr.options import Options
 from ilr.records import digest, to_json
@@ -38,17 +39,17 @@ class Run:
 def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
     """The evidence of a run, in schema 1."""
     experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.experiments)
-    described = {digest(experiment): _experiment(experiment, run.lab) for experiment in experiments}
+    sources = {experiment: run.lab.source(experiment) for experiment in experiments}
     return {
         "schema": SCHEMA,
         "scale": run.options.scale,
         "seed": run.options.seed,
         "started": run.started.isoformat(timespec="seconds"),
         "seconds": round(run.seconds, 1),
-        "provenance": _provenance(run, [outcome.claim for outcome in outcomes]),
+        "provenance": _provenance(run, [outcome.claim for outcome in outcomes], sources.values()),
         "claims": [_claim(outcome) for outcome in outcomes],
         "appendix": _appendix(run.root),
-        "experiments": described,
+        "experiments": {digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
     }
 
 
@@ -57,8 +58,9 @@ def claims_sha256(claims: Sequence[Claim]) -> str:
     return digest(tuple(sorted(digest(claim) for claim in claims)))
 
 
-def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
+def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) -> Mapping[str, Any]:
     device = run.lab.device
+    largest_worker = max((source.peak_memory for source in sources), default=0)
     return {
         "ilr": __version__,
         "git": _git(run.root),
@@ -68,7 +70,7 @@ def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
         "cpu": processor("cpu"),
         "threads": run.lab.engine.workers,
         # At most: the largest of them all in every worker, at the same time, shared libraries counted in each.
-        "peak_memory_bytes": peak_memory() + run.lab.engine.workers * run.lab.largest_worker,
+        "peak_memory_bytes": peak_memory() + run.lab.engine.workers * largest_worker,
         "platform": sys.platform,
         "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
         "claims_sha256": claims_sha256(claims),
@@ -109,8 +111,7 @@ def _finding(finding: Finding) -> Mapping[str, Any]:
     return {name: value for name, value in to_json(finding).items() if name != "record"}
 
 
-def _experiment(experiment: Any, lab: Lab) -> Mapping[str, Any]:
-    source = lab.source(experiment)
+def _experiment(experiment: Experiment, source: Source) -> Mapping[str, Any]:
     return {
         "description": str(experiment),
         "replicas": experiment.replicas,

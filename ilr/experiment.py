@@ -68,8 +68,25 @@ class CNN:
         return self.channels
 
 
+class _EqualStages:
+    """What residual nets have in common whose stages have equally many blocks."""
+
+    blocks_per_stage: int
+    widths: tuple[int, ...]
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of each stage."""
+        return (self.blocks_per_stage,) * len(self.widths)
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations."""
+        return self.widths
+
+
 @record
-class PreResNet:
+class PreResNet(_EqualStages):
     """A residual net with pre-activation for small images (He et al. 2016b): PreResNet32 by default.
 
     As in the authors' later code a stage starts with a shortcut of a normalisation and a 1×1 convolution, and no ReLU
@@ -79,36 +96,16 @@ class PreResNet:
     blocks_per_stage: int = 5
     widths: tuple[int, ...] = (16, 32, 64)
 
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Blocks of each stage."""
-        return (self.blocks_per_stage,) * len(self.widths)
-
-    @property
-    def normalised(self) -> tuple[int, ...]:
-        """Channels of its normalisations."""
-        return self.widths
-
     def __str__(self) -> str:
         return f"PreResNet{2 + 2 * sum(self.blocks)} {'-'.join(map(str, self.widths))}"
 
 
 @record
-class ResNet:
+class ResNet(_EqualStages):
     """A residual net (He et al. 2016a) whose stem is a 3×3 convolution, for small images: ResNet18 by default."""
 
     blocks_per_stage: int = 2
     widths: tuple[int, ...] = (64, 128, 256, 512)
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Blocks of each stage."""
-        return (self.blocks_per_stage,) * len(self.widths)
-
-    @property
-    def normalised(self) -> tuple[int, ...]:
-        """Channels of its normalisations."""
-        return self.widths
 
     def __str__(self) -> str:
         return f"ResNet{2 + 2 * sum(self.blocks)} {'-'.join(map(str, self.widths))}"

@@ -76,15 +76,16 @@ def fastest(
             formulation.loss_and_gradient(net, weights[some], head[some], images[own], labels[own], normalise)
 
         run()
-        taken = _seconds(run, weights.device) / formulation.at_once
+        taken = seconds(run, weights.device) / formulation.at_once
         if taken < HOPELESS * least:
-            taken = min(taken, *(_seconds(run, weights.device) / formulation.at_once for _ in range(TIMINGS - 1)))
+            taken = min(taken, *(seconds(run, weights.device) / formulation.at_once for _ in range(TIMINGS - 1)))
         if taken < least:
             best, least = formulation, taken
     return best
 
 
-def _seconds(run: Callable[[], None], device: torch.device) -> float:
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Time that a call takes on a device, to the end of what it started there."""
     started = time.perf_counter()
     run()
     if device.type == "cuda":

@@ -66,6 +66,8 @@ class Source:
     """Training time of all its slices, whenever it was."""
     formulations: list[str] = field(default_factory=list)
     """How its replicas were computed."""
+    peak_memory: int = 0
+    """Most bytes that a worker had held by the end of training one of its slices."""
 
     @property
     def origin(self) -> str:
@@ -103,8 +105,6 @@ class Lab:
         self.refresh = refresh
         self.rehearsal = rehearsal
         self.data_sha256: dict[str, str] = {}
-        self.largest_worker = 0
-        """Most bytes that a worker held in training what was asked for with `source`."""
         self._sources: dict[Experiment, Source] = {}
         self._failures: dict[Key, str] = {}
 
@@ -213,7 +213,7 @@ class Lab:
         source = self._sources[experiment]
         facts = [self.store.facts(key) for key in self.keys(experiment) if key not in self._failures]
         source.seconds = sum(one["seconds"] for one in facts)
-        self.largest_worker = max([self.largest_worker, *(one.get("peak_memory_bytes", 0) for one in facts)])
+        source.peak_memory = max((one.get("peak_memory_bytes", 0) for one in facts), default=0)
         source.formulations = sorted({one["formulation"] for one in facts if "formulation" in one})
         return source
 

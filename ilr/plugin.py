@@ -90,11 +90,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Trains everything the selected claims need, before the first of them is judged; a plan ends here."""
+    stash = session.config.stash
     if session.config.option.collectonly or session.testsfailed:
+        return None
+    if not stash[OPTIONS].plan and SESSION not in stash and REHEARSAL not in stash:
         return None
     from rich.console import Console
 
-    stash, console = session.config.stash, Console()
+    console = Console()
     if stash[OPTIONS].plan:
         session.testsfailed += _show_plan(stash.get(BUDGET, None), console)
         return True

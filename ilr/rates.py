@@ -12,7 +12,7 @@ import torch
 from ilr.cost import OPERATIONS_PER_SECOND, operations
 from ilr.experiment import Experiment, Observe
 from ilr.forms import form_of
-from ilr.formulation import Formulation
+from ilr.formulation import Formulation, seconds
 from ilr.layers import ConvolutionKernel
 from ilr.machine import processor
 from ilr.nets import build
@@ -124,8 +124,8 @@ class Rates:
             formulation.loss_and_gradient(net, weights, head, images, labels, in_training(step.norm))
 
         formulations = [Formulation(*one) for one in product({1, count}, get_args(ConvolutionKernel))]
-        seconds = min(self._seconds(partial(run, one)) for one in formulations)
-        return operations(step) * count * examples / batch / seconds
+        fastest = min(self._seconds(partial(run, one)) for one in formulations)
+        return operations(step) * count * examples / batch / fastest
 
     def _toy_rate(self, step: Experiment, replicas: int) -> float:
         short = replace(step, steps=TOY_STEPS, replicas=replicas, observe=(Observe("weight_norm", (0,)),))
@@ -136,16 +136,9 @@ class Rates:
         threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            return min(self._timed(run) for _ in range(2))
+            return min(seconds(run, torch.device(self.device)) for _ in range(2))
         finally:
             torch.set_num_threads(threads)
-
-    def _timed(self, run: Callable[[], object]) -> float:
-        started = time.perf_counter()
-        run()
-        if torch.device(self.device).type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter() - started
 
 
 class _NoTimeError(Exception):
