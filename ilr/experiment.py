@@ -50,11 +50,12 @@ class MLP:
 
 @record
 class CNN:
-    """3×3 convolution, normalisation, ReLU for each channel count; then the mean over pixels and the head.
+    """3×3 convolution, normalisation, ReLU for each channel count; then the head, which sees every pixel.
 
-    The side is halved after every second layer.
+    The side is halved after every second layer but the last.
 
-    With four channel counts it is the blog's simple 4-layer normalised CNN.
+    With four channel counts it is the blog's simple 4-layer normalised CNN. Its last layers are not known; a mean over
+    pixels before a frozen head would leave it a twentieth of the features, and nets that differ much more.
     """
 
     channels: tuple[int, ...] = (8, 8, 16, 16)

@@ -25,7 +25,7 @@ class FusedNet(ABC):
 
     def __init__(self, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
         self.layers = self._layer_shapes(image_shape)
-        self.head = (classes, self.layers[-1][0])
+        self.head = (classes, self._features_seen())
         self.trainable_head = trainable_head
         self.shapes = [*self.layers, self.head] if trainable_head else list(self.layers)
         self.sizes = [math.prod(shape) for shape in self.shapes]
@@ -33,6 +33,10 @@ class FusedNet(ABC):
     @abstractmethod
     def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Weight shapes [out, in, ...] of the layers below the head, for images [channel, row, column]."""
+
+    def _features_seen(self) -> int:
+        """How many features of an example the head sees: one of each output of the last layer."""
+        return self.layers[-1][0]
 
     @abstractmethod
     def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
@@ -127,7 +131,7 @@ class Pass:
 
 
 class FusedConvolutionalNet(FusedNet):
-    """Nets of convolutions whose head sees the mean over pixels; activations are [N, R·channel, row, column]."""
+    """Nets of convolutions; activations are [N, R·channel, row, column]."""
 
     def __init__(self, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
         channels, side, _ = image_shape
@@ -140,7 +144,7 @@ class FusedConvolutionalNet(FusedNet):
 
     @abstractmethod
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
-        """What is averaged over pixels for the head, of the images as maps."""
+        """What the head sees of the images, as maps or as their means [N, R·channel]."""
 
     def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:  # noqa: ARG002 - known by now
         return [convolution.shape for convolution in self.convolutions]
@@ -148,7 +152,7 @@ class FusedConvolutionalNet(FusedNet):
     def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
         through = Pass(self.convolutions, weights, layers, shared=images.shape[0] == 1)
         maps = self._last_maps(images.transpose(0, 1).flatten(1, 2), through)
-        return maps.mean(dim=(2, 3)).view(len(maps), through.replicas, -1).permute(1, 2, 0)
+        return maps.reshape(len(maps), through.replicas, -1).permute(1, 2, 0)
 
     def multiply_adds(self) -> int:
         """Multiplications with addition for one example's forward pass below the head."""

@@ -41,7 +41,11 @@ class FusedMLP(FusedNet):
 
 
 class FusedCNN(FusedConvolutionalNet):
-    """R convolutional nets."""
+    """R convolutional nets.
+
+    Raises:
+        ValueError: the images are too small to be halved so often.
+    """
 
     def __init__(self, net: CNN, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
         self.net = net
@@ -49,6 +53,8 @@ class FusedCNN(FusedConvolutionalNet):
 
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
         for layer, (into, out) in enumerate(pairwise((channels, *self.net.channels))):
+            if not side:
+                raise ValueError(f"{self.net} halves the images until nothing is left: larger images or fewer layers")
             yield Convolution(into, out, kernel=3, side=side)
             if self._halves_after(layer):
                 side //= 2
@@ -59,6 +65,9 @@ class FusedCNN(FusedConvolutionalNet):
             if self._halves_after(layer):
                 maps = F.avg_pool2d(maps, 2)
         return maps
+
+    def _features_seen(self) -> int:
+        return self.convolutions[-1].activations
 
     def _halves_after(self, layer: int) -> bool:
         return layer % 2 == 1 and layer < len(self.net.channels) - 1

@@ -88,7 +88,7 @@ class FusedPreResNet(FusedConvolutionalNet):
             hidden = F.relu(through.normalised(through.convolved(F.relu(normalised))))
             branch = through.convolved(hidden)
             stream = branch + (through.convolved(normalised) if block.starts else stream)
-        return through.normalised(stream)
+        return through.normalised(stream).mean(dim=(2, 3))
 
 
 class FusedResNet(FusedConvolutionalNet):
@@ -133,7 +133,7 @@ class FusedResNet(FusedConvolutionalNet):
                 branch = through.normalised(through.convolved(F.relu(branch)))
             shortcut = through.normalised(through.convolved(stream)) if block.changes else stream
             stream = F.relu(branch + shortcut)
-        return stream
+        return stream.mean(dim=(2, 3))
 
 
 class FusedBottleneckResNet(FusedResNet):

@@ -194,8 +194,9 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
             layers += [nn.Conv2d(into, out, 3, padding=1, bias=False), norm(out, nn.BatchNorm2d), nn.ReLU()]
             if index % 2 == 1 and index < len(counts) - 2:
                 layers.append(nn.AvgPool2d(2))
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        features = counts[-1]
+                side //= 2
+        layers.append(nn.Flatten())
+        features = counts[-1] * side**2
     net = nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
     return with_weight_norm(net) if isinstance(experiment.norm, WeightNorm) else net
 
