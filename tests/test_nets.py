@@ -151,12 +151,12 @@ def test_no_groups_are_refused() -> None:
 
 def test_a_map_of_one_pixel_has_no_instance_norm(dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="maps of 1×1 makes every number 0: take larger images"):
-        train([replace(BASE, net=CNN((2,) * 5), norm=InstanceNorm())], dataset)
+        train([replace(BASE, net=CNN((2,) * 7), norm=InstanceNorm())], dataset)
 
 
 def test_images_can_be_halved_until_nothing_is_left(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match="^CNN 2-2-2-2-2-2-2 halves the images until nothing is left"):
-        build(replace(BASE, net=CNN((2,) * 7)), dataset.train_images.shape[1:], dataset.classes)
+    with pytest.raises(ValueError, match="^CNN 2-2-2-2-2-2-2-2-2 halves the images until nothing is left"):
+        build(replace(BASE, net=CNN((2,) * 9)), dataset.train_images.shape[1:], dataset.classes)
 
 
 @pytest.mark.parametrize("kernel", get_args(ConvolutionKernel))
