@@ -22,12 +22,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import (
-    MLP,
-    BatchNorm,
     Claim,
     Constant,
     Control,
-    Data,
     Experiment,
     Exponential,
     Observe,
@@ -82,24 +79,18 @@ CLAIM = Claim(
         Control("no-growth", "The growth of the learning rate: it stays at η, without weight decay."),
         Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
     ),
-    replicas=Replicas(tiny=48, reduced=48, full=48),
+    replicas=Replicas(tiny=48, reduced=32, full=32),
 )
 
 
 def experiments(setting: Setting) -> dict[str, Experiment]:
     planned = {}
     for name, momentum in MOMENTA.items():
-        decaying = Experiment(
-            net=MLP(),
-            norm=BatchNorm(),
-            data=Data("digits"),
-            batch_size=32,
+        decaying = setting.experiment(
             learning_rate=Constant(LEARNING_RATE),
             weight_decay=Constant(WEIGHT_DECAY),
             momentum=momentum,
             steps=EPOCH,
-            replicas=setting.replicas,
-            seed=setting.seed,
             precision="float64",
             observe=(Observe("weights", every(EPOCH // 17, EPOCH)),),
         )

@@ -19,20 +19,22 @@ digits' training loss not to rise, and large enough to wait for 1.6 of the new 1
 by half of the rise, so each window averages over a dozen looks. At full the drop is the authors' (η = 0.8, λ =
 5·10⁻⁴, ÷10 after 80 epochs).
 
-The rise shows only where the net is at equilibrium as a function, too, sooner than its norm is. On Fashion-MNIST the
-small CNN is not: with λₑ = 0.005 and 0.002 before the drop test loss fell all the way in both runs, by a tenth of its
-first fall with the norm left and by a quarter with the norm divided (4 networks each). So the claim does not run at
-reduced scale: a λₑ small enough would take several 10⁵ steps.
+The rise shows only where the net is at equilibrium as a function, too, sooner than its norm is, and noise is most of
+its loss: where it has learnt its examples. With 5,000 images of Fashion-MNIST the CNN still learns when the norm has
+long settled, and at λₑ = 0.02, 0.01 and 0.004 before the drop test loss fell on in both runs, norm divided or not. So
+at reduced it learns 1,000, as on the digits: on six exploratory networks test loss lost 9% of its fall again, and
+nothing with the norm divided.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from ilr import Claim, Control, Experiment, Observe, Prediction, Replicas, Setting, StepDecay
+from ilr import Claim, Control, Data, Experiment, Observe, Prediction, Replicas, Setting, StepDecay
 from ilr.figures import new_figure
 from ilr.recording import Recording
 from ilr.statistics import at_least, at_most, equivalence
@@ -54,6 +56,8 @@ class Regime:
     learning_rate: float
     weight_decay: float
     drop_at: int
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    """Data where they are not the scale's standard."""
 
     def looks(self) -> tuple[int, ...]:
         """The steps at which to look: some before the drop, far more after it."""
@@ -64,6 +68,7 @@ class Regime:
 
 REGIMES = {
     "tiny": Regime(0.5, 0.01, 800),
+    "reduced": Regime(0.5, 0.01, 800, {"data": Data("fashion-mnist", train=1_000, test=1_000, side=14)}),
     "full": Regime(0.8, 5e-4, 80 * 390),
 }
 A_FIFTH = (
@@ -115,8 +120,7 @@ CLAIM = Claim(
             "The norm that is too large for the new learning rate: it is divided by k^(1/4) in every run.",
         ),
     ),
-    replicas=Replicas(tiny=40, full=24),
-    not_run="at the λₑ that can be afforded there the loss falls for longer than the norm takes to settle",
+    replicas=Replicas(tiny=40, reduced=24, full=24),
 )
 
 
@@ -133,6 +137,7 @@ def dropped(setting: Setting, learning_rate_factor: float, weight_decay_factor: 
         weight_decay=StepDecay(regime.weight_decay, weight_decay_factor, (regime.drop_at,)),
         steps=looks[-1],
         observe=tuple(Observe(loss, looks) for loss in LOSSES),
+        **regime.trained,
     )
 
 

@@ -102,7 +102,7 @@ class Budget:
         self.plan = self.lab.plan(self.selection.experiments)
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
         # Workers share the one GPU.
-        self.workers = 1 if self.lab.device.startswith("cuda") else self.lab.engine.workers
+        self.workers = self.lab.engine.workers
         self.rates = Rates(self.lab.store, self.lab.device, self.threads)
         self.kinds: dict[Experiment, Kind] = {}
         self.jobs = {job: self._cost(job) for job in self.plan.jobs}

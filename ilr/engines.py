@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ilr.jobs import Job
+from ilr.machine import hand_back_freed_memory, take_gpu
 
 POLL_SECONDS = 0.2
 
@@ -33,11 +34,14 @@ class InProcess(Engine):
     def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
         """Yields every job when it has ended, with `None` or with the error that ended it."""
         for job in jobs:
-            yield job, _run(job, tick)
+            yield job, _run(job, tick, worker=0)
 
 
 class Processes(Engine):
-    """Several worker processes of one thread each: on a CPU that beats one process with as many threads."""
+    """Several worker processes of one thread each: on a CPU that beats one process with as many threads.
+
+    Where a job's device is all GPUs, each worker takes one of its own.
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -46,9 +50,9 @@ class Processes(Engine):
         """Yields every job when it has ended, with `None` or with the error that ended it."""
         # Spawned, not forked: torch's thread pools and CUDA contexts do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        done = context.Value("q", 0)
+        started, done = context.Value("q", 0), context.Value("q", 0)
         reported = 0
-        executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, start_worker, (done,))
+        executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, start_worker, (started, done))
         try:
             running: dict[Future[str | None], Job] = {executor.submit(_run_in_worker, job): job for job in jobs}
             while running:
@@ -64,19 +68,26 @@ class Processes(Engine):
 
 
 _done: Any = None
+_worker = 0
 
 
-def start_worker(done: Any) -> None:
-    """Makes a fresh process a worker, which counts its replica-steps in `done`."""
-    global _done
+def start_worker(started: Any, done: Any) -> None:
+    """Makes a fresh process a worker, numbered by how many `started` before, which counts its replica-steps in
+    `done`.
+    """
+    global _done, _worker
     _done = done
+    with started.get_lock():
+        _worker = started.value
+        started.value += 1
+    hand_back_freed_memory()
     torch.set_num_threads(1)
     # Where nothing else moves a weight it decays geometrically; denormal numbers would slow every step.
     torch.set_flush_denormal(True)
 
 
 def _run_in_worker(job: Job) -> str | None:
-    return _run(job, _count)
+    return _run(job, _count, _worker)
 
 
 def _count(replica_steps: int) -> None:
@@ -84,9 +95,10 @@ def _count(replica_steps: int) -> None:
         _done.value += replica_steps
 
 
-def _run(job: Job, tick: Callable[[int], None]) -> str | None:
+def _run(job: Job, tick: Callable[[int], None], worker: int) -> str | None:
     """Runs a job and gives the error that ended it, if any."""
     try:
+        take_gpu(job.device, worker)
         job.run(tick)
     except Exception as error:  # a job that fails must not take the others with it, whatever failed
         return f"{type(error).__name__}: {error}"

@@ -1,7 +1,6 @@
 """The command line's options, checked: a bad value gives one line with the option, the value and what is allowed."""
 
 import argparse
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ class Options:
     device: str | None
     """A torch device; `None` takes the GPU where there is one."""
     engine: str
-    workers: int
+    workers: int | None
     data_root: Path | None
     store: Path
     report: Path | None
@@ -64,7 +63,7 @@ def check(given: argparse.Namespace) -> Options:
         replicas=None if given.replicas is None else _whole("--replicas", given.replicas, 2),
         device=None if given.device is None else _device(given.device),
         engine=_choice("--engine", given.engine, ENGINES),
-        workers=len(os.sched_getaffinity(0)) if given.workers is None else _whole("--workers", given.workers, 1),
+        workers=None if given.workers is None else _whole("--workers", given.workers, 1),
         data_root=None if given.data_root is None else _folder("--data-root", given.data_root),
         store=Path(user_cache_path("ilr") if given.store is None else _place("--store", given.store)),
         report=None if given.report is None else _place("--report", given.report),

@@ -1,5 +1,6 @@
 """The selected claims with all their experiments, and a lab for them: what a run, a plan and a rehearsal begin with."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from ilr.claim import Setting
 from ilr.engines import Engine, InProcess, Processes
 from ilr.experiment import Experiment
 from ilr.lab import Lab
+from ilr.machine import gpus
 from ilr.options import Options, default_device
 from ilr.store import Store
 from ilr.trial import Plan, Trial
@@ -39,8 +41,9 @@ class Selection:
 
 def lab_for(options: Options, store: Path, *, rehearsal: bool = False) -> Lab:
     """The lab that the options ask for; see `ilr.lab.Lab` for `rehearsal`."""
-    engine: Engine = Processes(options.workers) if options.engine == "processes" else InProcess()
     device = options.device or default_device()
+    workers = options.workers or gpus(device) or len(os.sched_getaffinity(0))
+    engine: Engine = Processes(workers) if options.engine == "processes" else InProcess()
     return Lab(Store(store), engine, device, options.data_root, refresh=options.refresh, rehearsal=rehearsal)
 
 

@@ -69,6 +69,8 @@ def train(
     Raises:
         ValueError: the slices cannot be fused.
     """
+    # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if len({fusion_key(experiment) for experiment in slices}) != 1:
         raise ValueError(
             "only experiments that differ in nothing but schedules, seeds and initial scale train as one batch"

@@ -155,7 +155,7 @@ def test_a_map_of_one_pixel_has_no_instance_norm(dataset: Dataset) -> None:
 
 
 def test_images_can_be_halved_until_nothing_is_left(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match="^CNN 2-2-2-2-2-2-2-2-2 halves the images until nothing is left"):
+    with pytest.raises(ValueError, match=r"^CNN 2-2-2-2-2-2-2-2-2 halves the images until nothing is left"):
         build(replace(BASE, net=CNN((2,) * 9)), dataset.train_images.shape[1:], dataset.classes)
 
 
