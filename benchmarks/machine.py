@@ -50,7 +50,7 @@ class Workers:
 def workers() -> Iterator[Workers]:
     """The machine's workers, started."""
     context = get_context("spawn")
-    with ProcessPoolExecutor(WORKERS, context, start_worker, (context.Value("q", 0),)) as pool:
+    with ProcessPoolExecutor(WORKERS, context, start_worker, (context.Value("q", 0), context.Value("q", 0))) as pool:
         team = Workers(pool)
         team.matmul_peak()
         yield team

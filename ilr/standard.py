@@ -11,8 +11,8 @@ STANDARD: dict[Scale, dict[str, Any]] = {
     # 1,297 digits of 8×8 pixels that ship with a package: thousands of networks train in a minute.
     "tiny": {"net": MLP(), "norm": BatchNorm(), "data": Data("digits"), "batch_size": 32},
     # The blog's 4-layer CNN on real images, so small that two CPU cores train thousands of networks in an hour: a step
-    # at 14×14 costs a quarter of one at 28×28. Each look at a network measures its normalisation on all training
-    # images, so 5,000 of the 60,000.
+    # at 14×14 costs a quarter of one at 28×28. Of 5,000 images each has been seen several times when a run of some
+    # 10/λₑ steps ends.
     "reduced": {
         "net": CNN((8, 8, 16, 16)),
         "norm": BatchNorm(),
