@@ -18,6 +18,7 @@ from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.examples import Examples
 from ilr.experiment import BatchNorm, Experiment
+from ilr.formulation import Formulation
 from ilr.fused import FusedNet
 from ilr.layers import ByStatistics, Layers, Measuring, Statistics
 from ilr.observables import Networks, in_training
@@ -287,6 +288,58 @@ def shared_crops(patch: Patch) -> None:
     patch.setattr(Draws, "at", lambda draws, step: np.repeat(own(draws, step)[:1], len(draws.replicas), axis=0))
 
 
+def parting_late(patch: Patch) -> None:
+    united = _Run._united
+    patch.setattr(_Run, "_united", lambda run, step: united(run, max(step - 1, 0)))
+
+
+def born_apart(patch: Patch) -> None:
+    start = _Run.__init__
+
+    def started(run: _Run, *given: Any) -> None:
+        start(run, *given)
+        if run.partners:
+            run.weights.copy_(run._tensor(np.stack([run.net.initial_weights(*key) for key in run.replicas])))
+
+    patch.setattr(_Run, "__init__", started)
+
+
+def average_of_strangers(patch: Patch) -> None:
+    measure = Networks.partner_average_test_accuracy
+
+    def measured(networks: Networks) -> Tensor:
+        strangers = networks.weight_vectors.clone()
+        strangers[1::2] = strangers[1::2].roll(1, dims=0)
+        return measure(replace(networks, weight_vectors=strangers))
+
+    patch.setattr(Networks, "partner_average_test_accuracy", measured)
+
+
+def parts_out_of_order(patch: Patch) -> None:
+    compute = Formulation.loss_and_gradient
+
+    def computed(one: Formulation, net: FusedNet, weights: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        losses, gradient = compute(one, net, weights, *rest)
+        turn = one.at_once if one.at_once < len(weights) else 0
+        return losses.roll(turn, dims=0), gradient.roll(turn, dims=0)
+
+    patch.setattr(Formulation, "loss_and_gradient", computed)
+
+
+def batches_of_the_first_part(patch: Patch) -> None:
+    compute = Formulation.loss_and_gradient
+
+    def computed(
+        one: Formulation, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, *rest: Any
+    ) -> tuple[Tensor, Tensor]:
+        if len(images) > 1:
+            taken = torch.arange(len(weights)) % one.at_once
+            images, labels = images[taken], labels[taken]
+        return compute(one, net, weights, head, images, labels, *rest)
+
+    patch.setattr(Formulation, "loss_and_gradient", computed)
+
+
 class PositionOrder(BatchOrder):
     """Batches keyed by the position of a replica in its batch of replicas instead of its id."""
 
@@ -378,7 +431,7 @@ SABOTAGES = (
         "loss averaged over replicas",
         "Every gradient is divided by the number of replicas.",
         averaged_loss,
-        ("oracle", "alone or in company"),
+        ("oracle", "alone or in company", "in parts"),
     ),
     Sabotage(
         "gradient clipped",
@@ -423,26 +476,26 @@ SABOTAGES = (
         "head trained",
         "The frozen head is trained beside the weights.",
         before_every_step(moving_head),
-        ("oracle", INITIAL_SCALE, EXPONENTIAL),
+        ("oracle", "partners", INITIAL_SCALE, EXPONENTIAL),
     ),
     Sabotage(
         "head among the weights",
         "The head counts as one of the trainable weights.",
         head_among_the_weights,
-        ("oracle", "norm law", "rescaling", SCALE_INVARIANCE, INITIAL_SCALE, EXPONENTIAL),
+        ("oracle", "norm law", "rescaling", "partners", SCALE_INVARIANCE, INITIAL_SCALE, EXPONENTIAL),
     ),
     Sabotage(
         "streams shared",
         "Replicas 0 and 1, 2 and 3, … share all random numbers.",
         shared_streams,
-        ("independence", "reshuffling"),
+        ("independence", "reshuffling", "partners"),
     ),
     Sabotage("head shared", "All replicas have the head of replica 0.", shared_head, ("independence",)),
     Sabotage(
         "batches shared",
         "All replicas see the batches of the first.",
         in_batch_order(lambda own, order, step: np.repeat(own(order, step)[:1], len(order.replicas), axis=0)),
-        ("oracle", "alone or in company", "independence", "reshuffling"),
+        ("oracle", "alone or in company", "independence", "reshuffling", "partners"),
     ),
     Sabotage(
         "crops shared",
@@ -454,7 +507,7 @@ SABOTAGES = (
         "batches by position",
         "Which batches a replica sees depends on its position in the batch of replicas.",
         lambda patch: patch.setattr(batches, "BatchOrder", PositionOrder),
-        ("oracle", "alone or in company", INITIAL_SCALE, EXPONENTIAL),
+        ("oracle", "alone or in company", "partners", INITIAL_SCALE, EXPONENTIAL),
     ),
     Sabotage(
         "never reshuffled",
@@ -463,7 +516,10 @@ SABOTAGES = (
         ("reshuffling",),
     ),
     Sabotage(
-        "snapshots late", "States are recorded after the step instead of before it.", late_snapshots, ("norm law",)
+        "snapshots late",
+        "States are recorded after the step instead of before it.",
+        late_snapshots,
+        ("norm law", "partners"),
     ),
     Sabotage(
         "stale statistics",
@@ -481,7 +537,29 @@ SABOTAGES = (
         "statistics of the test set",
         "Test examples are normalised by their own statistics.",
         statistics_of_the_test_set,
-        ("oracle", "changed weights"),
+        ("oracle", "changed weights", "partners"),
+    ),
+    Sabotage("partners part late", "Partners share one batch too many.", parting_late, ("partners",)),
+    Sabotage(
+        "partners born apart", "Partners that part later start from weights of their own.", born_apart, ("partners",)
+    ),
+    Sabotage(
+        "average of strangers",
+        "A replica's weights are averaged with those of another's partner.",
+        average_of_strangers,
+        ("partners",),
+    ),
+    Sabotage(
+        "parts out of order",
+        "Replicas computed some at a time get each other's gradients.",
+        parts_out_of_order,
+        ("in parts",),
+    ),
+    Sabotage(
+        "batches of the first part",
+        "Replicas computed some at a time all see the batches of the first.",
+        batches_of_the_first_part,
+        ("in parts",),
     ),
     Sabotage(
         "toy without logarithm",

@@ -27,6 +27,7 @@ from ilr.examples import Examples
 from ilr.experiment import CNN, MLP, CropFlip, Experiment, Toy
 from ilr.formulation import Formulation
 from ilr.lab import Lab
+from ilr.layers import ByBatch
 from ilr.nets import build
 from ilr.observables import Networks
 from ilr.registration import load_module
@@ -122,6 +123,26 @@ def changed_weights(dataset: Dataset, _: Path, __: int) -> None:
         np.testing.assert_allclose(loss, plain, **EXACT)
 
 
+def partners(dataset: Dataset, _: Path, __: int) -> None:
+    """Partners are one network until they part, and never again; they are averaged with each other."""
+    test_training.test_partners_are_one_network_until_they_part(7, dataset)
+
+
+def in_parts(dataset: Dataset, _: Path, __: int) -> None:
+    """Losses and gradients of replicas computed some at a time are those computed all at once."""
+    net = build(BASE, dataset.train_images.shape[1:], dataset.classes)
+    weights, heads = (
+        torch.from_numpy(np.stack([draw(0, replica) for replica in range(5)]))
+        for draw in (net.initial_weights, net.initial_head)
+    )
+    images = torch.from_numpy(dataset.train_images[:20]).double().unflatten(0, (5, 4))
+    labels = torch.from_numpy(dataset.train_labels[:20]).unflatten(0, (5, 4))
+    given = net, weights, heads, images, labels, ByBatch(BASE.norm.eps)
+    parts, whole = (Formulation(at_once).loss_and_gradient(*given) for at_once in (2, 5))
+    for part, all_at_once in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(part, all_at_once, **EXACT)
+
+
 def toy_oracle(_: Dataset, __: Path, ___: int) -> None:
     """The toy equals torch.optim.SGD in x and y, and gradient descent in 300 digits."""
     test_toy.test_it_equals_sgd_on_x_and_y(1.5, 0.02)
@@ -200,10 +221,12 @@ TESTS: dict[str, Detector] = {
     "norm law": norm_law,
     "rescaling": rescaling,
     "changed weights": changed_weights,
+    "partners": partners,
+    "in parts": in_parts,
     "toy oracle": toy_oracle,
     "toy return": toy_return,
 }
-# The other two claims are about averages over many replicas.
+# The other claims are about averages over many replicas, or take minutes.
 CLAIMS: dict[str, Detector] = {
     SCALE_INVARIANCE: partial(claim, SCALE_INVARIANCE, 2),
     INITIAL_SCALE: partial(claim, INITIAL_SCALE, 2),
