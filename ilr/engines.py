@@ -18,6 +18,8 @@ class Engine(ABC):
     """Runs jobs and says of each how it ended."""
 
     workers: int
+    processes = 0
+    """Besides this one."""
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
@@ -44,7 +46,7 @@ class Processes(Engine):
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self.workers = self.processes = workers
 
     def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
         """Yields every job when it has ended, with `None` or with the error that ended it."""

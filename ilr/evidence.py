@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from typing import Any
 from ilr.claim import Claim
 from ilr.experiment import Experiment
 from ilr.lab import Lab, Source
-from ilr.machine import peak_memory, processor
+from ilr.machine import processor
 from ilr.options import Options
 from ilr.records import digest, to_json
 from ilr.report.schema import SCHEMA
@@ -46,7 +46,7 @@ def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
         "seed": run.options.seed,
         "started": run.started.isoformat(timespec="seconds"),
         "seconds": round(run.seconds, 1),
-        "provenance": _provenance(run, [outcome.claim for outcome in outcomes], sources.values()),
+        "provenance": _provenance(run, [outcome.claim for outcome in outcomes]),
         "claims": [_claim(outcome) for outcome in outcomes],
         "appendix": _appendix(run.root),
         "experiments": {digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
@@ -58,9 +58,8 @@ def claims_sha256(claims: Sequence[Claim]) -> str:
     return digest(tuple(sorted(digest(claim) for claim in claims)))
 
 
-def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) -> Mapping[str, Any]:
+def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
     device = run.lab.device
-    largest_worker = max((source.peak_memory for source in sources), default=0)
     return {
         "ilr": __version__,
         "git": _git(run.root),
@@ -69,8 +68,7 @@ def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) ->
         "device": device if device == "cpu" else f"{device} ({processor(device)})",
         "cpu": processor("cpu"),
         "threads": run.lab.engine.workers,
-        # At most: the largest of them all in every worker, at the same time, shared libraries counted in each.
-        "peak_memory_bytes": peak_memory() + run.lab.engine.workers * largest_worker,
+        "peak_memory_bytes": run.lab.peak_memory,
         "platform": sys.platform,
         "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
         "claims_sha256": claims_sha256(claims),

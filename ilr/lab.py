@@ -10,6 +10,7 @@ from ilr.engines import Engine
 from ilr.experiment import Experiment
 from ilr.forms import DataUnavailableError
 from ilr.jobs import Job
+from ilr.machine import peak_memory
 from ilr.recording import Recording, join
 from ilr.sources import read
 from ilr.store import Key, Store, training_code_sha256
@@ -107,6 +108,7 @@ class Lab:
         self.data_sha256: dict[str, str] = {}
         self._sources: dict[Experiment, Source] = {}
         self._failures: dict[Key, str] = {}
+        self._own_peak = 0
 
     def plan(self, experiments: Iterable[Experiment]) -> Plan:
         """Looks every slice up and groups those that are missing into jobs, longest first.
@@ -163,6 +165,7 @@ class Lab:
         # it fits, and the slices that did nothing wrong get through.
         while jobs:
             jobs = tuple(half for job in self._run(jobs, tick) if len(job.keys) > 1 for half in _halves(job))
+        self._own_peak = peak_memory()
 
     def _run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> list[Job]:
         """Runs jobs and gives those that failed."""
@@ -209,13 +212,21 @@ class Lab:
         return join(experiment, parts)
 
     def source(self, experiment: Experiment) -> Source:
-        """Where the recording of an experiment that was planned came from, and what it cost."""
+        """Where the recording of an experiment that was planned came from, as far as there is one, and what it cost."""
         source = self._sources[experiment]
-        facts = [self.store.facts(key) for key in self.keys(experiment) if key not in self._failures]
+        facts = [self.store.facts(key) for key in self.keys(experiment) if self.store.has(key)[0]]
         source.seconds = sum(one["seconds"] for one in facts)
         source.peak_memory = max((one.get("peak_memory_bytes", 0) for one in facts), default=0)
         source.formulations = sorted({one["formulation"] for one in facts if "formulation" in one})
         return source
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that this process and its workers have held at most: what this one had held when they ended, and every
+        worker as many as the largest ever did; or what this one held later. Shared libraries count in each.
+        """
+        largest = max((self.source(experiment).peak_memory for experiment in self._sources), default=0)
+        return max(peak_memory(), self._own_peak + self.engine.processes * largest)
 
     def _data_sha256(self, experiment: Experiment) -> str:
         if experiment.data is None:
