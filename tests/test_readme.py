@@ -1,6 +1,7 @@
 """The README keeps its word: its commands exist, its example runs, its tables are complete."""
 
 import configparser
+import json
 import re
 from pathlib import Path
 
@@ -68,6 +69,17 @@ def test_every_claim_and_verdict_is_in_its_tables() -> None:
     assert linked == {path.stem[5:].replace("_", "-") for path in (ROOT / "claims").glob("test_*.py")}
     for verdict in Verdict:
         assert f"| {verdict} |" in README
+
+
+def test_its_results_are_those_of_the_reference_reports() -> None:
+    written = re.findall(r"^\| ([\w-]+) \| ([A-Z ]+) \| ([A-Z ]+) \|", README, flags=re.MULTILINE)
+    tiny, reduced = (
+        {claim["id"]: claim["verdict"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]}
+        for path in (ROOT / "reports" / "reference" / scale / "evidence.json" for scale in ("tiny", "reduced"))
+    )
+    assert {claim: verdicts for claim, *verdicts in written} == {
+        claim: [verdict, reduced[claim]] for claim, verdict in tiny.items()
+    }
 
 
 def test_every_option_is_in_its_table(pytester: pytest.Pytester) -> None:
