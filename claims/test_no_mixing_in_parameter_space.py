@@ -20,7 +20,8 @@ after 50/λₑ their cosine is 0.35 still. In the control partners are one net u
 At reduced the CNN misses a quarter of the images of Fashion-MNIST, and a net at one moment differs more from itself at
 another, so it takes more pairs. On four exploratory ones, at λₑ = 0.008, two moments of a net and partners disagreed
 alike to within the noise of 0.01; the cosines were 0.8 and 0.0, and averages had 0.03 more and 0.2 less than a single
-net.
+net. In the reference report weights and averages were reproduced; the functions were not decided, at 0.008 ± 0.019 with
+24 pairs.
 """
 
 from collections.abc import Callable, Iterable, Mapping
