@@ -431,7 +431,7 @@ SABOTAGES = (
         "loss averaged over replicas",
         "Every gradient is divided by the number of replicas.",
         averaged_loss,
-        ("oracle", "alone or in company", "in parts"),
+        ("oracle", "alone or in company", "partners", "in parts"),
     ),
     Sabotage(
         "gradient clipped",
