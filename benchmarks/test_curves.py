@@ -1,13 +1,11 @@
 """What a replica-step costs by the number of replicas, and a run by its steps; drawn into the report's appendix."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.machine import Workers, workers
+from benchmarks.machine import Workers
 from benchmarks.test_throughput import CASES
 from ilr.figures import in_style, new_figure, to_svg
 from ilr.machine import processor
@@ -17,12 +15,6 @@ STEPS = (100, 200, 400, 800, 1600)
 DRAWING = Path(__file__).parent.parent / "reports" / "throughput.svg"
 
 Curve = list[tuple[int, float]]
-
-
-@pytest.fixture(scope="module")
-def team() -> Iterator[Workers]:
-    with workers() as team:
-        yield team
 
 
 def test_cost_against_replicas_and_steps(benchmark: BenchmarkFixture, team: Workers) -> None:

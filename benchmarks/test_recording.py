@@ -1,13 +1,12 @@
 """What recording adds to the time of training, by what is recorded; each against bare training, in turns."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from statistics import median
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.machine import Workers, workers
+from benchmarks.machine import Workers
 from benchmarks.test_throughput import CASES
 from ilr.experiment import Observe
 
@@ -22,12 +21,6 @@ RECORDED = {
     "test accuracy every hundredth step": (Observe("test_accuracy", range(0, STEPS + 1, 100)),),
 }
 ROUNDS = 5
-
-
-@pytest.fixture(scope="module")
-def team() -> Iterator[Workers]:
-    with workers() as team:
-        yield team
 
 
 @pytest.mark.parametrize("what", RECORDED)

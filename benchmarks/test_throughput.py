@@ -4,7 +4,6 @@ Every round times the plain loops first and then the engine, so that all see the
 the end has medians. Nothing here asserts a time.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.machine import WORKERS, Workers, dataset_of, workers
+from benchmarks.machine import WORKERS, Workers, dataset_of
 from benchmarks.plain import dataloader_loop, tuned_loop
 from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, Net, Observe, PreResNet
 from ilr.nets import build
@@ -57,12 +56,6 @@ CASES = {
     "preresnet-32": Case(PreResNet(), Data("cifar-10", train=1024, test=64), 128, 2, 2, 3),
 }
 ROUNDS = 5
-
-
-@pytest.fixture(scope="module")
-def team() -> Iterator[Workers]:
-    with workers() as team:
-        yield team
 
 
 @pytest.mark.parametrize("name", CASES)

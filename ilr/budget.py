@@ -101,7 +101,6 @@ class Budget:
         self.lab = lab_for(options, options.store, rehearsal=True)
         self.plan = self.lab.plan(self.selection.experiments)
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
-        # Workers share the one GPU.
         self.workers = self.lab.engine.workers
         self.rates = Rates(self.lab.store, self.lab.device, self.threads)
         self.kinds: dict[Experiment, Kind] = {}

@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -46,7 +46,7 @@ def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
         "seed": run.options.seed,
         "started": run.started.isoformat(timespec="seconds"),
         "seconds": round(run.seconds, 1),
-        "provenance": _provenance(run, [outcome.claim for outcome in outcomes]),
+        "provenance": _provenance(run, [outcome.claim for outcome in outcomes], sources.values()),
         "claims": [_claim(outcome) for outcome in outcomes],
         "appendix": _appendix(run.root),
         "experiments": {digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
@@ -58,7 +58,7 @@ def claims_sha256(claims: Sequence[Claim]) -> str:
     return digest(tuple(sorted(digest(claim) for claim in claims)))
 
 
-def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
+def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) -> Mapping[str, Any]:
     device = run.lab.device
     return {
         "ilr": __version__,
@@ -68,7 +68,7 @@ def _provenance(run: Run, claims: Sequence[Claim]) -> Mapping[str, Any]:
         "device": device if device == "cpu" else f"{device} ({processor(device)})",
         "cpu": processor("cpu"),
         "threads": run.lab.engine.workers,
-        "peak_memory_bytes": run.lab.peak_memory,
+        "peak_memory_bytes": run.lab.peak_memory(sources),
         "platform": sys.platform,
         "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
         "claims_sha256": claims_sha256(claims),

@@ -212,20 +212,19 @@ class Lab:
         return join(experiment, parts)
 
     def source(self, experiment: Experiment) -> Source:
-        """Where the recording of an experiment that was planned came from, as far as there is one, and what it cost."""
+        """Where the recording of an experiment that was planned came from, and what it cost."""
         source = self._sources[experiment]
-        facts = [self.store.facts(key) for key in self.keys(experiment) if self.store.has(key)[0]]
+        facts = [self.store.facts(key) for key in self.keys(experiment) if key not in self._failures]
         source.seconds = sum(one["seconds"] for one in facts)
         source.peak_memory = max((one.get("peak_memory_bytes", 0) for one in facts), default=0)
         source.formulations = sorted({one["formulation"] for one in facts if "formulation" in one})
         return source
 
-    @property
-    def peak_memory(self) -> int:
+    def peak_memory(self, sources: Iterable[Source]) -> int:
         """Bytes that this process and its workers have held at most: what this one had held when they ended, and every
         worker as many as the largest ever did; or what this one held later. Shared libraries count in each.
         """
-        largest = max((self.source(experiment).peak_memory for experiment in self._sources), default=0)
+        largest = max((source.peak_memory for source in sources), default=0)
         return max(peak_memory(), self._own_peak + self.engine.processes * largest)
 
     def _data_sha256(self, experiment: Experiment) -> str:
