@@ -173,12 +173,12 @@ class Distance:
     """The squared distance of every snapshot from the equilibrium's distribution over functions."""
 
     def __init__(self, run: Recording) -> None:
-        snapshots = list(run["test_predictions"].swapaxes(0, 1))
-        target, later = snapshots[: len(TARGET)], snapshots[len(TARGET) :]
-        # Agreements [time, replica, replica]: within a snapshot, within the target, between the two.
-        within = np.stack([agreement(one, one) for one in later])
-        target_within = np.mean([agreement(one, one) for one in target], axis=0)
-        between = np.stack([np.mean([agreement(one, other) for other in target], axis=0) for one in later])
+        target, later = np.split(run["test_predictions"], [len(TARGET)], axis=1)
+        snapshots = later.swapaxes(0, 1)
+        # Agreements [time, replica, replica]: within a snapshot, within all of the target, between the two.
+        within = np.stack([agreement(one, one) for one in snapshots])
+        target_within = agreement(target, target)
+        between = np.stack([agreement(target, one) for one in snapshots])
         self.terms = within + target_within - between - between.swapaxes(1, 2)
 
     def among(self, replicas: npt.NDArray[np.int64]) -> Floats:

@@ -22,7 +22,7 @@ of that is memory, we believe, as the common 400 steps are but three epochs of 5
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ class Regime:
 SMALL = Regime(learning_rate=0.5, intrinsic=0.0125, piece=40, common=400, last=120)
 REGIMES = {
     "tiny": SMALL,
-    "reduced": SMALL,
+    "reduced": replace(SMALL, common=960),
     "full": Regime(learning_rate=0.8, intrinsic=4e-4, piece=125 * 390, common=500 * 390, last=100 * 390),
 }
 PIECES = 4
@@ -115,7 +115,7 @@ CLAIM = Claim(
             "The time to forget: the common phase is cut to a tenth of 1/λₑ steps.",
         ),
     ),
-    replicas=Replicas(tiny=144, reduced=48, full=24),
+    replicas=Replicas(tiny=144, reduced=64, full=24),
 )
 
 

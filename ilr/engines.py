@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ilr.jobs import Job
-from ilr.machine import hand_back_freed_memory, take_gpu
+from ilr.machine import keep_freed_memory, take_gpu
 
 POLL_SECONDS = 0.2
 
@@ -82,7 +82,7 @@ def start_worker(started: Any, done: Any) -> None:
     with started.get_lock():
         _worker = started.value
         started.value += 1
-    hand_back_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(1)
     # Where nothing else moves a weight it decays geometrically; denormal numbers would slow every step.
     torch.set_flush_denormal(True)

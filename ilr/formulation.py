@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ilr.fused import FusedNet
-from ilr.gradients import loss_and_gradient
+from ilr.gradients import loss_and_gradients
 from ilr.layers import ConvolutionKernel, Layers, Normalise
 from ilr.nets import FusedMLP
 
@@ -38,21 +38,23 @@ class Formulation:
     def __str__(self) -> str:
         return f"{self.at_once} at once, {self.kernel} convolutions"
 
-    def loss_and_gradient(
+    def loss_and_gradients(
         self, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
-    ) -> tuple[Tensor, Tensor]:
-        """Each replica's loss [R] and gradient [R, weight]; arguments as `ilr.gradients.loss_and_gradient`."""
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Each replica's loss [R] and the layers' gradients [R, ...], as `ilr.gradients.loss_and_gradients`."""
         layers = Layers(normalise, self.kernel)
         if self.at_once >= len(weights):
-            return loss_and_gradient(net, weights, head, images, labels, layers)
-        losses, gradient = weights.new_empty(len(weights)), torch.empty_like(weights)
+            return loss_and_gradients(net, weights, head, images, labels, layers)
+        losses, gradients = weights.new_empty(len(weights)), net.layers_of(torch.empty_like(weights))
         for start in range(0, len(weights), self.at_once):
             part = slice(start, start + self.at_once)
             own = part if len(images) > 1 else slice(None)
-            losses[part], gradient[part] = loss_and_gradient(
+            losses[part], computed = loss_and_gradients(
                 net, weights[part], head[part], images[own], labels[own], layers
             )
-        return losses, gradient
+            for gradient, one in zip(gradients, computed, strict=True):
+                gradient[part] = one
+        return losses, gradients
 
 
 def candidates(net: FusedNet, replicas: int) -> list[Formulation]:
@@ -66,14 +68,14 @@ def candidates(net: FusedNet, replicas: int) -> list[Formulation]:
 def fastest(
     net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
 ) -> Formulation:
-    """The fastest formulation for these tensors, measured; arguments as `ilr.gradients.loss_and_gradient`."""
+    """The fastest formulation for these tensors, measured; arguments as `ilr.gradients.loss_and_gradients`."""
     best, least = Formulation(len(weights)), float("inf")
     for formulation in candidates(net, len(weights)):
         some = slice(formulation.at_once)
         own = some if len(images) > 1 else slice(None)
 
         def run(formulation: Formulation = formulation, some: slice = some, own: slice = own) -> None:
-            formulation.loss_and_gradient(net, weights[some], head[some], images[own], labels[own], normalise)
+            formulation.loss_and_gradients(net, weights[some], head[some], images[own], labels[own], normalise)
 
         run()
         taken = seconds(run, weights.device) / formulation.at_once

@@ -2,10 +2,13 @@
 
 A group is an integer array `labels[replica, point]`: the class that each replica predicts for each test point. With P_k
 and Q_k the chances that a replica of the one and of the other group predicts class k for a point, the squared distance
-is Σ_k (P_k - Q_k)², averaged over points; it lies between 0 and 2.
+is Σ_k (P_k - Q_k)², averaged over points; it lies between 0 and 2. Instead of [replica, point] all labels may be
+[replica, moment, point], of replicas that were looked at more than once: then the chances are those at a random moment.
+At equilibrium all moments are alike, and means over them have less noise.
 
-It rests on the agreement of two replicas, the share of points for which they predict the same class: the mean over
-pairs of replicas within a group estimates Σ_k P_k², over pairs across the groups Σ_k P_k Q_k, both without bias.
+It rests on the agreement of two replicas, the share of points for which they predict the same class, at a random moment
+of each: the mean over pairs of replicas within a group estimates Σ_k P_k², over pairs across the groups Σ_k P_k Q_k,
+both without bias.
 """
 
 import math
@@ -39,7 +42,7 @@ def agreement(a: ArrayLike, b: ArrayLike) -> Floats:
         ValueError: the labels are not integers, or not of the same points.
     """
     first, second = _groups(a, b)
-    shares: Floats = _agreeing_points(first, second) / first.shape[1]
+    shares: Floats = _agreements(first, second) / _comparisons(first, second)
     return shares
 
 
@@ -54,7 +57,7 @@ def squared_distance(a: ArrayLike, b: ArrayLike) -> float:
     """
     first, second = _groups(a, b, least=2)
     pooled, members = _pool(first, second)
-    return float(_squared_distances(pooled, members, ~members) / first.shape[1])
+    return float(_squared_distances(pooled, members, ~members) / _comparisons(first, first))
 
 
 def l1_distance(a: ArrayLike, b: ArrayLike) -> float:
@@ -65,7 +68,7 @@ def l1_distance(a: ArrayLike, b: ArrayLike) -> float:
     Raises:
         ValueError: the labels are not integers, or not of the same points.
     """
-    first, second = _groups(a, b)
+    first, second = (group.reshape(-1, group.shape[-1]) for group in _groups(a, b))
     classes = np.union1d(first, second)
     return float(sum(np.abs((first == k).mean(axis=0) - (second == k).mean(axis=0)).mean() for k in classes))
 
@@ -255,7 +258,7 @@ def noise_of(a: ArrayLike, b: ArrayLike) -> Noise:
         ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
     """
     first, second = _groups(a, b, least=FEWEST)
-    return _noise(*_pool(first, second), points=first.shape[1])
+    return _noise(*_pool(first, second), comparisons=_comparisons(first, first))
 
 
 def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Region) -> Finding:
@@ -273,9 +276,9 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
     except ValueError as error:
         raise ValueError(f"{prediction.quantity!r}: {error}") from None
     pooled, members = _pool(first, second)
-    points, n, alpha = first.shape[1], min(len(first), len(second)), prediction.alpha
-    estimate = float(_squared_distances(pooled, members, ~members)) / points
-    standard_error, noise = _jackknife(pooled, members) / points, _noise(pooled, members, points)
+    comparisons, n, alpha = _comparisons(first, first), min(len(first), len(second)), prediction.alpha
+    estimate = float(_squared_distances(pooled, members, ~members)) / comparisons
+    standard_error, noise = _jackknife(pooled, members) / comparisons, _noise(pooled, members, comparisons)
 
     # The sign makes an estimate exactly on the bound lie inside the region, even without any noise.
     sign, bound = (1, region[0]) if math.isfinite(region[0]) else (-1, region[1])
@@ -324,7 +327,7 @@ def _jackknife(pooled: Floats, members: Members) -> float:
     return math.sqrt(sum((len(group) - 1) * float(group.var()) for group in (without[members], without[~members])))
 
 
-def _noise(pooled: Floats, members: Members, points: int) -> Noise:
+def _noise(pooled: Floats, members: Members, comparisons: int) -> Noise:
     """The noise of the squared distance, from the covariance of replicas about the mean of their group."""
     centred = pooled.copy()
     weights = np.empty(len(pooled))
@@ -333,7 +336,7 @@ def _noise(pooled: Floats, members: Members, points: int) -> Noise:
         centred[group] -= centred[group].mean(axis=0)
         centred[:, group] -= centred[:, group].mean(axis=1, keepdims=True)
         weights[group] = 1 / math.sqrt(n * (n - 1))
-    covariance = centred * np.outer(weights, weights) / points
+    covariance = centred * np.outer(weights, weights) / comparisons
     # A replica's covariance with itself would count its own noise as if it were shared by all.
     np.fill_diagonal(covariance, 0.0)
     smaller = int(min(members.sum(), (~members).sum()))
@@ -341,10 +344,10 @@ def _noise(pooled: Floats, members: Members, points: int) -> Noise:
 
 
 def _squared_distances(pooled: Floats, in_a: Members, in_b: Members) -> Floats:
-    """Squared distances, times the number of points, of groups given by their members [..., replica].
+    """Squared distances, times the number of comparisons, of groups given by their members [..., replica].
 
-    `pooled` counts the points on which two replicas agree. Sums of these are exact: so equal replicas have no variance,
-    and exchanges of replicas that make no difference tie.
+    `pooled` counts the comparisons in which two replicas agree. Sums of these are exact: so equal replicas have no
+    variance, and exchanges of replicas that make no difference tie.
     """
     a, b = in_a.astype(np.float64), in_b.astype(np.float64)
     n, m = a.sum(axis=-1), b.sum(axis=-1)
@@ -356,28 +359,49 @@ def _squared_distances(pooled: Floats, in_a: Members, in_b: Members) -> Floats:
 
 
 def _pool(first: Labels, second: Labels) -> tuple[Floats, Members]:
-    """The agreeing points of all pairs of replicas, and which of these are of the first group."""
+    """The agreements of all pairs of replicas, and which of these are of the first group.
+
+    Raises:
+        ValueError: the groups were not looked at equally often.
+    """
+    if first.shape[1:] != second.shape[1:]:
+        raise ValueError(f"labels must be of as many moments, not of shapes {first.shape} and {second.shape}")
     both = np.concatenate([first, second])
-    return _agreeing_points(both, both), np.arange(len(both)) < len(first)
+    return _agreements(both, both), np.arange(len(both)) < len(first)
 
 
-def _agreeing_points(first: Labels, second: Labels) -> Floats:
-    # One matrix product per class is far faster than comparing. float32 counts exactly up to 2^24 points.
+def _agreements(first: Labels, second: Labels) -> Floats:
+    """In how many comparisons two replicas agree, every moment of the one with every moment of the other: [n, m]."""
+
+    def times(labels: Labels, k: int) -> NDArray[np.float32]:
+        """How often each replica chose the class k for each point, [n, point]."""
+        chosen = (labels == k).reshape(len(labels), -1, labels.shape[-1])
+        return np.asarray(chosen.sum(axis=1, dtype=np.float32))
+
+    # One matrix product per class is far faster than comparing. float32 counts exactly up to 2^24 comparisons.
     counts = np.zeros((len(first), len(second)))
     for k in np.union1d(first, second):
-        chosen = (first == k).astype(np.float32)
-        counts += chosen @ (chosen if second is first else (second == k).astype(np.float32)).T
+        chosen = times(first, k)
+        counts += chosen @ (chosen if second is first else times(second, k)).T
     return counts
+
+
+def _comparisons(first: Labels, second: Labels) -> int:
+    """How many comparisons of two replicas there are: points times moments of the one times moments of the other."""
+    return math.prod(first.shape[1:]) * math.prod(second.shape[1:-1])
 
 
 def _groups(*groups: ArrayLike, least: int = 1) -> tuple[Labels, ...]:
     arrays = tuple(np.asarray(group) for group in groups)
     for labels in arrays:
-        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"labels must be integers [replica, point], not {labels.dtype} of shape {labels.shape}")
+        if labels.ndim not in (2, 3) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                "labels must be integers [replica, point] or [replica, moment, point], "
+                f"not {labels.dtype} of shape {labels.shape}"
+            )
         if len(labels) < least:
             raise ValueError(f"a group has {len(labels)} replica(s): at least {least} are needed")
-    points = [labels.shape[1] for labels in arrays]
+    points = [labels.shape[-1] for labels in arrays]
     if len(set(points)) > 1 or not points[0]:
         raise ValueError(f"labels must be of the same test points, not of {' and '.join(map(str, points))}")
     return arrays

@@ -57,9 +57,12 @@ class FusedNet(ABC):
 
     def forward(self, weights: Tensor, head: Tensor, images: Tensor, layers: Layers) -> Tensor:
         """Logits [R, class, N] of images [R or 1, N, channel, row, column] by weights [R, weight] and their heads."""
-        parts = self.layers_of(weights)
+        return self.through(self.layers_of(weights), head, images, layers)
+
+    def through(self, parts: Sequence[Tensor], head: Tensor, images: Tensor, layers: Layers) -> Tensor:
+        """As `forward`, by the parts that `layers_of` makes of the weights."""
         if self.trainable_head:
-            head = parts.pop()
+            *parts, head = parts
         return linear(head, self._features([layers.normalise.weights(part) for part in parts], images, layers))
 
     def initial_weights(self, root_seed: int, replica: int) -> Float64:

@@ -12,10 +12,10 @@ from ilr.layers import ByBatch, Layers
 from ilr.nets import FusedMLP, loss
 
 
-def loss_and_gradient(
+def loss_and_gradients(
     net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, layers: Layers
-) -> tuple[Tensor, Tensor]:
-    """Each replica's loss [R] and its gradient [R, weight].
+) -> tuple[Tensor, list[Tensor]]:
+    """Each replica's loss [R] and the gradient of each layer's weights [R, out, in, ...], in the layers' order.
 
     Args:
         net: the architecture.
@@ -27,17 +27,16 @@ def loss_and_gradient(
     """
     if isinstance(net, FusedMLP) and isinstance(layers.normalise, ByBatch):
         return _by_hand(net, weights, head, images, labels, layers.normalise.eps)
-    weights = weights.detach().requires_grad_()
-    losses = loss(net.forward(weights, head, images, layers), labels)
+    parts = [part.detach().requires_grad_() for part in net.layers_of(weights)]
+    losses = loss(net.through(parts, head, images, layers), labels)
     # The sum, not the mean: a mean would divide every replica's learning rate by their number.
-    (gradient,) = torch.autograd.grad(losses.sum(), weights)
-    return losses.detach(), gradient
+    return losses.detach(), list(torch.autograd.grad(losses.sum(), parts))
 
 
 @torch.no_grad()
 def _by_hand(
     net: FusedMLP, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, list[Tensor]]:
     """The chain rule of linear, batch normalisation, ReLU, ..., linear, cross-entropy."""
     layers = net.layers_of(weights)
     if net.trainable_head:
@@ -63,7 +62,7 @@ def _by_hand(
         gradients.append(torch.matmul(outer, hidden[index].transpose(1, 2)))
         if index:
             outer = torch.matmul(layers[index].transpose(1, 2), outer)
-    return losses, torch.cat([gradient.flatten(1) for gradient in reversed(gradients)], dim=1)
+    return losses, gradients[::-1]
 
 
 def _normalised(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -80,10 +79,10 @@ def _normalised(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 def _normalisation_backward(outer: Tensor, normalised: Tensor, inverse_deviation: Tensor) -> Tensor:
     """The derivative by the features, from that by what they became: both [R, C, N]."""
     rows = normalised.flatten(0, 1)[None]
-    # Torch's kernel, told of features that were normal to begin with, and scaled to those that were not.
+    # Torch's kernel, told of features that were normal to begin with; what scales them back it takes for a weight.
     mean, one = rows.new_zeros(rows.shape[1]), rows.new_ones(rows.shape[1])
     inner, _, _ = torch.ops.aten.native_batch_norm_backward(
-        outer.view_as(rows), rows, None, None, None, mean, one, True, 0.0, [True, False, False]
+        outer.view_as(rows), rows, inverse_deviation.flatten(), None, None, mean, one, True, 0.0, [True, False, False]
     )
-    derivative: Tensor = inner.view_as(outer).mul_(inverse_deviation)
+    derivative: Tensor = inner.view_as(outer)
     return derivative

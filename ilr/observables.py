@@ -75,9 +75,15 @@ def evaluated_at_once(net: FusedNet, weights: Tensor) -> int:
     return max(1, (GPU_BYTES if weights.is_cuda else CACHE_BYTES) // one)
 
 
-def second_moment(weights: Tensor, gradient: Tensor) -> Tensor:
-    """‖w‖²‖∇L‖² [R]: the squared norm the batch's gradient has at unit weight norm, by scale invariance."""
-    return weights.square().sum(dim=1) * gradient.square().sum(dim=1)
+def second_moment(weights: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """‖w‖²‖∇L‖² [R]: the squared norm the batch's gradient has at unit weight norm, by scale invariance.
+
+    Args:
+        weights: [R, weight].
+        gradients: of each layer, [R, ...].
+    """
+    squared = torch.stack([gradient.flatten(1).square().sum(dim=1) for gradient in gradients])
+    return weights.square().sum(dim=1) * squared.sum(dim=0)
 
 
 def angle(before: Tensor, after: Tensor) -> Tensor:

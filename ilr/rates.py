@@ -121,7 +121,7 @@ class Rates:
         labels = torch.zeros(own, examples, dtype=torch.int64, device=self.device)
 
         def run(formulation: Formulation) -> None:
-            formulation.loss_and_gradient(net, weights, head, images, labels, in_training(step.norm))
+            formulation.loss_and_gradients(net, weights, head, images, labels, in_training(step.norm))
 
         formulations = [Formulation(*one) for one in product({1, count}, get_args(ConvolutionKernel))]
         fastest = min(self._seconds(partial(run, one)) for one in formulations)

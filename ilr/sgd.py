@@ -1,5 +1,7 @@
 """The step of stochastic gradient descent with coupled weight decay and momentum, for R replicas at once."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,25 +14,32 @@ class SGD:
     The learning rate multiplies the buffer when it is used, not when it is filled, so a change of η acts at once.
 
     Args:
-        weights: [R, weight], changed in place.
+        layers: each layer's weights [R, ...], changed in place. Layer by layer, because a layer's gradient is in the
+            cache when it has just been computed.
         momentum: β, the same for all replicas.
         initial_velocity: [R, 1], the buffer v before the first step as a multiple of the weights.
     """
 
-    def __init__(self, weights: Tensor, momentum: float, initial_velocity: Tensor) -> None:
-        self.weights = weights
+    def __init__(self, layers: Sequence[Tensor], momentum: float, initial_velocity: Tensor) -> None:
+        self.layers = layers
         self.momentum = momentum
-        self.velocity = initial_velocity * weights.detach() if momentum else None
+        self.velocities = [_like(layer, initial_velocity) * layer.detach() for layer in layers] if momentum else []
 
     @property
     def state(self) -> list[Tensor]:
         """The tensors that a step changes."""
-        return [self.weights] if self.velocity is None else [self.weights, self.velocity]
+        return [*self.layers, *self.velocities]
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> None:
-        """One step with gradients [R, weight], which it uses up; learning rate and weight decay are [R, 1]."""
-        direction = gradient.addcmul_(weight_decay, self.weights)
-        if self.velocity is not None:
-            direction = self.velocity.mul_(self.momentum).add_(direction)
-        self.weights.addcmul_(learning_rate, direction, value=-1)
+    def step(self, gradients: Sequence[Tensor], learning_rate: Tensor, weight_decay: Tensor) -> None:
+        """One step with each layer's gradient [R, ...], which it uses up; learning rate and weight decay are [R, 1]."""
+        for index, (layer, gradient) in enumerate(zip(self.layers, gradients, strict=True)):
+            direction = gradient.addcmul_(_like(layer, weight_decay), layer)
+            if self.velocities:
+                direction = self.velocities[index].mul_(self.momentum).add_(direction)
+            layer.addcmul_(_like(layer, learning_rate), direction, value=-1)
+
+
+def _like(layer: Tensor, values: Tensor) -> Tensor:
+    """Each replica's value [R, 1] with as many axes as its layer [R, ...]."""
+    return values.view(-1, *(1,) * (layer.dim() - 1))

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import safetensors
 from safetensors.numpy import load_file, save_file
 
@@ -38,6 +39,7 @@ TRAINING_PATH = (
     "layers",
     "nets",
     "observables",
+    "recorder",
     "residual",
     "schedules",
     "sgd",
@@ -94,7 +96,7 @@ class Store:
         """
         header = {"key": json.dumps(to_json(key)), "facts": json.dumps(facts)}
         with _written_whole(self._path(key)) as temporary:
-            save_file({name: array.copy(order="C") for name, array in arrays.items()}, temporary, metadata=header)
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=header)
 
     def remember(self, what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What was measured before under the description `what`, or is measured now and kept for the next time."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ilr.experiment import Experiment
+from ilr.recorder import Recorder
 from ilr.streams import Stream, generator
 
 Float64 = npt.NDArray[np.float64]
@@ -33,18 +34,17 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> dict
     log_norm = np.concatenate([np.full(one.replicas, np.log(one.initial_scale)) for one in slices])
     log_angle = np.log([_initial_angle(one.seed, replica) for one in slices for replica in one.replica_ids])
 
-    recorded: dict[str, list[Float64]] = {observation.quantity: [] for observation in first.observe}
-    wanted = {observation.quantity: frozenset(observation.at) for observation in first.observe}
+    recorder = Recorder(first.observe)
     for step in range(first.steps + 1):
-        for quantity, at in wanted.items():
-            if step in at:
-                recorded[quantity].append(_measure(quantity, log_norm, log_angle, rates[:, step]))
+        for observation in recorder.due(step):
+            quantity = observation.quantity
+            recorder.keep(quantity, _measure(quantity, log_norm, log_angle, rates[:, step]))
         if step < first.steps:
             log_norm, log_angle = toy_step(log_norm, log_angle, rates[:, step], decays[:, step])
         if step % 1000 == 999:
             tick(1000 * len(log_norm))
     tick(first.steps % 1000 * len(log_norm))
-    return {quantity: np.stack(values, axis=1) for quantity, values in recorded.items()}
+    return recorder.arrays
 
 
 # A replica that diverges is data, like any other: its numbers say so themselves.

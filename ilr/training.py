@@ -12,13 +12,14 @@ from torch import Tensor
 from ilr.batches import Batches
 from ilr.data import Dataset
 from ilr.examples import Examples, place
-from ilr.experiment import STEP_QUANTITIES, Experiment, Toy
+from ilr.experiment import STEP_QUANTITIES, Experiment, Observe, Toy
 from ilr.formulation import Formulation
 from ilr.fused import FusedNet
 from ilr.graph import Replay
 from ilr.layers import Normalise
 from ilr.nets import build
 from ilr.observables import Networks, angle, in_training, second_moment
+from ilr.recorder import Recorder
 from ilr.recording import DIVERGED_AT
 from ilr.schedules import Constant
 from ilr.sgd import SGD
@@ -95,7 +96,6 @@ class _Run:
     def __init__(self, slices: Sequence[Experiment], dataset: Dataset, device: torch.device, choose: Choose) -> None:
         shared = slices[0]
         self.steps = shared.steps
-        self.observe = shared.observe
         self.norm = shared.norm
         self.device = device
         self.dtype: torch.dtype = getattr(torch, shared.precision)
@@ -123,42 +123,43 @@ class _Run:
         self.head = self._tensor(np.stack([self.net.initial_head(*key) for key in owners]))
         self.average = torch.zeros_like(self.weights)
         self.averaged = 0
-        self.sgd = SGD(self.weights, shared.momentum, velocity)
+        self.sgd = SGD(self.net.layers_of(self.weights), shared.momentum, velocity)
         batch = self._batch(0)
         self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
         self.replay: Replay | None = None
-        self.recorded: dict[str, list[Array]] = {observation.quantity: [] for observation in self.observe}
+        self.recorder = Recorder(shared.observe)
 
     def train(self, tick: Callable[[int], None]) -> Arrays:
         """All steps, with every observation on the way: [replica, time, ...] by quantity."""
         for step in range(self.steps):
-            self._observe_state(step)
+            due = self.recorder.due(step)
+            self._observe_state(step, due)
             batch = self._batch(step)
-            wanted = {one.quantity for one in self.observe if one.quantity in STEP_QUANTITIES and step in one.at}
+            wanted = {one.quantity for one in due if one.quantity in STEP_QUANTITIES}
             inputs = batch.images, batch.labels, self.learning_rates[step], self.weight_decays[step]
             if self.device.type == "cuda" and self.replay is None:
                 self.replay = Replay(partial(self._step, STEP_QUANTITIES), inputs, self.sgd.state)
             measured = self.replay(*inputs) if self.replay else self._step(wanted, *inputs)
             for quantity in wanted:
-                self._record(quantity, measured[quantity])
+                self._keep(quantity, measured[quantity])
             if step % REPORT_EVERY == REPORT_EVERY - 1:
                 tick(REPORT_EVERY * len(self.replicas))
         tick(self.steps % REPORT_EVERY * len(self.replicas))
-        self._observe_state(self.steps)
-        return {quantity: np.stack(values, axis=1) for quantity, values in self.recorded.items()}
+        self._observe_state(self.steps, self.recorder.due(self.steps))
+        return self.recorder.arrays
 
     def _step(
         self, wanted: Collection[str], images: Tensor, labels: Tensor, learning_rate: Tensor, weight_decay: Tensor
     ) -> dict[str, Tensor]:
         """One step of SGD, and those of its quantities that are wanted, each [R]."""
-        losses, gradient = self.formulation.loss_and_gradient(
+        losses, gradients = self.formulation.loss_and_gradients(
             self.net, self.weights, self.head, images, labels, self.normalise
         )
         measured = {"batch_loss": losses}
         if "gradient_second_moment" in wanted:
-            measured["gradient_second_moment"] = second_moment(self.weights, gradient)
+            measured["gradient_second_moment"] = second_moment(self.weights, gradients)
         before = self.weights.clone() if "step_angle" in wanted else self.weights
-        self.sgd.step(gradient, learning_rate, weight_decay)
+        self.sgd.step(gradients, learning_rate, weight_decay)
         if "step_angle" in wanted:
             measured["step_angle"] = angle(before, self.weights)
         return measured
@@ -171,8 +172,8 @@ class _Run:
         """Whether partners see the same batch at this step."""
         return self.partners is not None and self.partners.parted_at is not None and step < self.partners.parted_at
 
-    def _observe_state(self, step: int) -> None:
-        wanted = [one for one in self.observe if one.quantity not in STEP_QUANTITIES and step in one.at]
+    def _observe_state(self, step: int, due: Sequence[Observe]) -> None:
+        wanted = [one for one in due if one.quantity not in STEP_QUANTITIES]
         if any(one.quantity == "average_test_accuracy" for one in wanted):
             self.averaged += 1
             self.average.lerp_(self.weights, 1 / self.averaged)
@@ -188,10 +189,10 @@ class _Run:
             average=self.average,
         )
         for observation in wanted:
-            self._record(observation.quantity, networks.measure(observation))
+            self._keep(observation.quantity, networks.measure(observation))
 
-    def _record(self, quantity: str, values: Tensor) -> None:
-        self.recorded[quantity].append(values.cpu().numpy())
+    def _keep(self, quantity: str, values: Tensor) -> None:
+        self.recorder.keep(quantity, values.cpu().numpy())
 
     def _probe_direction(self) -> Tensor:
         draws = [generator(*key, Stream.PROBE).standard_normal(self.weights.shape[1]) for key in self.replicas]

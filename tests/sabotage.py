@@ -63,10 +63,11 @@ def in_every_batch(change: Callable[[list[Experiment]], list[Experiment]]) -> Ca
     return apply
 
 
-Step = Callable[[SGD, Tensor, Tensor, Tensor], None]
+Gradients = list[Tensor]
+Step = Callable[[SGD, Gradients, Tensor, Tensor], None]
 
 
-def in_every_step(step: Callable[[Step, SGD, Tensor, Tensor, Tensor], None]) -> Callable[[Patch], None]:
+def in_every_step(step: Callable[[Step, SGD, Gradients, Tensor, Tensor], None]) -> Callable[[Patch], None]:
     """Does `step` instead of SGD's own step, which it is given first."""
 
     def apply(patch: Patch) -> None:
@@ -149,51 +150,61 @@ def swapped_schedules(experiment: Experiment) -> Experiment:
     return replace(experiment, learning_rate=experiment.weight_decay, weight_decay=experiment.learning_rate)
 
 
-def decay_without_rate(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
-    sgd.weights.mul_(1 - decay)
-    own(sgd, gradient, rate, 0 * decay)
+def decay_without_rate(own: Step, sgd: SGD, gradients: Gradients, rate: Tensor, decay: Tensor) -> None:
+    for layer in sgd.layers:
+        layer.mul_(1 - spread(decay, layer))
+    own(sgd, gradients, rate, 0 * decay)
 
 
-def decay_twice(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
-    sgd.weights.mul_(1 - rate * decay)
-    own(sgd, gradient, rate, decay)
+def decay_twice(own: Step, sgd: SGD, gradients: Gradients, rate: Tensor, decay: Tensor) -> None:
+    for layer in sgd.layers:
+        layer.mul_(1 - spread(rate * decay, layer))
+    own(sgd, gradients, rate, decay)
 
 
-def rate_in_the_buffer(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
+def rate_in_the_buffer(own: Step, sgd: SGD, gradients: Gradients, rate: Tensor, decay: Tensor) -> None:
     # A buffer filled with rate × direction is ours, times the rate; ours must then shrink where the rate grows.
     last_rate = vars(sgd).get("last_rate", rate)
-    if sgd.velocity is not None:
-        sgd.velocity.mul_(last_rate / rate)
+    for velocity in sgd.velocities:
+        velocity.mul_(spread(last_rate / rate, velocity))
     vars(sgd)["last_rate"] = rate
-    own(sgd, gradient, rate, decay)
+    own(sgd, gradients, rate, decay)
 
 
-def nesterov(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
-    if sgd.velocity is None:
-        own(sgd, gradient, rate, decay)
-    else:
-        direction = gradient + decay * sgd.weights
-        sgd.velocity.mul_(sgd.momentum).add_(direction)
-        sgd.weights.sub_(rate * (direction + sgd.momentum * sgd.velocity))
+def nesterov(own: Step, sgd: SGD, gradients: Gradients, rate: Tensor, decay: Tensor) -> None:
+    if not sgd.velocities:
+        own(sgd, gradients, rate, decay)
+        return
+    for layer, velocity, gradient in zip(sgd.layers, sgd.velocities, gradients, strict=True):
+        direction = gradient + spread(decay, layer) * layer
+        velocity.mul_(sgd.momentum).add_(direction)
+        layer.sub_(spread(rate, layer) * (direction + sgd.momentum * velocity))
 
 
-def clipped(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
-    own(sgd, gradient / gradient.norm(dim=1, keepdim=True).clamp(min=0.1) * 0.1, rate, decay)
+def clipped(own: Step, sgd: SGD, gradients: Gradients, rate: Tensor, decay: Tensor) -> None:
+    norm = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1).norm(dim=1).clamp(min=0.1)
+    own(sgd, [gradient / spread(norm, gradient) * 0.1 for gradient in gradients], rate, decay)
 
 
-def rounded(own: Step, sgd: SGD, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
-    own(sgd, gradient, rate, decay)
-    sgd.weights.copy_(sgd.weights.bfloat16())
+def rounded(own: Step, sgd: SGD, gradients: Gradients, rate: Tensor, decay: Tensor) -> None:
+    own(sgd, gradients, rate, decay)
+    for layer in sgd.layers:
+        layer.copy_(layer.bfloat16())
+
+
+def spread(values: Tensor, layer: Tensor) -> Tensor:
+    """One value for each replica, with as many axes as a layer's weights."""
+    return values.view(-1, *(1,) * (layer.dim() - 1))
 
 
 def averaged_loss(patch: Patch) -> None:
-    own = formulation.loss_and_gradient
+    own = formulation.loss_and_gradients
 
-    def averaged(*given: Any) -> tuple[Tensor, Tensor]:
-        losses, gradient = own(*given)
-        return losses, gradient / len(losses)
+    def averaged(*given: Any) -> tuple[Tensor, Gradients]:
+        losses, gradients = own(*given)
+        return losses, [gradient / len(losses) for gradient in gradients]
 
-    patch.setattr(formulation, "loss_and_gradient", averaged)
+    patch.setattr(formulation, "loss_and_gradients", averaged)
 
 
 def losses_of(run: _Run, batch: Examples) -> Tensor:
@@ -316,28 +327,28 @@ def average_of_strangers(patch: Patch) -> None:
 
 
 def parts_out_of_order(patch: Patch) -> None:
-    compute = Formulation.loss_and_gradient
+    compute = Formulation.loss_and_gradients
 
-    def computed(one: Formulation, net: FusedNet, weights: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        losses, gradient = compute(one, net, weights, *rest)
+    def computed(one: Formulation, net: FusedNet, weights: Tensor, *rest: Any) -> tuple[Tensor, Gradients]:
+        losses, gradients = compute(one, net, weights, *rest)
         turn = one.at_once if one.at_once < len(weights) else 0
-        return losses.roll(turn, dims=0), gradient.roll(turn, dims=0)
+        return losses.roll(turn, dims=0), [gradient.roll(turn, dims=0) for gradient in gradients]
 
-    patch.setattr(Formulation, "loss_and_gradient", computed)
+    patch.setattr(Formulation, "loss_and_gradients", computed)
 
 
 def batches_of_the_first_part(patch: Patch) -> None:
-    compute = Formulation.loss_and_gradient
+    compute = Formulation.loss_and_gradients
 
     def computed(
         one: Formulation, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, *rest: Any
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Gradients]:
         if len(images) > 1:
             taken = torch.arange(len(weights)) % one.at_once
             images, labels = images[taken], labels[taken]
         return compute(one, net, weights, head, images, labels, *rest)
 
-    patch.setattr(Formulation, "loss_and_gradient", computed)
+    patch.setattr(Formulation, "loss_and_gradients", computed)
 
 
 class PositionOrder(BatchOrder):

@@ -95,14 +95,14 @@ def few_functions(difference: float) -> World:
     return World((group(p), group(q)), float((p - q) @ kernel @ (p - q)))
 
 
-def one_trait(difference: float) -> World:
+def one_trait(difference: float, moments: tuple[int, ...] = ()) -> World:
     """A trait of each network shifts all its logits, and the groups differ in that very trait: the worst direction."""
     logits, loads = np.linspace(-2, 2, 50), np.resize([-1.5, -0.5, 1.0, 2.0], 50)
 
     def group(shift: float) -> Callable[[np.random.Generator, int], Labels]:
         def draw(generator: np.random.Generator, n: int) -> Labels:
-            traits = shift + generator.normal(size=(n, 1))
-            labels: Labels = (logits + traits * loads + generator.normal(size=(n, 50)) > 0).astype(int)
+            traits = shift + generator.normal(size=(n, *(1 for _ in moments), 1))
+            labels: Labels = (logits + traits * loads + generator.normal(size=(n, *moments, 50)) > 0).astype(int)
             return labels
 
         return draw
@@ -111,12 +111,25 @@ def one_trait(difference: float) -> World:
     return World((group(0), group(difference)), float(2 * ((chances[0] - chances[1]) ** 2).mean()))
 
 
+def one_trait_at_several_moments(difference: float) -> World:
+    """As `one_trait`, looked at four times: the trait stays, all else is drawn anew each time."""
+    return one_trait(difference, moments=(4,))
+
+
 WORLDS = [
     pytest.param(make(difference), id=f"{make.__name__}-{difference}")
-    for make, differences in ((independent_points, (0.0, 0.2)), (few_functions, (0.0, 0.2)), (one_trait, (0.0, 1.0)))
+    for make, differences in (
+        (independent_points, (0.0, 0.2)),
+        (few_functions, (0.0, 0.2)),
+        (one_trait, (0.0, 1.0)),
+        (one_trait_at_several_moments, (0.0, 1.0)),
+    )
     for difference in differences
 ]
-EQUAL = [pytest.param(make(0.0), id=make.__name__) for make in (independent_points, few_functions, one_trait)]
+EQUAL = [
+    pytest.param(make(0.0), id=make.__name__)
+    for make in (independent_points, few_functions, one_trait, one_trait_at_several_moments)
+]
 
 
 # Distances
@@ -135,6 +148,17 @@ def by_loop(a: Labels, b: Labels) -> float:
 def test_squared_distance_is_that_of_a_loop(classes: int, n: int, m: int, generator: np.random.Generator) -> None:
     a, b = generator.integers(0, classes, size=(n, 7)), generator.integers(0, classes, size=(m, 7))
     assert squared_distance(a, b) == pytest.approx(by_loop(a, b), abs=1e-12)
+
+
+def test_moments_are_a_replicas_own_distribution(generator: np.random.Generator) -> None:
+    a, b = generator.integers(0, 3, size=(3, 4, 7)), generator.integers(0, 3, size=(2, 4, 7))
+    pairs = list(itertools.product(range(4), repeat=2))
+    at_moments = [agreement(a[:, one], b[:, other]) for one, other in pairs]
+    np.testing.assert_allclose(agreement(a, b), np.mean(at_moments, axis=0))
+    within = [np.mean([agreement(group[:, one], group[:, other]) for one, other in pairs], axis=0) for group in (a, b)]
+    means = [(one.sum() - np.trace(one)) / (len(one) * (len(one) - 1)) for one in within]
+    assert squared_distance(a, b) == pytest.approx(sum(means) - 2 * np.mean(at_moments), abs=1e-12)
+    np.testing.assert_allclose(l1_distance(a[:, :1], b[:, :1]), l1_distance(a[:, 0], b[:, 0]))
 
 
 def test_agreement_is_the_share_of_equal_labels(generator: np.random.Generator) -> None:
@@ -407,6 +431,7 @@ def test_a_rule_needs_three_replicas_and_names_the_quantity(rule: Rule) -> None:
         (np.ones((3, 2), int), np.ones((3, 1), int), "the same test points, not of 2 and 1"),
         (np.ones((3, 0), int), np.ones((3, 0), int), "the same test points, not of 0 and 0"),
         (np.ones((1, 2), int), np.ones((3, 2), int), "1 replica"),
+        (np.ones((3, 2, 2), int), np.ones((3, 4, 2), int), "as many moments"),
     ],
 )
 def test_wrong_labels_are_refused(a: Labels, b: Labels, message: str) -> None:

@@ -138,9 +138,10 @@ def in_parts(dataset: Dataset, _: Path, __: int) -> None:
     images = torch.from_numpy(dataset.train_images[:20]).double().unflatten(0, (5, 4))
     labels = torch.from_numpy(dataset.train_labels[:20]).unflatten(0, (5, 4))
     given = net, weights, heads, images, labels, ByBatch(BASE.norm.eps)
-    parts, whole = (Formulation(at_once).loss_and_gradient(*given) for at_once in (2, 5))
-    for part, all_at_once in zip(parts, whole, strict=True):
-        np.testing.assert_allclose(part, all_at_once, **EXACT)
+    (losses, gradients), whole = (Formulation(at_once).loss_and_gradients(*given) for at_once in (2, 5))
+    np.testing.assert_allclose(losses, whole[0], **EXACT)
+    for gradient, all_at_once in zip(gradients, whole[1], strict=True):
+        np.testing.assert_allclose(gradient, all_at_once, **EXACT)
 
 
 def toy_oracle(_: Dataset, __: Path, ___: int) -> None:
