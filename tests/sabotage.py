@@ -3,7 +3,7 @@
 What must notice them, the detectors, is in `test_sabotage.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ilr import augmentation, batches, formulation, fused, layers, nets, observa
 from ilr.augmentation import Draws
 from ilr.batches import BatchOrder
 from ilr.examples import Examples
-from ilr.experiment import BatchNorm, Experiment
+from ilr.experiment import BatchNorm, Experiment, Observe
 from ilr.formulation import Formulation
 from ilr.fused import FusedNet
 from ilr.layers import ByStatistics, Layers, Measuring, Statistics
@@ -257,11 +257,11 @@ def large_eps(patch: Patch) -> None:
 def late_snapshots(patch: Patch) -> None:
     observe = _Run._observe_state
 
-    def observe_late(run: _Run, step: int) -> None:
+    def observe_late(run: _Run, step: int, due: Sequence[Observe]) -> None:
         if step > 0:
-            observe(run, step - 1)
+            observe(run, step - 1, run.recorder.due(step - 1))
         if step == run.steps:
-            observe(run, step)
+            observe(run, step, due)
 
     patch.setattr(_Run, "_observe_state", observe_late)
 
