@@ -82,8 +82,14 @@ def second_moment(weights: Tensor, gradients: Sequence[Tensor]) -> Tensor:
         weights: [R, weight].
         gradients: of each layer, [R, ...].
     """
-    squared = torch.stack([gradient.flatten(1).square().sum(dim=1) for gradient in gradients])
-    return weights.square().sum(dim=1) * squared.sum(dim=0)
+    squared = torch.stack([length(gradient).square() for gradient in gradients])
+    return length(weights).square() * squared.sum(dim=0)
+
+
+def length(vectors: Tensor) -> Tensor:
+    """Euclidean length [R] of each replica's vector or layer [R, ...], in one pass: it is asked for at every step."""
+    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    return lengths
 
 
 def angle(before: Tensor, after: Tensor) -> Tensor:
@@ -160,11 +166,15 @@ class Networks:
 
     def weight_norm(self) -> Tensor:
         """‖w‖ [R]."""
-        return self.weight_vectors.square().sum(dim=1).sqrt()
+        return self._weight_norm
 
     def effective_learning_rate(self) -> Tensor:
         """η/‖w‖² [R]."""
-        return self.learning_rate[:, 0] / self.weight_vectors.square().sum(dim=1)
+        return self.learning_rate[:, 0] / self._weight_norm.square()
+
+    @cached_property
+    def _weight_norm(self) -> Tensor:
+        return length(self.weight_vectors)
 
     @cached_property
     @torch.no_grad()
