@@ -64,7 +64,7 @@ def dataset_of(experiment: Experiment) -> Dataset:
 
 
 @cache
-def _formulations() -> dict[str, Formulation]:
+def _formulations() -> dict[Experiment, Formulation]:
     return {}
 
 
@@ -72,12 +72,12 @@ def _train(experiment: Experiment) -> tuple[str, int]:
     chosen = _formulations()
 
     def choose(*given: object) -> Formulation:
-        if str(experiment) not in chosen:
-            chosen[str(experiment)] = fastest(*given)  # type: ignore[arg-type]
-        return chosen[str(experiment)]
+        if experiment not in chosen:
+            chosen[experiment] = fastest(*given)  # type: ignore[arg-type]
+        return chosen[experiment]
 
     train([experiment], dataset_of(experiment), choose=choose)
-    return str(chosen[str(experiment)]), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return str(chosen[experiment]), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _multiply(products: int) -> None:

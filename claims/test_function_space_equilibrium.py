@@ -190,9 +190,9 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
     for label, recording in recordings.items():
         accuracy.plot(steps, recording["test_accuracy"].mean(axis=0), label=label)
     accuracy.set(title="test accuracy", xlabel="step")
-    for axes in (distance, accuracy):
+    for axes, place in ((distance, "upper right"), (accuracy, "lower right")):
         axes.axvline(steps[INTERVALS_BEFORE], color="black", linewidth=0.6)
-        axes.legend(loc="center right")
+        axes.legend(loc=place)
     return drawn
 
 

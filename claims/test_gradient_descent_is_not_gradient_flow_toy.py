@@ -158,6 +158,9 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
     law.loglog(inverse, STEPS / np.maximum(counts, 1), ".", color="C0", alpha=0.3)
     law.loglog(inverse, inverse, color="black", linewidth=0.8, label="1/(ηλ)")
     law.set(title="how often", xlabel="1/(ηλ)", ylabel="steps between spikes")
+    law.minorticks_off()
+    for set_ticks in (law.set_xticks, law.set_yticks):
+        set_ticks(inverse, labels=[f"{one:g}" for one in inverse])
     for label, runs in both.items():
         steps = runs[names[1]].steps("weight_norm")
         early = steps <= shown
