@@ -11,6 +11,7 @@ import ilr
 from ilr.verdicts import Verdict
 from tests.claim_files import write_claim
 from tests.conftest import Run
+from tests.sabotage import SABOTAGES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,6 +97,10 @@ def test_every_module_is_in_its_table() -> None:
     named = set(re.findall(r"`(\w+)/?`", table))
     modules = {path.stem for path in (ROOT / "ilr").glob("*.py")} | {"report"}
     assert named == modules - {"__init__", "version"}
+
+
+def test_it_counts_the_sabotages() -> None:
+    assert f"[docs/sabotage.md](docs/sabotage.md) {len(SABOTAGES)} ways" in README
 
 
 def test_the_version_is_everywhere_the_same() -> None:
