@@ -13,7 +13,7 @@ reduced the CNN learns Fashion-MNIST by the same schedules, and there it is 0.01
 as long: in a first reference report, after 5/λₑ, the third schedule's nets, which come from the smallest λₑ, were still
 0.004 from the others, down from 0.2. After 10/λₑ, in the report that is committed, the three distances are 0.0007 to
 0.0014, and INCONCLUSIVE: their bounds are beyond the margin. We believe that a little of the way is still remembered
-then, by nets that go on learning; a twentieth of what a doubled λₑ makes, where the digits' nets have nothing left.
+then, by nets that go on learning: up to a tenth of what a doubled λₑ makes, where the digits' nets have nothing left.
 
 At full, the initial learning rate 0.1 and weight decay 0.0005 are those of a caption that names the schedules
 wd_x_y_lr_z_u, for weight decay divided by 10 at epochs x, y and the learning rate at z, u. Which epochs were used is

@@ -168,10 +168,7 @@ def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
         )
         yield equivalence_of_groups(
             CLAIM[f"{name} less {FIRST}: best test accuracy after the decay"],
-            *(
-                recording["test_accuracy"][:, -LAST_SNAPSHOTS:].max(axis=1)
-                for recording in (recordings[name], reference)
-            ),
+            *(best_accuracy(recording) for recording in (recordings[name], reference)),
         )
 
 
