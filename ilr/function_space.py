@@ -31,6 +31,8 @@ PERMUTATIONS = 4999
 
 LARGEST = 2.0
 """No squared distance is larger."""
+TRUTHS = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 200) * LARGEST])
+"""True squared distances that are tried where any beyond a bound may be the truth."""
 FEWEST = 3
 """So many replicas in a group have a noise."""
 
@@ -196,31 +198,35 @@ class Noise:
         found, known = (2 * math.sqrt(square / (2 * n)) for n in (replicas, self.replicas))
         return Noise(self.strongest * ratio + max(found - known, 0.0), square, replicas)
 
-    def linear(self, distance: float) -> float:
+    def linear(self, distance: ArrayLike) -> Floats:
         """4 ΔΣΔ in the direction with most noise."""
-        return 4 * self.strongest * max(distance, 0.0)
+        return 4 * self.strongest * np.maximum(distance, 0.0)
 
-    def deviation(self, distance: float) -> float:
+    def deviation(self, distance: ArrayLike) -> Floats:
         """Standard deviation of the estimate."""
-        return math.sqrt(self.linear(distance) + 2 * self.square)
+        return np.sqrt(self.linear(distance) + 2 * self.square)
 
-    def shape(self, distance: float) -> float:
+    def shape(self, distance: ArrayLike) -> Floats:
         """Shape of the gamma distribution, finite even without skewness."""
-        deviation = self.deviation(distance)
-        skewness = 24 * self.strongest**2 * max(distance, 0.0) / deviation**3 if deviation else 0.0
-        return 4 / max(skewness, 1e-3) ** 2
+        third = 24 * self.strongest**2 * np.maximum(distance, 0.0)
+        skewness = third / self.deviation(distance) ** 3 if self.square else 0.0
+        return np.asarray(4 / np.maximum(skewness, 1e-3) ** 2)
 
-    def lower_tail(self, deviations: float, distance: float) -> float:
+    def lower_tail(self, deviations: Floats | float, distance: ArrayLike) -> Floats:
         """Probability of an estimate at most so many standard deviations above the truth."""
         shape = self.shape(distance)
-        below = special.gammainc(shape, max(shape + deviations * math.sqrt(shape), 0.0))
-        return float(special.stdtr(self.freedom, special.ndtri(below)))
+        below = special.gammainc(shape, np.maximum(shape + deviations * np.sqrt(shape), 0.0))
+        return np.asarray(special.stdtr(self.freedom, special.ndtri(below)))
 
     def quantile(self, probability: float, distance: float) -> float:
         """The estimate that has `probability` in its lower tail."""
         shape = self.shape(distance)
         below = special.ndtr(special.stdtrit(self.freedom, probability))
-        return distance + self.deviation(distance) * float(special.gammaincinv(shape, below) - shape) / math.sqrt(shape)
+        return distance + float(self.deviation(distance) * (special.gammaincinv(shape, below) - shape) / np.sqrt(shape))
+
+    def lower_tails(self, estimate: float, distances: Floats) -> Floats:
+        """Probability of at most this estimate, for each of the true distances, where there is noise: [distance]."""
+        return self.lower_tail((estimate - distances) / self.deviation(distances), distances)
 
     def decided(self, distance: float, linear: float, bound: float, alpha: float) -> tuple[float, float]:
         """How likely a truth is found to be closer than the bound, and further, where 4 ΔΣΔ is `linear`."""
@@ -246,7 +252,7 @@ class Noise:
         # Nothing else is known of tr Σ³ than that it is at most `strongest` tr Σ².
         shape = 4 * square / (8 * strongest**2)
         critical = math.sqrt(2 * square) * float(special.gammainccinv(shape, alpha) - shape) / math.sqrt(shape)
-        return float(special.ndtr(in_standard_errors(distance - critical, self.deviation(distance))))
+        return float(special.ndtr(in_standard_errors(distance - critical, float(self.deviation(distance)))))
 
 
 def noise_of(a: ArrayLike, b: ArrayLike) -> Noise:
@@ -267,9 +273,10 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
     The noise grows with the distance and is skewed to the right. Two tests of n - 1 degrees of freedom allow for that:
 
     - "further than the bound": a t test with the jackknife's standard error, which is too large where Δ is small;
-    - "closer than the bound": the lower tail of the noise that there is with the truth on the bound. The t test would
-      falsely accept up to a quarter of the time at alpha = 0.05, as an estimate that came out small by chance brings a
-      small standard error with it.
+    - "closer than the bound": the lower tail of the noise that there is with the truth on the bound or beyond it,
+      whichever is likeliest: far below zero an estimate may be a little likelier from further away, where there is more
+      noise. The t test would falsely accept up to a quarter of the time at alpha = 0.05, as an estimate that came out
+      small by chance brings a small standard error with it.
     """
     try:
         first, second = _groups(a, b, least=FEWEST)
@@ -283,10 +290,13 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
     # The sign makes an estimate exactly on the bound lie inside the region, even without any noise.
     sign, bound = (1, region[0]) if math.isfinite(region[0]) else (-1, region[1])
     further, closer = (
-        sign * in_standard_errors(sign * (estimate - bound), unit) for unit in (standard_error, noise.deviation(bound))
+        sign * in_standard_errors(sign * (estimate - bound), unit)
+        for unit in (standard_error, float(noise.deviation(bound)))
     )
     p_further = float(special.stdtr(n - 1, -further))
-    p_closer = noise.lower_tail(closer, bound)
+    p_closer = float(noise.lower_tail(closer, bound))
+    if noise.square:
+        p_closer = float(noise.lower_tails(estimate, TRUTHS[bound < TRUTHS]).max(initial=p_closer))
 
     # The jackknife's variance is 4 ΔΣΔ + 4 tr Σ² on average, twice too much in the second term.
     linear = max(standard_error**2 - 4 * noise.square, 0.0)
@@ -308,16 +318,19 @@ def _of_distance(prediction: Prediction, a: ArrayLike, b: ArrayLike, region: Reg
 
 
 def _upper_bound(noise: Noise, estimate: float, alpha: float) -> float:
-    """The true distance below which the estimate is not in the lower tail of probability `alpha`."""
+    """The true distance beyond which the estimate is in the lower tail of probability `alpha`."""
+    if not noise.square:
+        return estimate
 
     def excess(distance: float) -> float:
         return estimate - noise.quantile(alpha, distance)
 
-    if excess(0.0) <= 0:
+    possible = np.flatnonzero(noise.lower_tails(estimate, TRUTHS) > alpha)
+    if not possible.size:
         return excess(0.0)
-    if excess(LARGEST) > 0:
+    if TRUTHS[possible[-1]] == LARGEST:
         return LARGEST
-    return float(optimize.brentq(excess, max(estimate, 0.0), LARGEST))
+    return float(optimize.brentq(excess, *TRUTHS[possible[-1] : possible[-1] + 2]))
 
 
 def _jackknife(pooled: Floats, members: Members) -> float:

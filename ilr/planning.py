@@ -299,7 +299,7 @@ def _of_distance(region_of: Callable[[Prediction], Region], prediction: Predicti
         # To be further than the bound is to be inside a region above it, and outside one below it.
         further = is_lower is (verdict is Verdict.REPRODUCED)
         truth = bound + distance if further else bound - distance
-        linear = noise.linear(truth) * noise.replicas / replicas
+        linear = float(noise.linear(truth)) * noise.replicas / replicas
         return noise.planned(replicas).decided(truth, linear, bound, prediction.strictest_alpha)[further]
 
     inside, outside = room if is_lower else room[::-1]

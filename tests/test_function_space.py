@@ -303,6 +303,16 @@ def test_the_verdict_is_where_the_interval_lies(
     assert (found.verdict is REFUTED) == (low > bound)
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_wider_margin_is_no_harder_to_keep(world: World, generator: np.random.Generator) -> None:
+    bounds = [0.0, 0.001, 0.003, 0.005, 0.008, 0.01, 0.02, 0.05, 0.1, 0.5]
+    for _ in range(100):
+        groups = world.groups(generator, 12)
+        p = [closer_than(predict(closer_than, bound), *groups).p for bound in bounds]
+        # Truths between those that are tried may be likelier, by far less than would ever decide.
+        assert max(np.diff(p)) < 1e-4
+
+
 def test_the_lower_end_is_that_of_the_jackknife(generator: np.random.Generator) -> None:
     a, b = independent_points(0.2).groups(generator, 7, 5)
     without_a = [squared_distance(np.delete(a, i, axis=0), b) for i in range(7)]
