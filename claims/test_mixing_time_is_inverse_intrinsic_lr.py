@@ -126,7 +126,7 @@ CLAIM = Claim(
             "The pairing: each time is set against the 1/λₑ of another run, in an order without any trend.",
         ),
     ),
-    replicas=Replicas(tiny=80, reduced=56, full=100),
+    replicas=Replicas(tiny=80, reduced=80, full=100),
 )
 
 

@@ -85,7 +85,7 @@ CLAIM = Claim(
             "The time: the small learning rate gets the baseline's steps, too few for its weights to shrink.",
         ),
     ),
-    replicas=Replicas(tiny=48, reduced=20, full=20),
+    replicas=Replicas(tiny=48, reduced=24, full=20),
 )
 
 

@@ -84,7 +84,7 @@ CLAIM = Claim(
             "The common trajectory: the average is that of two nets trained from different initialisations.",
         ),
     ),
-    replicas=Replicas(tiny=24, reduced=24, full=24),
+    replicas=Replicas(tiny=64, reduced=24, full=24),
 )
 
 

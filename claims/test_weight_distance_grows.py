@@ -109,7 +109,7 @@ CLAIM = Claim(
             "are an Ornstein-Uhlenbeck process with relaxation times up to 1/λₑ.",
         ),
     ),
-    replicas=Replicas(tiny=24, reduced=24, full=24),
+    replicas=Replicas(tiny=32, reduced=24, full=24),
 )
 
 
