@@ -21,7 +21,7 @@ from ilr.planning import OneGroup, Places, Share, Spread, TwoGroups, smallest_de
 from ilr.resampling import power_law
 from ilr.verdicts import Finding, Prediction, Verdict, classify
 from tests.test_function_space import World as Distance
-from tests.test_function_space import few_functions, independent_points, one_trait
+from tests.test_function_space import few_functions, independent_points, one_trait, one_trait_at_several_moments
 
 Floats = NDArray[np.float64]
 Rule = Callable[..., Finding]
@@ -181,6 +181,7 @@ CASES = (
     *distances(independent_points, 0.2, "points apart"),
     *distances(few_functions, 0.3, "three functions"),
     *distances(one_trait, 1.0, "one trait"),
+    *distances(one_trait_at_several_moments, 1.0, "four moments"),
     Case(differ, 0.0, 0.0, apart, 0.0, 2.0, 0.0, [replace(NORMAL, name="points apart")], 2000, 300),
     Case(power_law, 1.0, 0.2, times, 1.2, 1.0, 1.5, NOISES, 600, 100),
 )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ilr.cost import (
+    OPERATIONS_PER_SECOND,
     STARTUP_SECONDS,
     makespan,
     operations,
@@ -86,5 +87,6 @@ def test_work_is_spread_longest_first() -> None:
     assert makespan([1, 1, 1, 3], 2) == 3
     assert makespan([2, 3], 8) == 3
     assert seconds([], 2) == 0.0
-    assert seconds([15e9, 30e9, 15e9], 2) == STARTUP_SECONDS + 2.0
-    assert seconds([30e9], 8) == STARTUP_SECONDS + 2.0
+    second = OPERATIONS_PER_SECOND
+    assert seconds([second, 2 * second, second], 2) == STARTUP_SECONDS + 2.0
+    assert seconds([2 * second], 8) == STARTUP_SECONDS + 2.0
