@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import get_context
+from typing import Any
 
 import torch
 
@@ -71,9 +72,9 @@ def _formulations() -> dict[Experiment, Formulation]:
 def _train(experiment: Experiment) -> tuple[str, int]:
     chosen = _formulations()
 
-    def choose(*given: object) -> Formulation:
+    def choose(*given: Any) -> Formulation:
         if experiment not in chosen:
-            chosen[experiment] = fastest(*given)  # type: ignore[arg-type]
+            chosen[experiment] = fastest(*given)
         return chosen[experiment]
 
     train([experiment], dataset_of(experiment), choose=choose)
