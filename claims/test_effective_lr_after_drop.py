@@ -111,7 +111,7 @@ CLAIM = Claim(
             "Weight decay, from the drop on: nothing takes the norm down, so the effective learning rate never climbs.",
         ),
     ),
-    replicas=Replicas(tiny=24, reduced=14, full=12),
+    replicas=Replicas(tiny=24, reduced=24, full=12),
 )
 
 

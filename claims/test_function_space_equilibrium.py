@@ -14,6 +14,8 @@ as long: in a first reference report, after 5/λₑ, the third schedule's nets, 
 0.004 from the others, down from 0.2. After 10/λₑ, in the report that is committed, the three distances are 0.0007 to
 0.0014, and INCONCLUSIVE: their bounds are beyond the margin. We believe that a little of the way is still remembered
 then, by nets that go on learning: up to a tenth of what a doubled λₑ makes, where the digits' nets have nothing left.
+Twice the λₑ is no way out: on an exploratory seed the distances were 0.002 to 0.005 over the second half of 15/λₑ
+steps, as nets that a large λₑ had kept from learning take their steps to learn, whatever λₑ is then.
 
 At full, the initial learning rate 0.1 and weight decay 0.0005 are those of a caption that names the schedules
 wd_x_y_lr_z_u, for weight decay divided by 10 at epochs x, y and the learning rate at z, u. Which epochs were used is

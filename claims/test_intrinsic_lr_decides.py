@@ -104,7 +104,7 @@ CLAIM = Claim(
             "The common λₑ: the largest learning rate keeps its value and gets twice the weight decay.",
         ),
     ),
-    replicas=Replicas(tiny=96, reduced=132, full=100),
+    replicas=Replicas(tiny=96, reduced=96, full=100),
 )
 
 

@@ -113,7 +113,7 @@ CLAIM = Claim(
             "The different initialisations: partners were one net until 1/10 of the first moment before it.",
         ),
     ),
-    replicas=Replicas(tiny=24, reduced=28, full=24),
+    replicas=Replicas(tiny=24, reduced=24, full=24),
 )
 
 
