@@ -15,9 +15,9 @@ errors, seven nearly half. At λₑ = 0.001 the error is 0.026, thirteen of 500 
 fifteenth and two no more than the luck in the better end.
 
 At reduced λₑ is 0.04. At 0.02 two snapshots of the CNN removed 6% and 8% of its errors in a first reference report, too
-near the margin of 5% to be told from it; at 0.04, on an exploratory seed, 8% and 12%. At 0.08 and 0.16 it
-is less again, 6% and 3%. The reference report is INCONCLUSIVE, as two snapshots of the long runs remove 7% ± 6% there;
-the short runs and all snapshots are reproduced.
+near the margin of 5% to be told from it; on exploratory seeds it was 8% to 12% at 0.04, and less again at 0.08
+and 0.16, 6% and 3%. The reference report is INCONCLUSIVE, as two snapshots of the long runs remove 7% ± 6% there; the
+short runs and all snapshots are reproduced.
 
 In the control the two ends are partners of different initialisations, at the end of their runs. They share the head,
 so that the labels sit at the same features; averages of nets with different heads would be worse still.
