@@ -9,14 +9,14 @@ learning rate and weight decay are not known.
 
 How fast this goes depends on λₑ = ηλ alone, so we choose that: each net descends at three learning rates over a
 range of ten, the smallest with 1/λₑ of less than its steps, the largest with one that still lets it learn every
-image. At tiny that is an MLP on 1,000 digits. The loss cannot reach zero
-with a frozen head and features of unit variance; its floor there is about 0.4. A rise of 0.1 above the lowest loss so
-far, in each of the last two quarters, is what we call veering off: descent whose weight decay is switched off stays
-within 0.01, on exploratory seeds, and with it rises are 0.3 to 0.9. At reduced the CNN learns 100 images, as a step on
-all images costs as many as they are. On exploratory seeds its loss rises by 1.2 to 1.8 at every learning rate. Of 250
-images it cannot learn all at λₑ = 0.02, and a first reference report, with λₑ half as large, was left undecided by
-rises of 0.007 ± 0.006 of the flow. Gradient flow is approached by the smallest of the learning rates without weight
-decay; it learns every image, too, and at tiny its loss never rises.
+image. At tiny an MLP learns 300 digits. It has 64 units a layer: of nets with 32, which were tried first, one in 150
+takes nearly all images of one class for another under gradient flow, and stays there, which made the verdict depend
+on the seed. A rise of 0.1 above the lowest loss so far, in each of the last two quarters, is what we call veering off:
+descent whose weight decay is switched off stays within 0.001, on exploratory seeds, and with it rises are 0.35 to 2.5.
+At reduced the CNN learns 100 images, as a step on all images costs as many as they are. On exploratory seeds its loss
+rises by 1.2 to 1.8 at every learning rate. Of 250 images it cannot learn all at λₑ = 0.02, and a first reference
+report, with λₑ half as large, was left undecided by rises of 0.007 ± 0.006 of the flow. Gradient flow is approached by
+the smallest of the learning rates without weight decay; it learns every image, too, and at tiny its loss never rises.
 
 At full, PreResNet32 learns 1,000 images of CIFAR-10 for twice the blog's 30,000 epochs, with the authors' later
 defaults η = 0.8 and λ = 5·10⁻⁴ as the largest learning rate.
@@ -31,6 +31,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import (
+    MLP,
     Claim,
     Constant,
     Control,
@@ -63,7 +64,7 @@ class Regime:
 
 
 REGIMES = {
-    "tiny": Regime(2.0, 0.02, 1200, {"data": Data("digits", train=1000)}),
+    "tiny": Regime(2.0, 0.02, 1200, {"data": Data("digits", train=300), "net": MLP((64, 64, 64))}),
     "reduced": Regime(2.0, 0.01, 1200, {"data": Data("fashion-mnist", train=100, test=1_000, side=14)}),
     "full": Regime(0.8, 5e-4, 60_000, {"data": Data("cifar-10", train=1000), "augmentation": None}),
 }
@@ -97,7 +98,7 @@ CLAIM = Claim(
                     rule="at_least",
                     expected=0.1,
                     margin=0.0,
-                    reason="A quarter of the lowest loss on the digits; ten times what a converging run rises by.",
+                    reason="Ten times what is left to a run that converges, and enough to be seen in a figure.",
                 ),
             )
         ),
@@ -122,7 +123,7 @@ CLAIM = Claim(
             "Weight decay, from the middle of the run on: nothing shrinks the weights any more.",
         ),
     ),
-    replicas=Replicas(tiny=16, reduced=8, full=6),
+    replicas=Replicas(tiny=12, reduced=8, full=6),
 )
 
 
