@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from ilr.data import Dataset, synthetic
-from ilr.engines import start_worker
-from ilr.experiment import Experiment
-from ilr.formulation import Formulation, fastest
-from ilr.training import train
+from ilr.data.dataset import Dataset, synthetic
+from ilr.experiments.experiment import Experiment
+from ilr.lab.engines import start_worker
+from ilr.nn.execution import Formulation, fastest
+from ilr.training.loop import train
 
 WORKERS = len(os.sched_getaffinity(0))
 SIDE, PRODUCTS = 1024, 40

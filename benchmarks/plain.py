@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ilr.data import Dataset
-from ilr.experiment import BatchNorm, Experiment
+from ilr.data.dataset import Dataset
+from ilr.experiments.experiment import Experiment
+from ilr.experiments.norms import BatchNorm
 from tests.oracle import plain_net
 
 Batches = Iterator[tuple[Tensor, Tensor]]

@@ -7,8 +7,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.machine import Workers
 from benchmarks.test_throughput import CASES
-from ilr.figures import in_style, new_figure, to_svg
-from ilr.machine import processor
+from ilr.lab.hardware import processor
+from ilr.trials.plotting import in_style, new_figure, to_svg
 
 REPLICAS = {"mlp": (1, 4, 16, 64, 128, 256), "cnn-14": (1, 2, 4, 8, 16)}
 STEPS = (100, 200, 400, 800, 1600)

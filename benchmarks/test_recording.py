@@ -8,7 +8,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.machine import Workers
 from benchmarks.test_throughput import CASES
-from ilr.experiment import Observe
+from ilr.experiments.experiment import Observe
 
 STEPS = 400
 RECORDED = {

@@ -13,9 +13,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.machine import WORKERS, Workers, dataset_of
 from benchmarks.plain import dataloader_loop, tuned_loop
-from ilr.experiment import CNN, MLP, BatchNorm, Data, Experiment, Net, Observe, PreResNet
-from ilr.nets import build
-from ilr.schedules import Constant
+from ilr.experiments.architectures import CNN, MLP, Net, PreResNet
+from ilr.experiments.experiment import Data, Experiment, Observe
+from ilr.experiments.norms import BatchNorm
+from ilr.experiments.schedules import Constant
+from ilr.nn.architectures import build
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting, StepDecay
-from ilr.figures import draw_band, new_figure
-from ilr.recording import Recording
-from ilr.statistics import at_most, equivalence
-from ilr.theory import relaxed_effective_learning_rate
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import at_most, equivalence
+from ilr.stats.theory import relaxed_effective_learning_rate
+from ilr.trials.plotting import draw_band, new_figure
 
 FACTOR = 10
 PIECES = 50

@@ -22,11 +22,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import equivalence
-from ilr.theory import equilibrium_effective_learning_rate, equilibrium_step_angle, intrinsic_learning_rate
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import equivalence
+from ilr.stats.theory import equilibrium_effective_learning_rate, equilibrium_step_angle, intrinsic_learning_rate
+from ilr.trials.plotting import new_figure
 
 MULTIPLES = (1, 2, 4, 8, 16)
 

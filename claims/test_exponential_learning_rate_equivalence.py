@@ -33,11 +33,11 @@ from ilr import (
     Setting,
     every,
 )
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import universal
-from ilr.theory import exponential_growth_root, exponential_initial_velocity
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import universal
+from ilr.stats.theory import exponential_growth_root, exponential_initial_velocity
+from ilr.trials.plotting import new_figure
 
 LEARNING_RATE, WEIGHT_DECAY = 0.1, 5e-4
 MOMENTA = {"without momentum": 0.0, "with momentum 0.9": 0.9}

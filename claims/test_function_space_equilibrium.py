@@ -51,10 +51,10 @@ from ilr import (
     Setting,
     StepDecay,
 )
-from ilr.figures import new_figure
-from ilr.function_space import closer_than, further_than, l1_distance
-from ilr.recording import Recording
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.function_space import closer_than, further_than, l1_distance
+from ilr.trials.plotting import new_figure
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,10 @@ from ilr import (
     Setting,
     every,
 )
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import at_least, at_most
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import at_least, at_most
+from ilr.trials.plotting import new_figure
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Setting, Toy, every
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import share_at_least, slope
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import share_at_least, slope
+from ilr.trials.plotting import new_figure
 
 LEARNING_RATE = 0.1
 INTRINSIC_LEARNING_RATES = (0.02, 0.01, 0.005, 0.0025)

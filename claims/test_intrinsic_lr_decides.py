@@ -28,12 +28,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Prediction, Replicas, Setting, every
-from ilr.figures import draw_band, new_figure
-from ilr.function_space import closer_than
-from ilr.recording import Recording
-from ilr.resampling import power_law
-from ilr.statistics import equivalence_of_groups
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.function_space import closer_than
+from ilr.stats.jackknife import power_law
+from ilr.stats.rules import equivalence_of_groups
+from ilr.trials.plotting import draw_band, new_figure
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ from ilr import (
     Setting,
     every,
 )
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import universal
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import universal
+from ilr.trials.plotting import new_figure
 
 SCALES = {"ten times smaller": 0.1, "ten times larger": 10.0}
 STEPS = 200

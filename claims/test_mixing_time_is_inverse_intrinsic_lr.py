@@ -41,12 +41,12 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
-from ilr.figures import new_figure
-from ilr.function_space import agreement
-from ilr.recording import Recording
-from ilr.resampling import power_law
-from ilr.statistics import equivalence
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.function_space import agreement
+from ilr.stats.jackknife import power_law
+from ilr.stats.rules import equivalence
+from ilr.trials.plotting import new_figure
 
 Floats = npt.NDArray[np.float64]
 

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Prediction, Replicas, Setting
-from ilr.figures import draw_band, new_figure
-from ilr.recording import Recording
-from ilr.statistics import at_least, universal
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import at_least, universal
+from ilr.trials.plotting import draw_band, new_figure
 
 MOMENTA = {"without momentum": 0.0, "with momentum 0.9": 0.9}
 STEPS = 200

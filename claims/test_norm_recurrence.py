@@ -34,11 +34,11 @@ from ilr import (
     StepDecay,
     WarmupLinear,
 )
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import universal
-from ilr.theory import squared_norm_after_step
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import universal
+from ilr.stats.theory import squared_norm_after_step
+from ilr.trials.plotting import new_figure
 
 STEPS = 200
 SCHEDULES = {

@@ -17,10 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ilr import CNN, MLP, BatchNorm, Claim, Constant, Control, Data, Experiment, Observe, Prediction, Replicas, Setting
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import universal
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import universal
+from ilr.trials.plotting import new_figure
 
 NETS = {"mlp": MLP(), "cnn": CNN((4, 4, 8, 8))}
 FACTORS = (1e-3, 1e-1, 1e1, 1e3)

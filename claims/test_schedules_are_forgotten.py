@@ -30,10 +30,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import equivalence_of_groups, ratio
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import equivalence_of_groups, ratio
+from ilr.trials.plotting import new_figure
 
 Floats = npt.NDArray[np.float64]
 

@@ -29,10 +29,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Data, Experiment, Observe, Prediction, Replicas, Setting, StepDecay, every
-from ilr.figures import draw_band, new_figure
-from ilr.recording import Recording
-from ilr.statistics import equivalence_of_groups
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import equivalence_of_groups
+from ilr.trials.plotting import draw_band, new_figure
 
 
 @dataclass(frozen=True)

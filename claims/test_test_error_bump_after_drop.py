@@ -35,10 +35,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Control, Data, Experiment, Observe, Prediction, Replicas, Setting, StepDecay
-from ilr.figures import new_figure
-from ilr.recording import Recording
-from ilr.statistics import at_least, at_most, equivalence
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import at_least, at_most, equivalence
+from ilr.trials.plotting import new_figure
 
 FACTOR = 10
 LOSSES = ("test_loss", "train_loss")

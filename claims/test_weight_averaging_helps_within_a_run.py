@@ -31,11 +31,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from ilr import Claim, Constant, Control, Experiment, Observe, Partners, Prediction, Replicas, Setting
-from ilr.figures import draw_band, new_figure
-from ilr.recording import Recording
-from ilr.standard import Scale
-from ilr.statistics import at_least
-from ilr.verdicts import Finding
+from ilr.experiments.recording import Recording
+from ilr.stats.decision import Finding
+from ilr.stats.rules import at_least
+from ilr.trials.plotting import draw_band, new_figure
+from ilr.trials.scales import Scale
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,11 @@
 """ilr: the claims of the intrinsic-learning-rate paper, each as a statistical test."""
 
-from ilr.claim import Claim, Control, Replicas, Setting
-from ilr.experiment import (
-    CNN,
-    MLP,
-    BatchNorm,
-    BottleneckResNet,
-    CropFlip,
-    Data,
-    Experiment,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    NoNorm,
-    Observe,
-    Partners,
-    PreResNet,
-    ResizedCropFlip,
-    ResNet,
-    Toy,
-    WeightNorm,
-    every,
-)
-from ilr.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
-from ilr.verdicts import Finding, Prediction, Verdict
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet, Toy
+from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
+from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.stats.decision import Finding, Prediction, Verdict
+from ilr.trials.claim import Claim, Control, Replicas, Setting
 from ilr.version import __version__
 
 __all__ = [

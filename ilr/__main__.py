@@ -59,8 +59,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _claims(arguments: argparse.Namespace) -> int:
-    from ilr.registration import claim_modules, compare
     from ilr.report import read_evidence
+    from ilr.trials.registration import claim_modules, compare
 
     claims = [module.CLAIM for module in claim_modules(arguments.directory)]
     if arguments.check is None:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 # Only what is light: pytest loads this plugin in every run, for claims or not.
-from ilr.options import BadOptionError, Options, check
-from ilr.verdicts import Verdict
+from ilr.session.options import BadOptionError, Options, check
+from ilr.stats.decision import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ilr.budget import Budget
-    from ilr.rehearsal import Rehearsal
-    from ilr.session import Session
-    from ilr.trial import Outcome
+    from ilr.dryrun.budget import Budget
+    from ilr.dryrun.rehearsal import Rehearsal
+    from ilr.session.session import Session
+    from ilr.trials.claim_file import Outcome
 
 OPTIONS = pytest.StashKey[Options]()
 SESSION: pytest.StashKey["Session"] = pytest.StashKey()
@@ -31,7 +31,7 @@ class InconclusiveError(Exception):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of `pytest claims/`; their values are checked in `ilr.options`."""
+    """The options of `pytest claims/`; their values are checked in `ilr.session.options`."""
     group = parser.getgroup("ilr", "trials of claims")
     group.addoption("--scale", default="tiny", help="size of nets and data: tiny (default), reduced or full")
     group.addoption("--seed", default="0", help="root seed of every replica (default: 0)")
@@ -69,11 +69,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
-    from ilr.budget import Budget
-    from ilr.forms import DataUnavailableError
-    from ilr.rehearsal import Rehearsal
-    from ilr.session import Session
-    from ilr.trial import ClaimFileError
+    from ilr.data.catalog import DataUnavailableError
+    from ilr.dryrun.budget import Budget
+    from ilr.dryrun.rehearsal import Rehearsal
+    from ilr.session.session import Session
+    from ilr.trials.claim_file import ClaimFileError
 
     options, stash = session.config.stash[OPTIONS], session.config.stash
     try:
@@ -113,7 +113,7 @@ def _show_plan(budget: "Budget | None", console: "Console") -> int:
     if budget is None:
         console.print("No claim is selected: there is nothing to plan.")
         return 0
-    from ilr.budget import show
+    from ilr.dryrun.budget import show
 
     show(budget, console)
     return len(budget.reasons("error"))
@@ -194,7 +194,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdicts in one table, and where the report is; or what was rehearsed."""
     if rehearsal := config.stash.get(REHEARSAL, None):
-        from ilr.rehearsal import show
+        from ilr.dryrun.rehearsal import show
 
         terminalreporter.section("rehearsal: no verdicts")
         for line in show(rehearsal):

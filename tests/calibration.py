@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-from ilr import power, statistics
-from ilr.function_space import closer_than, differ, further_than, noise_of
-from ilr.planning import OneGroup, Places, Share, Spread, TwoGroups, smallest_detectable
-from ilr.resampling import power_law
-from ilr.verdicts import Finding, Prediction, Verdict, classify
-from tests.test_function_space import World as Distance
-from tests.test_function_space import few_functions, independent_points, one_trait, one_trait_at_several_moments
+from ilr.stats import power, rules
+from ilr.stats.decision import Finding, Prediction, Verdict, classify
+from ilr.stats.function_space import closer_than, differ, further_than, noise_of
+from ilr.stats.jackknife import power_law
+from ilr.stats.sample_size import OneGroup, Places, Share, Spread, TwoGroups, smallest_detectable
+from tests.stats.test_function_space import World as Distance
+from tests.stats.test_function_space import few_functions, independent_points, one_trait, one_trait_at_several_moments
 
 Floats = NDArray[np.float64]
 Rule = Callable[..., Finding]
@@ -168,16 +168,16 @@ def apart(generator: np.random.Generator, _: Noise, n: int, truth: float) -> tup
 
 
 CASES = (
-    Case(statistics.equivalence, 0.5, 0.4, sample, 0.9, 0.5, 1.5),
-    Case(statistics.equivalence_of_groups, 0.5, 0.4, two_groups, 0.9, 0.5, 1.5),
-    Case(statistics.ratio, 0.5, 0.25, multiples, 0.75, 0.5, 1.1),
-    Case(statistics.slope, 0.5, 0.4, lines, 0.9, 0.5, 1.5),
-    Case(statistics.at_least, 0.5, 0.2, sample, 0.3, 0.7, -0.1),
-    Case(statistics.at_most, 0.5, 0.2, sample, 0.7, 0.3, 1.1),
-    Case(statistics.increasing, 0.0, 0.0, rows, 0.0, 1.0, -1.0),
-    Case(statistics.quantile_at_least, 0.5, 0.1, quantiles, 0.4, 1.2, -0.4, at_the_edge=5000),
-    Case(statistics.share_at_least, 0.7, 0.0, successes, 0.7, 0.99, 0.2, [ANY_NOISE], 5000),
-    Case(statistics.universal, 0.0, 0.5, violations, statistics.VIOLATORS, 0.0, 0.5, [ANY_NOISE]),
+    Case(rules.equivalence, 0.5, 0.4, sample, 0.9, 0.5, 1.5),
+    Case(rules.equivalence_of_groups, 0.5, 0.4, two_groups, 0.9, 0.5, 1.5),
+    Case(rules.ratio, 0.5, 0.25, multiples, 0.75, 0.5, 1.1),
+    Case(rules.slope, 0.5, 0.4, lines, 0.9, 0.5, 1.5),
+    Case(rules.at_least, 0.5, 0.2, sample, 0.3, 0.7, -0.1),
+    Case(rules.at_most, 0.5, 0.2, sample, 0.7, 0.3, 1.1),
+    Case(rules.increasing, 0.0, 0.0, rows, 0.0, 1.0, -1.0),
+    Case(rules.quantile_at_least, 0.5, 0.1, quantiles, 0.4, 1.2, -0.4, at_the_edge=5000),
+    Case(rules.share_at_least, 0.7, 0.0, successes, 0.7, 0.99, 0.2, [ANY_NOISE], 5000),
+    Case(rules.universal, 0.0, 0.5, violations, rules.VIOLATORS, 0.0, 0.5, [ANY_NOISE]),
     *distances(independent_points, 0.2, "points apart"),
     *distances(few_functions, 0.3, "three functions"),
     *distances(one_trait, 1.0, "one trait"),
@@ -261,16 +261,16 @@ def pilot(generator: np.random.Generator) -> Spread:
 
 
 EFFECTS = (
-    Effect(statistics.equivalence, 0.5, 0.6, known(OneGroup(0.3)), 1.1, 1, normal(sample)),
-    Effect(statistics.equivalence_of_groups, 0.5, 0.6, known(TwoGroups((0.3, 0.2))), 1.1, 1, normal(two_groups)),
-    Effect(statistics.ratio, 0.5, 0.3, known(TwoGroups((0.15, 0.15))), 0.8, 1, normal(multiples)),
-    Effect(statistics.slope, 0.5, 0.6, known(OneGroup(math.sqrt(0.09 + 0.01 / 8.75))), 1.1, 1, normal(lines)),
-    Effect(statistics.at_least, 0.5, 0.2, known(OneGroup(0.3)), 0.3, -1, normal(sample)),
-    Effect(statistics.at_most, 0.5, 0.2, known(OneGroup(0.3)), 0.7, 1, normal(sample)),
-    Effect(statistics.increasing, 0.0, 0.0, known(OneGroup(math.sqrt(1 / 5))), 0.0, -1, trends),
-    Effect(statistics.quantile_at_least, 0.5, 0.1, known(Share(SHARE)), SHARE, -1, reaching),
-    Effect(statistics.share_at_least, 0.6, 0.1, known(None), 0.5, -1, normal(successes)),
-    Effect(statistics.universal, 0.0, 0.5, known(None), 0.0, 1, normal(violations)),
+    Effect(rules.equivalence, 0.5, 0.6, known(OneGroup(0.3)), 1.1, 1, normal(sample)),
+    Effect(rules.equivalence_of_groups, 0.5, 0.6, known(TwoGroups((0.3, 0.2))), 1.1, 1, normal(two_groups)),
+    Effect(rules.ratio, 0.5, 0.3, known(TwoGroups((0.15, 0.15))), 0.8, 1, normal(multiples)),
+    Effect(rules.slope, 0.5, 0.6, known(OneGroup(math.sqrt(0.09 + 0.01 / 8.75))), 1.1, 1, normal(lines)),
+    Effect(rules.at_least, 0.5, 0.2, known(OneGroup(0.3)), 0.3, -1, normal(sample)),
+    Effect(rules.at_most, 0.5, 0.2, known(OneGroup(0.3)), 0.7, 1, normal(sample)),
+    Effect(rules.increasing, 0.0, 0.0, known(OneGroup(math.sqrt(1 / 5))), 0.0, -1, trends),
+    Effect(rules.quantile_at_least, 0.5, 0.1, known(Share(SHARE)), SHARE, -1, reaching),
+    Effect(rules.share_at_least, 0.6, 0.1, known(None), 0.5, -1, normal(successes)),
+    Effect(rules.universal, 0.0, 0.5, known(None), 0.0, 1, normal(violations)),
     Effect(closer_than, 0.2, 0.0, pilot, 0.2, 1, points_apart),
     Effect(further_than, 0.2, 0.0, pilot, 0.2, -1, points_apart),
     Effect(differ, 0.0, 0.0, pilot, 0.0, -1, points_or_noise, 500),
@@ -292,7 +292,7 @@ def lines_of_table(generator: np.random.Generator) -> Iterator[str]:
             outside = counts(case.findings(generator, noise, n, case.outside, case.elsewhere))
             errors = [counts(edge, alpha)[verdict] for verdict in (REPRODUCED, REFUTED) for alpha in (ALPHA, STRICT)]
             rates = [cell(count, case.at_the_edge) for count in errors]
-            if case.rule is statistics.universal:
+            if case.rule is rules.universal:
                 # One network that violates an identity refutes it, and at the edge a fifth of the networks do.
                 rates[2:] = ["no error"] * 2
             if case.rule is differ:
@@ -337,8 +337,9 @@ inside: REPRODUCED | outside: REFUTED |
 EFFECTS_HEAD = f"""
 ## What the rules detect
 
-The smallest effect that [ilr.planning](../ilr/planning.py) promises for n replicas: the truth must lie so far outside
-the accepted range to be REFUTED, or so far inside to be REPRODUCED, with probability about 0.9 at α = {STRICT:g}.
+The smallest effect that [ilr.stats.sample_size](../ilr/stats/sample_size.py) promises for n replicas: the truth must
+lie so far outside the accepted range to be REFUTED, or so far inside to be REPRODUCED, with probability about 0.9 at
+α = {STRICT:g}.
 Beside it is how often the verdict was given to simulated data sets with the truth just there, with its exact 95%
 interval.
 

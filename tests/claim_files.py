@@ -6,8 +6,8 @@ CLAIM_FILE = '''
 """Without weight decay the norm grows."""
 from dataclasses import replace
 from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy
-from ilr.figures import new_figure
-from ilr.statistics import at_least
+from ilr.trials.plotting import new_figure
+from ilr.stats.rules import at_least
 
 CLAIM = Claim(
     id="{id}",

@@ -12,24 +12,26 @@ import sklearn.datasets
 import torch
 from PIL import Image
 
-import ilr.budget
-import ilr.rehearsal
+import ilr.dryrun.budget
+import ilr.dryrun.rehearsal
 import ilr.report
-import ilr.session
-from ilr.data import Dataset
-from ilr.experiment import MLP, BatchNorm, Data, Experiment, NoNorm, Observe, Toy
-from ilr.schedules import Constant
-from ilr.streamed import Files
+import ilr.session.session
+from ilr.data.dataset import Dataset
+from ilr.data.lazy_images import Files
+from ilr.experiments.architectures import MLP, Toy
+from ilr.experiments.experiment import Data, Experiment, Observe
+from ilr.experiments.norms import BatchNorm, NoNorm
+from ilr.experiments.schedules import Constant
 
 pytest_plugins = ["pytester"]
 
 Run = Callable[..., pytest.RunResult]
 
 PRELOADED = (
-    ilr.budget,
-    ilr.rehearsal,
+    ilr.dryrun.budget,
+    ilr.dryrun.rehearsal,
     ilr.report,
-    ilr.session,
+    ilr.session.session,
     matplotlib.backends.backend_svg,
     numpy.fft,
     sklearn.datasets,

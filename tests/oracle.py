@@ -13,24 +13,13 @@ from torch.nn.utils import parametrizations
 from torchvision.models.resnet import Bottleneck
 from torchvision.transforms import functional
 
-from ilr.augmentation import Draws
-from ilr.batches import BatchOrder
-from ilr.data import Dataset
-from ilr.experiment import (
-    CNN,
-    MLP,
-    BatchNorm,
-    BottleneckResNet,
-    Experiment,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    Norm,
-    PreResNet,
-    ResNet,
-    WeightNorm,
-)
-from ilr.nets import build
+from ilr.data.augmentation import Draws
+from ilr.data.dataset import Dataset
+from ilr.data.sampling import BatchOrder
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet
+from ilr.experiments.experiment import Experiment
+from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, WeightNorm
+from ilr.nn.architectures import build
 
 
 class Standardise(nn.Module):

@@ -13,19 +13,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from ilr import augmentation, batches, formulation, fused, layers, nets, observables, toy, training
-from ilr.augmentation import Draws
-from ilr.batches import BatchOrder
-from ilr.examples import Examples
-from ilr.experiment import BatchNorm, Experiment, Observe
-from ilr.formulation import Formulation
-from ilr.fused import FusedNet
-from ilr.layers import ByStatistics, Layers, Measuring, Statistics
-from ilr.observables import Networks, in_training
-from ilr.schedules import Constant, Schedule
-from ilr.sgd import SGD
-from ilr.streams import Stream, generator
-from ilr.training import _Run
+from ilr.data import augmentation, sampling
+from ilr.data.augmentation import Draws
+from ilr.data.on_device import Examples
+from ilr.data.sampling import BatchOrder
+from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.norms import BatchNorm
+from ilr.experiments.schedules import Constant, Schedule
+from ilr.experiments.seeding import Stream, generator
+from ilr.nn import architectures, base, execution, layers
+from ilr.nn.base import FusedNet
+from ilr.nn.execution import Formulation
+from ilr.nn.layers import ByStatistics, Layers, Measuring, Statistics
+from ilr.training import loop, metrics, toy
+from ilr.training.loop import _Run
+from ilr.training.metrics import Networks, in_training
+from ilr.training.optimizers import SGD
 
 Patch = pytest.MonkeyPatch
 Float64 = npt.NDArray[np.float64]
@@ -56,9 +59,9 @@ def in_every_batch(change: Callable[[list[Experiment]], list[Experiment]]) -> Ca
     """Nets and toy train other slices than those asked for."""
 
     def apply(patch: Patch) -> None:
-        start, train_toy = _Run.__init__, training.train_toy
+        start, train_toy = _Run.__init__, loop.train_toy
         patch.setattr(_Run, "__init__", lambda run, slices, *rest: start(run, change(list(slices)), *rest))
-        patch.setattr(training, "train_toy", lambda slices, tick: train_toy(change(list(slices)), tick))
+        patch.setattr(loop, "train_toy", lambda slices, tick: train_toy(change(list(slices)), tick))
 
     return apply
 
@@ -198,17 +201,17 @@ def spread(values: Tensor, layer: Tensor) -> Tensor:
 
 
 def averaged_loss(patch: Patch) -> None:
-    own = formulation.loss_and_gradients
+    own = execution.loss_and_gradients
 
     def averaged(*given: Any) -> tuple[Tensor, Gradients]:
         losses, gradients = own(*given)
         return losses, [gradient / len(losses) for gradient in gradients]
 
-    patch.setattr(formulation, "loss_and_gradients", averaged)
+    patch.setattr(execution, "loss_and_gradients", averaged)
 
 
 def losses_of(run: _Run, batch: Examples) -> Tensor:
-    return nets.loss(run.net.forward(run.weights, run.head, batch.images, Layers(run.normalise)), batch.labels)
+    return architectures.loss(run.net.forward(run.weights, run.head, batch.images, Layers(run.normalise)), batch.labels)
 
 
 def evaluation_mode(run: _Run, step: int, batch: Examples) -> None:
@@ -246,8 +249,8 @@ def moving_scale(run: _Run, step: int, batch: Examples) -> None:
 
 
 def head_among_the_weights(patch: Patch) -> None:
-    build = nets.build
-    patch.setattr(training, "build", lambda experiment, *rest: build(replace(experiment, trainable_head=True), *rest))
+    build = architectures.build
+    patch.setattr(loop, "build", lambda experiment, *rest: build(replace(experiment, trainable_head=True), *rest))
 
 
 def large_eps(patch: Patch) -> None:
@@ -277,7 +280,7 @@ def statistics_of_the_moment(networks: Networks, replicas: int, statistics: Stat
 
 
 def statistics_of_the_test_set(patch: Patch) -> None:
-    patch.setattr(observables, "by_training_set", lambda norm, _: in_training(norm))
+    patch.setattr(metrics, "by_training_set", lambda norm, _: in_training(norm))
 
 
 def in_pairs(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:
@@ -285,7 +288,7 @@ def in_pairs(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.ran
 
 
 def shared_streams(patch: Patch) -> None:
-    for module in (augmentation, batches, fused, toy, training):
+    for module in (augmentation, sampling, base, toy, loop):
         patch.setattr(module, "generator", in_pairs)
 
 
@@ -517,7 +520,7 @@ SABOTAGES = (
     Sabotage(
         "batches by position",
         "Which batches a replica sees depends on its position in the batch of replicas.",
-        lambda patch: patch.setattr(batches, "BatchOrder", PositionOrder),
+        lambda patch: patch.setattr(sampling, "BatchOrder", PositionOrder),
         ("oracle", "alone or in company", "partners", INITIAL_SCALE, EXPONENTIAL),
     ),
     Sabotage(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ilr
-from ilr.verdicts import Verdict
+from ilr.stats.decision import Verdict
 from tests.claim_files import write_claim
 from tests.conftest import Run
 from tests.sabotage import SABOTAGES

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ilr.report.numbers import measured, p_value, places, registered
-from ilr.verdicts import Verdict, holm
+from ilr.stats.decision import Verdict, holm
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ilr.report.figures import Figure
 from ilr.report.findings import Row, rows, rules
+from ilr.report.inline_svg import Figure
 from ilr.report.intervals import interval_plot
 from ilr.report.numbers import duration, registered, size
 from ilr.report.standing import shaken
 from ilr.report.text import printable
-from ilr.verdicts import Verdict
+from ilr.stats.decision import Verdict
 
 # Drawn, not characters, so that a verdict's sign looks the same whatever fonts the reader has.
 _ICONS = {

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from ilr.report.findings import rows
 from ilr.report.text import printable
-from ilr.verdicts import Verdict
+from ilr.stats.decision import Verdict
 
 _OUTCOMES = {
     Verdict.REFUTED: "failure",

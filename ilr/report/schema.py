@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Any, TypeAlias
 
-from ilr.verdicts import Verdict
+from ilr.stats.decision import Verdict
 
 SCHEMA = 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ilr.verdicts import Verdict, holm, p_of_verdict
+from ilr.stats.decision import Verdict, holm, p_of_verdict
 
 
 def shaken(claims: Sequence[Mapping[str, Any]]) -> list[str]:

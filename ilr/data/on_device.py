@@ -1,0 +1,97 @@
+"""Examples on the training device: resident, as numbers or as pixels to standardise, or streamed batch by batch."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ilr.data.dataset import Images, Pixels
+from ilr.data.lazy_images import Streamed
+
+Which = slice | Tensor
+"""A slice, or whole numbers [...] on the training device."""
+
+
+class ExampleSet(Protocol):
+    """A part of a data set, wherever its images lie."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Of all examples, [N], on the training device."""
+
+    def __getitem__(self, which: Which) -> "Examples":
+        """The examples at `which`."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Standardised images [..., channel, row, column] and labels [...] on the training device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __getitem__(self, which: Which) -> "Examples":
+        return Examples(_take(self.images, which), self.labels[which])
+
+
+@dataclass(frozen=True)
+class PixelExamples:
+    """Images as they were read and labels, both on the training device; standardised when they are asked for."""
+
+    pixels: Tensor
+    mean: Tensor
+    """[channel, 1, 1]"""
+    deviation: Tensor
+    """[channel, 1, 1]"""
+    labels: Tensor
+    dtype: torch.dtype
+
+    def __getitem__(self, which: Which) -> Examples:
+        # In float32 whatever the precision of training, so that the images are those of the data set to the bit.
+        images = (_take(self.pixels, which).float() - self.mean).div_(self.deviation)
+        return Examples(images.to(self.dtype), self.labels[which])
+
+
+@dataclass(frozen=True)
+class StreamedExamples:
+    """Images that are made when they are asked for; only their labels are on the training device."""
+
+    images: Streamed
+    labels: Tensor
+    dtype: torch.dtype
+
+    def __getitem__(self, which: Which) -> Examples:
+        chosen = which if isinstance(which, slice) else which.cpu().numpy()
+        return self._moved(self.images[chosen], which)
+
+    def resized_crops(self, indices: Tensor, seeds: npt.NDArray[np.int64]) -> Examples:
+        """The examples at `indices` [...], each image with a random crop of its own seed [...]."""
+        return self._moved(self.images.resized_crops(indices.cpu().numpy(), seeds), indices)
+
+    def _moved(self, images: npt.NDArray[np.float32], which: Which) -> Examples:
+        return Examples(torch.from_numpy(images).to(self.labels.device, self.dtype), self.labels[which])
+
+
+def place(images: Images, labels: npt.NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> ExampleSet:
+    """Puts as much of a set as is resident onto the training device."""
+
+    def moved(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    match images:
+        case Streamed():
+            return StreamedExamples(images, moved(labels), dtype)
+        case Pixels():
+            standardisation = moved(images.mean), moved(images.deviation)
+            return PixelExamples(moved(images.pixels), *standardisation, moved(labels), dtype)
+    return Examples(moved(images[:]).to(dtype), moved(labels))
+
+
+def _take(images: Tensor, which: Which) -> Tensor:
+    if isinstance(which, slice):
+        return images[which]
+    # Faster than indexing with a tensor of more than one axis.
+    return images.index_select(0, which.flatten()).view(*which.shape, *images.shape[1:])

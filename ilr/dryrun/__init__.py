@@ -1,0 +1,1 @@
+"""Before a run: what it would cost, and whether it would get through."""

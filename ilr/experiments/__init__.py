@@ -1,0 +1,1 @@
+"""Plain data: what to train, how random numbers are keyed, what may be observed, what a training run left behind."""

@@ -1,0 +1,217 @@
+"""An experiment as pure data: what to train, on what, how, how often, and what to observe when."""
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+from ilr.experiments.architectures import MLP, Net, PreResNet, Toy
+from ilr.experiments.norms import ExampleNorm, Norm
+from ilr.experiments.schedules import Schedule
+from ilr.serialization import record
+
+Steps = range | tuple[int, ...]
+"""Steps at which something is observed: the state before the update of that step, so step 0 is the
+initialisation."""
+
+Precision = Literal["float32", "float64"]
+
+StateQuantity = Literal[
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "test_predictions",
+    "average_test_accuracy",
+    "partner_average_test_accuracy",
+    "weight_norm",
+    "effective_learning_rate",
+    "weights",
+]
+StepQuantity = Literal["batch_loss", "gradient_second_moment", "step_angle"]
+RescalingQuantity = Literal["loss_rescaling", "gradient_rescaling", "curvature_rescaling"]
+Quantity = StateQuantity | StepQuantity | RescalingQuantity
+
+STEP_QUANTITIES: frozenset[str] = frozenset(get_args(StepQuantity))
+RESCALING_QUANTITIES: frozenset[str] = frozenset(get_args(RescalingQuantity))
+QUANTITIES: frozenset[str] = frozenset(get_args(StateQuantity)) | STEP_QUANTITIES | RESCALING_QUANTITIES
+
+
+@record
+class Data:
+    """A data set, cut down: the first `train` and `test` examples of its fixed shuffle (all for `None`).
+
+    `side` averages the images down to side × side pixels; the original side must be a multiple of it.
+    """
+
+    name: str
+    train: int | None = None
+    test: int | None = None
+    side: int | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.train is None else f", {self.train} examples"
+        return self.name + size + ("" if self.side is None else f" at {self.side}×{self.side}")
+
+
+@record
+class Partners:
+    """Replicas 2k and 2k + 1 are partners: they share the head, and are one network until the step `parted_at`.
+
+    With `None` they share the head alone; the initial weights differ. Partners are not independent: the pair is then
+    the unit of analysis.
+    """
+
+    parted_at: int | None = None
+
+
+@record
+class CropFlip:
+    """Training images are padded with `padding` black pixels, cropped at random and flipped left to right or not."""
+
+    padding: int = 4
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ValueError(f"padding must be 0 or more, not {self.padding}")
+
+    def __str__(self) -> str:
+        return f"crop by {self.padding} and flip"
+
+
+@record
+class ResizedCropFlip:
+    """Random parts of the training images are resized to the whole and flipped left to right or not.
+
+    For streamed data sets, whose images differ in size: a part has 8% to 100% of the area, as is usual for ImageNet.
+    """
+
+    def __str__(self) -> str:
+        return "resized crop and flip"
+
+
+Augmentation = CropFlip | ResizedCropFlip
+
+
+@record
+class Observe:
+    """One quantity at given steps; `factors` are the multiples of the weights a rescaling quantity compares."""
+
+    quantity: Quantity
+    at: Steps
+    factors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:
+            raise ValueError(
+                f"nothing called {self.quantity!r} can be observed; choose from {', '.join(sorted(QUANTITIES))}"
+            )
+        if not self.at:
+            raise ValueError(f"{self.quantity!r} is observed at no step")
+        if (self.quantity in RESCALING_QUANTITIES) != bool(self.factors):
+            raise ValueError(f"{self.quantity!r}: factors belong to the rescaling quantities, which need them")
+
+
+@record
+class Experiment:
+    """Replicas of one training run: R networks that differ in initialisation and batch order only.
+
+    A replica is keyed by (seed, replica id); ids are first_replica … first_replica + replicas − 1. Two experiments
+    with the same seed and ids start from the same weights and see the same batches; with disjoint ids they are
+    independent.
+
+    Raises:
+        ValueError: fields contradict each other.
+    """
+
+    net: Net
+    norm: Norm
+    learning_rate: Schedule
+    weight_decay: Schedule
+    steps: int
+    replicas: int
+    seed: int
+    observe: tuple[Observe, ...]
+    data: Data | None = None
+    batch_size: int | None = None
+    """Examples per step, drawn by shuffling once an epoch and dropping the rest; `None` is the full batch."""
+    augmentation: Augmentation | None = None
+    """How the images of a batch are changed at random; those of evaluations never are."""
+    momentum: float = 0.0
+    first_replica: int = 0
+    initial_scale: float = 1.0
+    """The initial weights are multiplied by this."""
+    initial_velocity: float = 0.0
+    """The momentum buffer before the first step, as a multiple of the initial weights."""
+    trainable_head: bool = False
+    """Train the top linear layer too, which breaks scale invariance; normally it stays at its random
+    initialisation."""
+    precision: Precision = "float32"
+    partners: Partners | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.replicas < 1 or self.first_replica < 0:
+            raise ValueError(
+                "an experiment needs steps ≥ 0, replicas ≥ 1 and first_replica ≥ 0, "
+                f"not {self.steps}, {self.replicas} and {self.first_replica}"
+            )
+        if isinstance(self.net, Toy) != (self.data is None):
+            raise ValueError("the toy loss takes no data, every net needs some")
+        if self.partners is not None and (self.replicas % 2 or self.first_replica % 2):
+            raise ValueError(
+                "partners come in twos: replicas and first_replica must be even, "
+                f"not {self.replicas} and {self.first_replica}"
+            )
+        if self.augmentation is not None and self.batch_size is None:
+            raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
+        if isinstance(self.norm, ExampleNorm) and not isinstance(self.net, Toy):
+            for channels in self.net.normalised:
+                groups = self.norm.groups_of(channels)
+                if channels % groups:
+                    raise ValueError(
+                        f"{self.norm}: {groups} groups do not divide the {channels} channels of {self.net}"
+                    )
+                if isinstance(self.net, MLP) and channels == groups:
+                    raise ValueError(
+                        f"{self.norm}: each unit of {self.net} would be normalised by itself, a single number; "
+                        "take LayerNorm() or fewer groups"
+                    )
+            if isinstance(self.net, PreResNet) and channels == groups:
+                raise ValueError(
+                    f"{self.norm}: the last channels of {self.net} would be normalised over the very pixels of which "
+                    "the head sees the mean, always 0; take LayerNorm() or fewer groups"
+                )
+        names = [observation.quantity for observation in self.observe]
+        if len(set(names)) != len(names):
+            raise ValueError("a quantity is observed twice: join its steps in one Observe")
+        if "partner_average_test_accuracy" in names and self.partners is None:
+            raise ValueError("'partner_average_test_accuracy' needs partners: give the experiment Partners()")
+        for observation in self.observe:
+            last = self.steps - 1 if observation.quantity in STEP_QUANTITIES else self.steps
+            if min(observation.at) < 0 or max(observation.at) > last:
+                raise ValueError(
+                    f"{observation.quantity!r} can be observed at steps 0 to {last}, "
+                    f"not {min(observation.at)} to {max(observation.at)}"
+                )
+
+    def __str__(self) -> str:
+        parts = [str(self.net), str(self.norm)]
+        if self.data is not None:
+            parts += [str(self.data), "full batch" if self.batch_size is None else f"batch {self.batch_size}"]
+        if self.augmentation is not None:
+            parts.append(str(self.augmentation))
+        if self.momentum:
+            parts.append(f"momentum {self.momentum:g}")
+        return ", ".join(parts)
+
+    def slice(self, first_replica: int, replicas: int) -> "Experiment":
+        """The same experiment with some of its replicas only; each is the very replica it is in the whole."""
+        return replace(self, first_replica=first_replica, replicas=replicas)
+
+    @property
+    def replica_ids(self) -> range:
+        """The ids of its replicas."""
+        return range(self.first_replica, self.first_replica + self.replicas)
+
+
+def every(interval: int, until: int, start: int = 0) -> range:
+    """Steps start, start + interval, … up to and including `until` where it is reached."""
+    return range(start, until + 1, interval)

@@ -1,0 +1,126 @@
+"""Schedules: the learning rate or the weight decay as a function of the step.
+
+A schedule is a record with one method, `values(steps)`: float64 [steps], the value used by each step 0 … steps−1.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from ilr.serialization import record
+
+Values = npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Anything that gives one value per step."""
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        ...
+
+
+@record
+class Constant:
+    """The same value at every step."""
+
+    value: float
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        return np.full(steps, self.value, dtype=np.float64)
+
+
+@record
+class StepDecay:
+    """`initial`, multiplied by `factor` at each step named in `at`; the classical staircase.
+
+    Learning rate and weight decay have one schedule each, so each decays at its own steps.
+    """
+
+    initial: float
+    factor: float
+    at: tuple[int, ...]
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        decays = np.searchsorted(np.sort(np.asarray(self.at)), np.arange(steps), side="right")
+        return np.asarray(self.initial * self.factor**decays, dtype=np.float64)
+
+
+@record
+class Cosine:
+    """Half a cosine from `initial` to `final` at step `until`, constant after it (Loshchilov & Hutter 2017)."""
+
+    initial: float
+    until: int
+    final: float = 0.0
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        progress = np.minimum(np.arange(steps) / self.until, 1.0)
+        return self.final + (self.initial - self.final) * (1 + np.cos(np.pi * progress)) / 2
+
+
+@record
+class WarmupLinear:
+    """Linear warm-up to `peak` within `warmup` steps, then linear decay that reaches zero at step `until`."""
+
+    peak: float
+    warmup: int
+    until: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < self.until:
+            raise ValueError(
+                f"a warm-up of {self.warmup} steps must end before step {self.until}, where the decay ends"
+            )
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        step = np.arange(steps)
+        # The first step already moves: with (step + 1) a warm-up of n steps has its peak at step n - 1.
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.until - step) / (self.until - self.warmup)
+        return self.peak * np.clip(np.minimum(rising, falling), 0.0, 1.0)
+
+
+@record
+class Exponential:
+    """`initial · factor^step`: grows for `factor` > 1."""
+
+    initial: float
+    factor: float
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        return np.asarray(self.initial * self.factor ** np.arange(steps, dtype=np.float64), dtype=np.float64)
+
+
+@record
+class Phases:
+    """Schedules one after another, each counted from its own step 0.
+
+    `phases[i]` holds for `lengths[i]` steps; the last one goes on.
+
+    Raises:
+        ValueError: there is not one length for every phase but the last.
+    """
+
+    phases: tuple[Schedule, ...]
+    lengths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.lengths) != len(self.phases) - 1:
+            raise ValueError(f"{len(self.phases)} phases need {len(self.phases) - 1} lengths, not {len(self.lengths)}")
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        parts: list[Values] = []
+        remaining = steps
+        for phase, length in zip(self.phases, (*self.lengths, steps), strict=True):
+            parts.append(phase.values(min(length, remaining)))
+            remaining -= len(parts[-1])
+        return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Fused nets: R networks of one architecture as one batch of tensors."""

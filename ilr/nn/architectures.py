@@ -1,0 +1,105 @@
+"""The nets there are, each as a fused net, and what their logits are worth."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet
+from ilr.experiments.experiment import Experiment
+from ilr.nn.base import Convolution, FusedConvolutionalNet, FusedNet, Pass
+from ilr.nn.layers import Layers, linear
+from ilr.nn.resnet import FusedBottleneckResNet, FusedPreResNet, FusedResNet
+
+
+class FusedMLP(FusedNet):
+    """R multi-layer perceptrons; activations are feature-major, [R, feature, N]: normalisation copies nothing."""
+
+    def __init__(self, net: MLP, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
+        self.net = net
+        super().__init__(image_shape, classes, trainable_head=trainable_head)
+
+    def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:
+        widths = (math.prod(image_shape), *self.net.widths)
+        return [(out, into) for into, out in pairwise(widths)]
+
+    def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
+        hidden = images.flatten(2).transpose(1, 2)
+        for weight in weights:
+            hidden = F.relu_(layers.normalise.features(linear(weight, hidden)))
+        return hidden
+
+    def multiply_adds(self) -> int:
+        """Multiplications with addition for one example's forward pass below the head."""
+        return sum(self.sizes[: len(self.layers)])
+
+    def activations(self) -> int:
+        """Numbers that one example's forward pass leaves below the head."""
+        return sum(self.net.widths)
+
+
+class FusedCNN(FusedConvolutionalNet):
+    """R convolutional nets.
+
+    Raises:
+        ValueError: the images are too small to be halved so often.
+    """
+
+    def __init__(self, net: CNN, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
+        self.net = net
+        super().__init__(image_shape, classes, trainable_head=trainable_head)
+
+    def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
+        for layer, (into, out) in enumerate(pairwise((channels, *self.net.channels))):
+            if not side:
+                raise ValueError(f"{self.net} halves the images until nothing is left: larger images or fewer layers")
+            yield Convolution(into, out, kernel=3, side=side)
+            if self._halves_after(layer):
+                side //= 2
+
+    def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
+        for layer in range(len(self.layers)):
+            maps = F.relu_(through.normalised(through.convolved(maps)))
+            if self._halves_after(layer):
+                maps = F.avg_pool2d(maps, 2)
+        return maps
+
+    def _features_seen(self) -> int:
+        return self.convolutions[-1].activations
+
+    def _halves_after(self, layer: int) -> bool:
+        return layer % 2 == 1 and layer < len(self.net.channels) - 1
+
+
+_FUSED: dict[type[Net], Callable[..., FusedNet]] = {
+    MLP: FusedMLP,
+    CNN: FusedCNN,
+    PreResNet: FusedPreResNet,
+    ResNet: FusedResNet,
+    BottleneckResNet: FusedBottleneckResNet,
+}
+
+
+def build(experiment: Experiment, image_shape: Sequence[int], classes: int) -> FusedNet:
+    """The fused net of an experiment, for images [channel, row, column].
+
+    Raises:
+        TypeError: the net is not trained on data.
+    """
+    net = experiment.net
+    if type(net) not in _FUSED:
+        raise TypeError(f"{net} is not trained on data")
+    return _FUSED[type(net)](net, image_shape, classes, trainable_head=experiment.trainable_head)
+
+
+def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of each replica [R], of logits [R, class, N] and labels [R or 1, N]."""
+    return F.cross_entropy(logits, labels.expand(logits.shape[0], -1), reduction="none").mean(dim=1)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of right answers of each replica [R]."""
+    return (logits.argmax(dim=1) == labels).to(torch.float64).mean(dim=1)

@@ -1,0 +1,95 @@
+"""How a batch of replicas is computed: all at once or some at a time, and by which convolution.
+
+No formulation wins everywhere. A loop over replicas is fastest for large layers, whose products fill a core's units
+and cache; all at once for small ones, whose time goes into starting kernels; a convolution with groups or one batched
+product of unfolded patches, depending on channels and device. So the candidates are timed, shortly.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from ilr.nn.architectures import FusedMLP
+from ilr.nn.base import FusedNet
+from ilr.nn.gradients import loss_and_gradients
+from ilr.nn.layers import ConvolutionKernel, Layers, Normalise
+
+AT_ONCE = (1, 4, 16, 64)
+"""Replicas at once that are tried, besides all."""
+TIMINGS = 3
+"""Each candidate is run so often, after once to warm up; the fastest counts."""
+HOPELESS = 1.5
+"""A candidate that is so many times slower than the best so far in its first run is not timed further."""
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """How R replicas are computed."""
+
+    at_once: int
+    """Replicas that one forward and backward pass takes."""
+    kernel: ConvolutionKernel = "grouped"
+
+    def __str__(self) -> str:
+        return f"{self.at_once} at once, {self.kernel} convolutions"
+
+    def loss_and_gradients(
+        self, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Each replica's loss [R] and the layers' gradients [R, ...], as `ilr.nn.gradients.loss_and_gradients`."""
+        layers = Layers(normalise, self.kernel)
+        if self.at_once >= len(weights):
+            return loss_and_gradients(net, weights, head, images, labels, layers)
+        losses, gradients = weights.new_empty(len(weights)), net.layers_of(torch.empty_like(weights))
+        for start in range(0, len(weights), self.at_once):
+            part = slice(start, start + self.at_once)
+            own = part if len(images) > 1 else slice(None)
+            losses[part], computed = loss_and_gradients(
+                net, weights[part], head[part], images[own], labels[own], layers
+            )
+            for gradient, one in zip(gradients, computed, strict=True):
+                gradient[part] = one
+        return losses, gradients
+
+
+def candidates(net: FusedNet, replicas: int) -> list[Formulation]:
+    """The formulations worth trying for so many replicas."""
+    kernels: tuple[ConvolutionKernel, ...] = (
+        get_args(ConvolutionKernel) if not isinstance(net, FusedMLP) else ("grouped",)
+    )
+    return [Formulation(*one) for one in product([n for n in AT_ONCE if n < replicas] + [replicas], kernels)]
+
+
+def fastest(
+    net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
+) -> Formulation:
+    """The fastest formulation for these tensors, measured; arguments as `ilr.nn.gradients.loss_and_gradients`."""
+    best, least = Formulation(len(weights)), float("inf")
+    for formulation in candidates(net, len(weights)):
+        some = slice(formulation.at_once)
+        own = some if len(images) > 1 else slice(None)
+
+        def run(formulation: Formulation = formulation, some: slice = some, own: slice = own) -> None:
+            formulation.loss_and_gradients(net, weights[some], head[some], images[own], labels[own], normalise)
+
+        run()
+        taken = seconds(run, weights.device) / formulation.at_once
+        if taken < HOPELESS * least:
+            taken = min(taken, *(seconds(run, weights.device) / formulation.at_once for _ in range(TIMINGS - 1)))
+        if taken < least:
+            best, least = formulation, taken
+    return best
+
+
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Time that a call takes on a device, to the end of what it started there."""
+    started = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

@@ -1,0 +1,1 @@
+"""One run of the claims under pytest: options, selection, progress, evidence."""

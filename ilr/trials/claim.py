@@ -1,0 +1,97 @@
+"""A claim as it is written down before its data is seen: `Claim`, its `Control`s, and the `Setting` of one run."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ilr.experiments.experiment import Experiment
+from ilr.serialization import record
+from ilr.stats.decision import Prediction
+from ilr.trials.scales import STANDARD, Scale
+
+
+@record
+class Control:
+    """A variant of the experiments with the mechanism taken away; judged by the claim's own rule, it must fail."""
+
+    name: str
+    """Words joined by hyphens; the claim's file holds its experiments in `control_<name with underscores>`."""
+    takes_away: str
+    """What is taken away, and why the claim must then fail."""
+
+
+@record
+class Replicas:
+    """Replicas per group at each scale; `None` where the claim does not run."""
+
+    tiny: int | None = None
+    reduced: int | None = None
+    full: int | None = None
+
+
+@record
+class Claim:
+    """One claim of the paper, its blog post or its reviews, with the rule that decides it."""
+
+    id: str
+    """Words joined by hyphens; the claim's file is `test_<id with underscores>.py`."""
+    title: str
+    source: str
+    """Document and section, figure or reviewer."""
+    statement: str
+    """The claim in our own words."""
+    predictions: tuple[Prediction, ...]
+    controls: tuple[Control, ...]
+    replicas: Replicas
+    not_run: str = ""
+    """Why the claim does not run at the scales that `replicas` leaves out."""
+
+    def __post_init__(self) -> None:
+        if not self.predictions:
+            raise ValueError(f"the claim {self.id!r} predicts nothing: give it at least one Prediction")
+        if not self.controls:
+            raise ValueError(f"the claim {self.id!r} has no control: give it a Control that must not be reproduced")
+        for what, names in (
+            ("prediction", [prediction.quantity for prediction in self.predictions]),
+            ("control", [control.name for control in self.controls]),
+        ):
+            if repeated := _repeated(names):
+                raise ValueError(f"the claim {self.id!r} has two {what}s called {repeated!r}")
+        counted = tuple(replace(prediction, family=len(self.predictions)) for prediction in self.predictions)
+        object.__setattr__(self, "predictions", counted)
+        if not self.not_run and None in (self.replicas.tiny, self.replicas.reduced, self.replicas.full):
+            raise ValueError(f"the claim {self.id!r} leaves out a scale: say why in not_run")
+
+    def __getitem__(self, quantity: str) -> Prediction:
+        """The prediction for `quantity`.
+
+        Raises:
+            KeyError: the claim does not predict it.
+        """
+        for prediction in self.predictions:
+            if prediction.quantity == quantity:
+                return prediction
+        raise KeyError(f"the claim {self.id!r} predicts no {quantity!r}")
+
+
+@record
+class Setting:
+    """What one run asks of every claim: the scale, the root seed and the number of replicas per group."""
+
+    scale: Scale
+    seed: int
+    replicas: int
+
+    def experiment(self, group: int = 0, **fields: Any) -> Experiment:
+        """An experiment of this scale's standard net and data; `fields` are those of `Experiment`, and win.
+
+        Experiments of one group share their replicas' seeds: initialisation and batch order. Those of different groups
+        are independent.
+        """
+        replicas = fields.pop("replicas", self.replicas)
+        given = {"replicas": replicas, "first_replica": group * replicas, "seed": self.seed}
+        return Experiment(**{**STANDARD[self.scale], **given, **fields})
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    return next((name for i, name in enumerate(names) if name in names[:i]), None)

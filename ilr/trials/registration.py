@@ -1,0 +1,123 @@
+"""Claims as they are written down in a folder, and what has changed in them since a report was made."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from ilr.serialization import to_json
+from ilr.trials.claim import Claim
+
+
+def claim_modules(folder: Path) -> list[ModuleType]:
+    """The files of a folder that declare a CLAIM, as modules, in order of name.
+
+    Raises:
+        ValueError: the folder holds none, or one of them cannot be imported.
+    """
+    paths = [path for path in sorted(folder.glob("test_*.py")) if _declares_claim(path)]
+    if not paths:
+        raise ValueError(f"{folder} holds no claim: no test_*.py there declares a CLAIM")
+    return [load_module(path) for path in paths]
+
+
+def _declares_claim(path: Path) -> bool:
+    """Whether a file assigns CLAIM, read from its source: importing every test there may be would run their code."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} cannot be parsed: {error}") from None
+    assigned = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    assigned += [node.target for node in body if isinstance(node, ast.AnnAssign)]
+    return any(isinstance(target, ast.Name) and target.id == "CLAIM" for target in assigned)
+
+
+def load_module(path: Path) -> ModuleType:
+    """A claim's file as a module.
+
+    Raises:
+        ValueError: it cannot be imported; in one line.
+    """
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    try:
+        # Compiled afresh: bytecode is told from its source by size and second, and a margin may change within both.
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))
+    except Exception as error:  # whatever a stranger's file raises, the answer is one line
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One claim then and now."""
+
+    id: str
+    status: Literal["unchanged", "CHANGED", "ADDED", "REMOVED"]
+    changes: tuple[str, ...] = ()
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a rule is no longer the one that was registered; a new claim was judged by nobody yet."""
+        return self.status in ("CHANGED", "REMOVED")
+
+
+def compare(evidence: Mapping[str, Any], claims: Sequence[Claim]) -> list[Comparison]:
+    """Every claim of an evidence file, and every one of `claims`, then and now."""
+    before = {claim["id"]: claim["record"] for claim in evidence["claims"]}
+    now = {claim.id: claim for claim in claims}
+    comparisons = []
+    for claim_id in dict.fromkeys((*before, *now)):
+        if claim_id not in now:
+            comparisons.append(Comparison(claim_id, "REMOVED"))
+        elif claim_id not in before:
+            comparisons.append(Comparison(claim_id, "ADDED"))
+        else:
+            found = tuple(changes(before[claim_id], now[claim_id]))
+            comparisons.append(Comparison(claim_id, "CHANGED" if found else "unchanged", found))
+    return comparisons
+
+
+def changes(before: Mapping[str, Any], now: Claim) -> list[str]:
+    """What differs between a claim's record in an evidence file and the claim as it is written now, a line a field."""
+    return list(_differences("", before, to_json(now)))
+
+
+def _differences(place: str, before: Any, now: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for field in dict.fromkeys((*before, *now)):
+            inner = f"{place}.{field}" if place else field
+            yield from _differences(inner, before.get(field, "absent"), now.get(field, "absent"))
+    elif _are_named(before) and _are_named(now):
+        yield from _differences_by_name(place, {_name(one): one for one in before}, {_name(one): one for one in now})
+    elif before != now:
+        yield f"{place}: {_shown(before)} → {_shown(now)}"
+
+
+def _differences_by_name(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Compares predictions or controls that have the same name, wherever in their list they stand."""
+    for name in dict.fromkeys((*before, *now)):
+        inner = f"{place}[{name!r}]"
+        if name not in now:
+            yield f"{inner}: removed"
+        elif name not in before:
+            yield f"{inner}: added"
+        else:
+            yield from _differences(inner, before[name], now[name])
+    if list(before) != list(now) and set(before) == set(now):
+        yield f"{place}: in another order"
+
+
+def _are_named(values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and all(_name(one) for one in values)
+
+
+def _name(value: Any) -> str:
+    """What a record in a list is known by."""
+    return str(value.get("quantity") or value.get("name") or "") if isinstance(value, dict) else ""
+
+
+def _shown(value: Any) -> str:
+    return value if value == "absent" else repr(value)

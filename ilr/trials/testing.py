@@ -1,0 +1,164 @@
+"""What every claims folder must pass, as functions that raise AssertionError: for ilr's own tests, and for yours.
+
+    from ilr.trials.registration import claim_modules
+    from ilr.trials.testing import check_claim, check_folder
+
+    def test_the_folder():
+        check_folder(Path("claims"))
+
+    @pytest.mark.parametrize("module", claim_modules(Path("claims")), ids=lambda module: module.__name__)
+    def test_the_contract(module):
+        check_claim(module)
+
+Nothing is trained: judges and figures are given recordings of the right shape with random numbers in them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ilr.data.catalog import Form, form_of
+from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.recording import DIVERGED_AT, Array, Recording
+from ilr.nn.architectures import build
+from ilr.serialization import digest, from_json, to_json
+from ilr.stats.decision import Finding
+from ilr.trials.claim import Claim, Setting
+from ilr.trials.claim_file import Experiments, Plan, Trial
+from ilr.trials.plotting import in_style, to_svg
+from ilr.trials.registration import claim_modules
+from ilr.trials.scales import SCALES, Scale
+
+
+def check_folder(folder: Path) -> None:
+    """Every claim has an id of its own."""
+    counts = Counter(module.CLAIM.id for module in claim_modules(folder))
+    repeated = [claim_id for claim_id, count in counts.items() if count > 1]
+    assert not repeated, f"{folder}: two claims are called {repeated[0]}"
+
+
+def check_claim(module: ModuleType) -> None:
+    """All checks of one claim's file."""
+    trial = Trial.of(module)
+    check_record(trial.claim)
+    for scale in scales(trial.claim):
+        check_plan(trial, scale)
+    check_judge(trial)
+    check_figure(trial)
+
+
+def check_record(claim: Claim) -> None:
+    """The record is complete and survives a round trip through JSON."""
+    for field in ("title", "source", "statement"):
+        assert getattr(claim, field).strip(), f"{claim.id}: {field} is empty"
+    for control in claim.controls:
+        assert control.takes_away.strip(), f"{claim.id}: the control {control.name!r} does not say what it takes away"
+    assert from_json(to_json(claim)) == claim, f"{claim.id}: the record changes on its way through JSON"
+    assert scales(claim), f"{claim.id}: runs at no scale"
+
+
+def check_plan(trial: Trial, scale: Scale) -> None:
+    """The plan depends on its setting alone, follows its seed, and every control changes something."""
+    plan = _plan(trial, scale, seed=1)
+    again = _plan(trial, scale, seed=1)
+    assert plan == again, f"{trial.claim.id}: two plans of one setting differ"
+    assert [digest(one) for one in plan.all()] == [digest(one) for one in again.all()]
+    for experiment in plan.all():
+        assert experiment.seed == 1, f"{trial.claim.id}: an experiment does not take its seed from the setting"
+    other = _plan(trial, scale, seed=2)
+    assert not set(plan.all()) & set(other.all()), f"{trial.claim.id}: plans of two seeds share an experiment"
+    for name, experiments in plan.controls.items():
+        assert experiments != plan.experiments, f"{trial.claim.id}: the control {name!r} changes nothing"
+        assert set(experiments) == set(plan.experiments), (
+            f"{trial.claim.id}: the control {name!r} has other experiments than the claim"
+        )
+
+
+def check_judge(trial: Trial) -> None:
+    """The judge finds what was predicted, the same twice, and leaves the recordings as they were."""
+    plan = _plan(trial, scales(trial.claim)[0], seed=1)
+    for experiments in (plan.experiments, *plan.controls.values()):
+        recordings = _recordings(experiments)
+        before = {name: _copies(recording) for name, recording in recordings.items()}
+        first, second = _found(trial, recordings), _found(trial, recordings)
+        predicted = [prediction.quantity for prediction in trial.claim.predictions]
+        assert [finding.name for finding in first] == predicted, f"{trial.claim.id}: findings are not the predictions"
+        assert first == second, f"{trial.claim.id}: the judge finds something else the second time"
+        for name, recording in recordings.items():
+            for quantity, values in recording.arrays.items():
+                same = np.array_equal(values, before[name][quantity])
+                assert same, f"{trial.claim.id}: the judge changes {quantity!r} of {name!r}"
+
+
+def check_figure(trial: Trial) -> None:
+    """The figure can be drawn from recordings of a single replica, or pair of partners, and has a caption."""
+    plan = _plan(trial, scales(trial.claim)[0], seed=1)
+    recordings = _recordings(_smallest(plan.experiments))
+    controls = {name: _recordings(_smallest(experiments)) for name, experiments in plan.controls.items()}
+    with in_style():
+        figure = trial.figure(recordings, controls)
+        assert to_svg(figure, trial.claim.id).startswith("<svg")
+    assert str(figure.get_label()).strip(), f"{trial.claim.id}: the figure has no caption"
+
+
+def scales(claim: Claim) -> list[Scale]:
+    """The scales a claim runs at, smallest first."""
+    return [scale for scale in SCALES if getattr(claim.replicas, scale) is not None]
+
+
+def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
+    """A recording of the right shape with random numbers in place of training: positive, shares within [0, 1], classes.
+
+    Needs no data: the shapes of data sets are known.
+    """
+    stream = np.random.default_rng(seed)
+    form = form_of(experiment.data) if experiment.data else None
+    arrays: dict[str, Array] = {DIVERGED_AT: np.full(experiment.replicas, -1)}
+    for observation in experiment.observe:
+        shape = (experiment.replicas, len(observation.at), *_observed_shape(experiment, observation, form))
+        if observation.quantity == "test_predictions":
+            assert form is not None
+            arrays[observation.quantity] = stream.integers(0, form.classes, shape).astype(np.int16)
+        elif observation.quantity == "weights":
+            arrays[observation.quantity] = stream.standard_normal(shape)
+        else:
+            arrays[observation.quantity] = stream.uniform(0.01, 1.0, shape)
+    return Recording(experiment, arrays)
+
+
+def _observed_shape(experiment: Experiment, observation: Observe, form: Form | None) -> tuple[int, ...]:
+    """The axes of an observation behind [replica, time]."""
+    if observation.factors:
+        return (len(observation.factors),)
+    if form is not None and observation.quantity == "test_predictions":
+        return (form.test,)
+    if form is not None and observation.quantity == "weights":
+        return (sum(build(experiment, form.image_shape, form.classes).sizes),)
+    return ()
+
+
+def _plan(trial: Trial, scale: Scale, seed: int) -> Plan:
+    plan = trial.plan(Setting(scale, seed, getattr(trial.claim.replicas, scale)))
+    assert not plan.error, f"{trial.claim.id}: {plan.error}"
+    return plan
+
+
+def _smallest(experiments: Experiments) -> Experiments:
+    """The experiments with a single replica each, or a single pair of partners."""
+    return {name: replace(one, replicas=2 if one.partners else 1) for name, one in experiments.items()}
+
+
+def _recordings(experiments: Experiments) -> dict[str, Recording]:
+    return {name: synthetic_recording(one, seed) for seed, (name, one) in enumerate(experiments.items())}
+
+
+def _copies(recording: Recording) -> Mapping[str, Array]:
+    return {quantity: values.copy() for quantity, values in recording.arrays.items()}
+
+
+def _found(trial: Trial, recordings: Mapping[str, Recording]) -> list[Finding]:
+    return list(trial.judge(recordings))

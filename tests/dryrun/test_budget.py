@@ -1,0 +1,109 @@
+"""Plans: what a run would cost is told before anything is trained."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import ilr.dryrun.rates
+from ilr.dryrun.rates import GPUS, Rates, least_seconds
+from ilr.experiments.architectures import CNN
+from ilr.experiments.experiment import Experiment
+from ilr.lab.cost import OPERATIONS_PER_SECOND
+from ilr.lab.store import Store
+from tests.claim_files import VARIANTS, on_images, write_claim
+from tests.conftest import Run
+
+
+def rows(result: pytest.RunResult) -> dict[str, list[str]]:
+    """Cells of the table of claims by their first, the headers included."""
+    table = "\n".join(result.outlines).partition("\n\n")[2].partition("\n\n")[0]
+    return {line.split()[0]: re.split(r" {2,}", line.strip())[1:] for line in table.splitlines()}
+
+
+def test_a_plan_tells_costs_and_runs_nothing(pytester: pytest.Pytester, run: Run) -> None:
+    for id, changes in VARIANTS.items():  # noqa: A001
+        write_claim(pytester.path / "claims", id, **changes)
+    on_images(write_claim(pytester.path / "claims", "on-images"))
+    result = run("--plan", "-q")
+    assert result.ret == pytest.ExitCode.OK
+    assert result.parseoutcomes() == {}
+    table = rows(result)
+    assert set(table) == {"claim", "all", "on-images", *VARIANTS} - {"not-run"}
+    assert all(len(row) == len(table["claim"]) for row in table.values())
+    assert table["on-images"][:4] == ["2", "0", "12", "240"]
+    result.stdout.re_match_lines(
+        [
+            r"GPUs +V100 +A100 +H100",
+            r"512 +\d+ s",
+            r"here: on 1 worker of \d+ threads?, .*, at rates measured here for 2 of 2 kinds of steps\.",
+            r"no number of GPUs takes less than 6 networks of .*, 20 steps each\.",
+            r"no files of mnist: .*",
+            r"NOT RUN not-run: does not run at scale tiny: only tiny is written",
+        ],
+        consecutive=False,
+    )
+    assert not list((pytester.path / "store").rglob("*.safetensors"))
+    assert not (pytester.path / "reports").exists()
+
+
+def test_what_claims_share_is_counted_once(pytester: pytest.Pytester, run: Run) -> None:
+    for id in ("first", "second"):  # noqa: A001
+        write_claim(pytester.path / "claims", id)
+    table = rows(run("--plan"))
+    assert table["first"][:4] == ["2", "0", "12", "240"]
+    assert table["second"][:4] == ["0", "2", "0", "0"]
+    assert table["all"][:4] == ["2", "2", "12", "240"]
+    assert list(rows(run("--plan", "-k", "second"))) == ["claim", "second", "all"]
+
+
+def test_what_is_stored_costs_nothing(pytester: pytest.Pytester, run: Run) -> None:
+    write_claim(pytester.path / "claims", "reproduced")
+    run()
+    evidence = pytester.path / "reports" / "tiny" / "evidence.json"
+    before = evidence.read_bytes()
+    result = run("--plan")
+    result.stdout.fnmatch_lines(["Cost of --scale=tiny (2 recordings are in the store and left out):", "*: 0 s.*"])
+    assert rows(result)["all"][:4] == ["2", "0", "0", "0"]
+    assert evidence.read_bytes() == before
+
+
+def test_without_claims_there_is_nothing_to_plan(pytester: pytest.Pytester, run: Run) -> None:
+    (pytester.path / "claims").mkdir()
+    (pytester.path / "claims" / "test_plain.py").write_text("def test_plain(): 1 / 0\n")
+    result = run("--plan")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["No claim is selected: there is nothing to plan."])
+
+
+def test_a_claim_that_cannot_be_planned_fails_the_plan(pytester: pytest.Pytester, run: Run) -> None:
+    path = write_claim(pytester.path / "claims", "broken")
+    path.write_text(path.read_text().replace("steps=20", "steps=-20"))
+    write_claim(pytester.path / "claims", "reproduced")
+    result = run("--plan")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["ERROR broken: its experiments could not be planned: ValueError*"])
+    assert set(rows(result)) == {"claim", "reproduced", "all"}
+
+
+@pytest.mark.parametrize("change", [{}, {"net": CNN((4, 4))}, {"batch_size": None}, {"precision": "float64"}], ids=str)
+def test_rates_are_measured_once(
+    tmp_path: Path, small_experiment: Experiment, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = replace(small_experiment, **change)
+    rate = Rates(Store(tmp_path), "cpu", 1).of(experiment, 3)
+    assert rate > 0
+    monkeypatch.setattr(ilr.dryrun.rates, "SECONDS", -1.0)
+    rates = Rates(Store(tmp_path), "cpu", 1)
+    assert rates.of(replace(experiment, steps=60, seed=3), 3) == rate
+    other = replace(experiment, batch_size=4)
+    assert rates.of(other, 3) == OPERATIONS_PER_SECOND
+    assert (len(rates.measured), len(rates.assumed)) == (1, 1)
+
+
+def test_a_gpu_takes_its_time_for_little_too(small_experiment: Experiment, small_toy: Experiment) -> None:
+    assert least_seconds(small_experiment) > least_seconds(small_toy) > 0
+    for gpu in GPUS:
+        assert gpu.seconds(0, 1.5) == 1.5
+        assert gpu.seconds(gpu.peak, 1.5) > 1.5

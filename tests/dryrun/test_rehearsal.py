@@ -1,0 +1,90 @@
+"""Rehearsals: everything goes through in small, nothing is judged, nothing is left behind."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ilr.dryrun.rehearsal import alike
+from ilr.experiments.architectures import MLP
+from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.schedules import Constant
+from tests.claim_files import VARIANTS, on_images, write_claim
+from tests.conftest import Run
+
+
+def test_claims_are_rehearsed_never_judged(
+    pytester: pytest.Pytester, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a run would find, its data's files being absent included, and without leaving anything."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for id in ("reproduced", "refuted", "unsound", "not-run"):  # noqa: A001
+        write_claim(pytester.path / "claims", id, **VARIANTS[id])
+    on_images(write_claim(pytester.path / "claims", "on-images"))
+    result = run("--rehearse")
+    assert result.ret == pytest.ExitCode.OK
+    assert result.parseoutcomes() == {"rehearsed": 4, "skipped": 1}
+    result.stdout.re_match_lines(
+        [
+            r"Rehearsing 4 experiments as 2: 2 networks, 2 steps each.",
+            r"claims/test_on_images.py R .*",
+            r"REHEARSED  MLP 8-8, batch norm, mnist, 64 examples, batch 16.*: 2 experiments of on-images",
+            r"REHEARSED  toy .*: 2 experiments of refuted, reproduced, unsound",
+            r"random data stood in for mnist: MNIST needs --data-root.*",
+        ],
+        consecutive=False,
+    )
+    result.stdout.no_re_match_line(r"REPRODUCED|REFUTED|report:")
+    assert not (pytester.path / "store").exists()
+    assert not (pytester.path / "reports").exists()
+    assert not list(tmp_path.glob("ilr-rehearsal*"))
+
+
+def test_a_rehearsed_claim_has_a_word_of_its_own(pytester: pytest.Pytester, run: Run) -> None:
+    write_claim(pytester.path / "claims", "reproduced")
+    write_claim(pytester.path / "claims", "other")
+    result = run("--rehearse", "-v", "-k", "reproduced")
+    result.stdout.re_match_lines([r"claims/test_reproduced.py::test_reproduced REHEARSED"])
+    assert result.parseoutcomes() == {"rehearsed": 1, "deselected": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('Observe("weight_norm", (20,))', 'Observe("test_loss", (20,))', "*'test_loss' cannot be observed on the toy*"),
+        (
+            "weight_decay=Constant(0.0)",
+            "weight_decay=Exponential(1.0, 1e99)",
+            "*weight_decay * is not finite over*",
+        ),
+        ("weight_decay=Constant(0.0)", "weight_decay=Cosine(1.0, 0)", "*weight_decay * is not finite over*"),
+        ("    pass\n", "    1 / 0\n", "*its judge failed: ZeroDivisionError*"),
+        ("steps=20", "steps=-20", "*its experiments could not be planned: ValueError*"),
+        ("axes.plot(", "axes.plott(", "*its figure could not be drawn*"),
+    ],
+)
+def test_what_would_fail_fails_its_own_claim(
+    pytester: pytest.Pytester, run: Run, old: str, new: str, complaint: str
+) -> None:
+    path = write_claim(pytester.path / "claims", "broken")
+    path.write_text(path.read_text().replace(old, new).replace("import Claim", "import Cosine, Exponential, Claim"))
+    write_claim(pytester.path / "claims", "reproduced")
+    result = run("--rehearse")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes() == {"rehearsed": 1, "errors": 1}
+    result.stdout.fnmatch_lines([complaint])
+
+
+def test_what_a_few_steps_would_not_tell_apart_is_rehearsed_once(small_experiment: Experiment) -> None:
+    same = [
+        small_experiment,
+        replace(small_experiment, learning_rate=Constant(0.3), seed=9, replicas=50),
+        replace(small_experiment, steps=60, observe=(Observe("test_loss", (60,)),)),
+    ]
+    others = [
+        replace(small_experiment, net=MLP((9, 9))),
+        replace(small_experiment, batch_size=8),
+        replace(small_experiment, precision="float64"),
+    ]
+    assert alike(same + others) == [tuple(same), *((other,) for other in others)]

@@ -1,0 +1,211 @@
+"""The lab and what it stands on: store, jobs, engines."""
+
+import ast
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+
+from ilr.data.catalog import DataUnavailableError
+from ilr.data.dataset import load
+from ilr.experiments.experiment import Data, Experiment
+from ilr.experiments.recording import DIVERGED_AT
+from ilr.experiments.schedules import Constant, Cosine, Phases
+from ilr.lab.engines import Engine, InProcess, Processes
+from ilr.lab.jobs import Job
+from ilr.lab.scheduler import Lab, Plan, TrainingFailedError
+from ilr.lab.store import Key, Store, deciding_files
+from ilr.training.loop import train
+
+MakeLab = Callable[..., Lab]
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path) -> MakeLab:
+    def make(engine: Engine | None = None, *, refresh: bool = False) -> Lab:
+        return Lab(Store(tmp_path / "store"), engine or InProcess(), refresh=refresh)
+
+    return make
+
+
+def trained(lab: Lab, *experiments: Experiment) -> Plan:
+    plan = lab.plan(experiments)
+    lab.train(plan)
+    return plan
+
+
+@pytest.mark.parametrize("engine", [InProcess(), Processes(2)], ids=["in-process", "processes"])
+def test_a_recording_holds_what_training_gives(make_lab: MakeLab, small_experiment: Experiment, engine: Engine) -> None:
+    experiment = replace(small_experiment, replicas=11, first_replica=3, precision="float64")
+    lab = make_lab(engine)
+    ticks: list[int] = []
+    lab.train(lab.plan([experiment]), ticks.append)
+    recording = lab.recording(experiment)
+    assert experiment.data is not None
+    [arrays] = train([experiment], load(experiment.data))
+    for quantity, values in arrays.items():
+        np.testing.assert_allclose(recording.arrays[quantity], values, rtol=1e-9, err_msg=quantity)
+    assert sum(ticks) <= 11 * 6
+
+
+def test_nothing_is_trained_twice(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    assert trained(make_lab(), small_experiment).replicas == 3
+    lab = make_lab()
+    again = lab.plan([small_experiment, small_experiment])
+    assert again.jobs == ()
+    assert again.stored == 1
+    assert lab.source(small_experiment).origin == "in the store"
+    assert lab.source(small_experiment).seconds > 0
+
+
+def test_refresh_trains_again(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    trained(make_lab(), small_experiment)
+    lab = make_lab(refresh=True)
+    assert trained(lab, small_experiment).replicas == 3
+    assert "to be trained again" in lab.source(small_experiment).origin
+
+
+def test_more_replicas_reuse_those_there_are(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    trained(make_lab(), replace(small_experiment, replicas=16))
+    plan = make_lab().plan([replace(small_experiment, replicas=24)])
+    assert (plan.replicas, plan.stored) == (8, 2)
+
+
+def test_compatible_experiments_train_as_one_batch(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    other = replace(small_experiment, learning_rate=Constant(0.3), seed=9)
+    incompatible = replace(small_experiment, batch_size=8)
+    plan = make_lab().plan([small_experiment, other, incompatible])
+    assert sorted(job.replicas for job in plan.jobs) == [3, 6]
+
+
+def test_longer_jobs_start_first(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    long = replace(small_experiment, steps=60)
+    plan = make_lab().plan([small_experiment, long])
+    assert [job.keys[0].experiment.steps for job in plan.jobs] == [60, 6]
+    assert plan.seconds > 0
+
+
+def test_every_worker_gets_a_share(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    plan = make_lab(Processes(2)).plan([replace(small_experiment, replicas=40)])
+    assert sorted(job.replicas for job in plan.jobs) == [16, 24]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"code_sha256": "other"}, "the training code changed since it was trained"),
+        ({"data_sha256": "other"}, "the data changed since it was trained"),
+        ({"device": "cuda"}, "the kind of device changed since it was trained"),
+        ({"device": "cuda", "data_sha256": "x"}, "the data and the kind of device changed since it was trained"),
+    ],
+    ids=str,
+)
+def test_a_miss_says_why(tmp_path: Path, small_experiment: Experiment, change: dict[str, str], reason: str) -> None:
+    store = Store(tmp_path)
+    key = Key(small_experiment, "code", "data", "cpu")
+    assert store.find(key) == (None, "never trained")
+    store.save(key, {"x": np.ones(3)}, {"seconds": 1.5})
+    recording, why = store.find(key)
+    assert recording is not None
+    assert why == "in the store"
+    assert store.facts(key) == {"seconds": 1.5}
+    assert store.find(replace(key, **change)) == (None, reason)
+
+
+def test_a_damaged_recording_is_trained_again(make_lab: MakeLab, small_experiment: Experiment, tmp_path: Path) -> None:
+    trained(make_lab(), small_experiment)
+    [file] = tmp_path.rglob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    lab = make_lab()
+    assert trained(lab, small_experiment).replicas == 3
+    assert "cannot be read" in lab.source(small_experiment).origin
+    assert lab.recording(small_experiment).experiment == small_experiment
+
+
+def test_nothing_half_written_is_left(tmp_path: Path, small_experiment: Experiment) -> None:
+    store = Store(tmp_path)
+    key = Key(small_experiment, "code", "data", "cpu")
+    with pytest.raises(safetensors.SafetensorError):
+        store.save(key, {"x": np.array(["text"])}, {})
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_digest_of_the_code_covers_every_module_training_imports() -> None:
+    """A module of ilr that training loads but the digest leaves out would let stale recordings pass for fresh ones."""
+    covered = {f"ilr.{path.parent.name}.{path.stem}" for path in deciding_files()}
+    reached: set[str] = set()
+    waiting = ["ilr.training.loop"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        source = Path(str(importlib.import_module(name).__file__)).read_text()
+        imported = {str(node.module) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+        waiting += [other for other in imported if other.startswith("ilr.") and other not in reached]
+    # Records carry data and do no arithmetic; recordings hold results.
+    assert reached - covered == {"ilr.serialization", "ilr.experiments.recording"}
+
+
+@pytest.mark.parametrize("engine", [InProcess(), Processes(2)], ids=["in-process", "processes"])
+def test_a_job_that_fails_costs_only_its_own_experiments(
+    make_lab: MakeLab, small_experiment: Experiment, toy_that_fails: Experiment, engine: Engine
+) -> None:
+    lab = make_lab(engine)
+    trained(lab, toy_that_fails, small_experiment)
+    assert lab.recording(small_experiment).arrays[DIVERGED_AT].shape == (3,)
+    with pytest.raises(TrainingFailedError, match="'test_accuracy' cannot be observed on the toy loss"):
+        lab.recording(toy_that_fails)
+    assert lab.source(toy_that_fails).seconds == 0.0
+
+
+def test_what_failed_in_company_is_trained_alone(make_lab: MakeLab, small_toy: Experiment) -> None:
+    """A factor of zero raises in one experiment; the one it was fused with did nothing wrong."""
+    bad = replace(small_toy, learning_rate=Phases((Constant(0.1), Cosine(0.1, 0)), (1,)), first_replica=8)
+    lab = make_lab()
+    plan = trained(lab, small_toy, bad)
+    assert [job.replicas for job in plan.jobs] == [4]
+    assert lab.recording(small_toy).final("train_loss").shape == (2,)
+    with pytest.raises(TrainingFailedError, match="divi"):
+        lab.recording(bad)
+
+
+class _Dying(Job):
+    """A job that takes its whole process with it, as the kernel does when memory runs out."""
+
+    def run(self, tick: Callable[[int], None]) -> None:  # noqa: ARG002
+        import os
+
+        os._exit(1)
+
+
+def test_a_worker_that_dies_is_an_error_not_a_hang(tmp_path: Path, small_experiment: Experiment) -> None:
+    job = _Dying((Key(small_experiment, "", "", "cpu"),), tmp_path, None, "cpu")
+    [(_, error)] = list(Processes(1).run([job], lambda _: None))
+    assert error is not None
+    assert error.startswith("the worker died")
+
+
+def test_unknown_data_is_noticed_before_training(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    with pytest.raises(DataUnavailableError, match="no data set is called 'letters'"):
+        make_lab().plan([replace(small_experiment, data=Data("letters"))])
+
+
+def test_a_recording_answers_by_quantity_and_step(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    lab = make_lab()
+    trained(lab, small_experiment)
+    recording = lab.recording(small_experiment)
+    np.testing.assert_array_equal(recording.steps("weight_norm"), [0, 3, 6])
+    np.testing.assert_array_equal(recording.at("weight_norm", 3), recording["weight_norm"][:, 1])
+    np.testing.assert_array_equal(recording.final("weight_norm"), recording["weight_norm"][:, 2])
+    assert recording.final("test_predictions").shape == (3, 32)
+    assert recording.diverged == {}
+    for question in (
+        lambda: recording["weights"],
+        lambda: recording.steps("weights"),
+        lambda: recording.at("weight_norm", 4),
+    ):
+        with pytest.raises(KeyError, match="was not observed"):
+            question()

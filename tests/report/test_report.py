@@ -1,0 +1,573 @@
+"""The report: what the page, the XML and the command line say about evidence of every kind."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from ilr.__main__ import main
+from ilr.report import read_evidence, render_html, render_junit, write_report
+from ilr.report.findings import rows
+from ilr.report.inline_svg import Figure
+from ilr.report.intervals import interval_plot
+from ilr.report.numbers import duration, measured, p_value, registered, size
+from ilr.version import __version__
+from tests.sample_evidence import claim, figure, finding, sample_evidence
+
+VOID = {"br", "link", "meta", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """A page as a reader meets it: its text (of the whole, and of each element that has an id), ids and links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[tuple[str, str | None]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.parts: dict[str, list[str]] = defaultdict(list)
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attrs).get("id")))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        opened, _ = self.open.pop()
+        assert opened == tag, f"<{opened}> closed by </{tag}>"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1][0] not in ("style", "title"):
+            for name in {identity for _, identity in self.open if identity} | {""}:
+                self.parts[name].append(data)
+
+    def text(self, identity: str = "") -> str:
+        return " ".join(" ".join(self.parts[identity]).split())
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
+
+
+def with_claims(claims: list[dict[str, Any]]) -> dict[str, Any]:
+    return sample_evidence() | {"claims": claims}
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page(render_html(sample_evidence()))
+
+
+def test_the_page_loads_and_runs_nothing(page: Page) -> None:
+    text = render_html(sample_evidence())
+    assert "<script" not in text.lower()
+    assert not re.search(r"url\((?!['\"]?#)|@import", text)
+    assert {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "img"} == set()
+    for attribute in ("src", "href", "xlink:href", "srcset", "action"):
+        assert all(value.startswith("#") for value in page.values(attribute))
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_ids_are_unique_and_every_reference_finds_its_own(page: Page) -> None:
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    references = [value.removeprefix("#") for value in page.values("href") + page.values("xlink:href")]
+    references += re.findall(r"url\(#([^)]*)\)", render_html(sample_evidence()))
+    assert len(references) > len(sample_evidence()["claims"])
+    assert set(references) <= set(ids)
+
+
+def test_two_figures_keep_their_own_clip_paths() -> None:
+    text = figure("a", "b")
+    clip = re.findall(r'<clipPath id="([^"]*)"', text)[0]
+    first, second = Figure.parse(text, "one-").svg, Figure.parse(text, "two-").svg
+    assert f"url(#one-{clip})" in first
+    assert f"url(#two-{clip})" in second
+    assert not set(re.findall(r' id="([^"]*)"', first)) & set(re.findall(r' id="([^"]*)"', second))
+
+
+@pytest.mark.parametrize("number", range(len(sample_evidence()["claims"])))
+def test_the_section_of_a_claim_tells_all_of_it(page: Page, number: int) -> None:
+    told = sample_evidence()["claims"][number]
+    text = page.text(f"claim-{told['id']}")
+    for part in ("title", "source", "verdict", "statement", "record_sha256"):
+        assert " ".join(told[part].split()) in text
+    for found in told["findings"] + [found for control in told["controls"] for found in control["findings"]]:
+        assert found["name"] in text
+        assert found["rule"] in text
+        assert found["verdict"] in text
+    for control in told["controls"]:
+        assert f"{control['name']} {'sound' if control['sound'] else 'not sound'} {control['verdict']}" in text
+        assert control["takes_away"] in text
+        assert control["message"] in text
+    for prediction in told["record"]["predictions"]:
+        assert prediction["quantity"] in text
+        assert prediction["reason"] in text
+    for digest in told["experiments"]:
+        assert digest[:12] in text
+    assert told["message"].split("\n")[0] in text
+
+
+def test_the_overview_counts_and_links_every_claim(page: Page) -> None:
+    assert "7 claims: 2 REPRODUCED , 1 REFUTED , 1 INCONCLUSIVE , 1 UNSOUND , 1 ERROR , 1 NOT RUN" in page.text()
+    for told in sample_evidence()["claims"]:
+        assert f"#claim-{told['id']}" in page.values("href")
+    assert "2/2 sound" in page.text()
+    assert "0/2 sound" in page.text()
+
+
+def test_provenance_is_on_the_page(page: Page) -> None:
+    provenance = sample_evidence()["provenance"]
+    for part in ("ilr", "git", "python", "torch", "device", "cpu", "claims_sha256"):
+        assert provenance[part] in page.text()
+    assert provenance["data"]["digits"]["sha256"] in page.text()
+    assert provenance["data"]["digits"]["sha256"] in page.values("title")
+    for part in ("tiny", "21 November 2026, 23:30 UTC", "2\N{NO-BREAK SPACE}min 21\N{NO-BREAK SPACE}s"):
+        assert " ".join(part.split()) in page.text()
+
+
+def test_an_inconclusive_finding_says_what_would_decide(page: Page) -> None:
+    text = page.text("claim-average-beats-single")
+    assert "would need n = 1,240 replicas" in text
+    assert "no practical number of replicas would decide" in text
+
+
+def test_the_p_values_shown_are_those_that_decided(page: Page) -> None:
+    # Two findings with p = 0.031 and 0.92: Holm doubles the smaller of equal ones.
+    assert "outside 0.062 inside >0.999" in page.text("claim-average-beats-single")
+    assert "after Holm’s correction over these 2 findings" in page.text("claim-average-beats-single")
+    assert "Holm" not in page.text("claim-heavy-tailed-noise")
+
+
+def test_text_is_escaped() -> None:
+    attack = '<script>alert("1")</script><img src=x onerror=y>'
+    evidence = sample_evidence()
+    evidence["scale"] = evidence["provenance"]["cpu"] = attack
+    for told in evidence["claims"]:
+        told |= dict.fromkeys(("title", "source", "statement", "message"), attack)
+        told["id"] += '"><b>'
+        for found in told["findings"]:
+            found |= {"name": attack, "rule": attack}
+    text = render_html(evidence)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert attack in Page(text).text()
+
+
+def test_a_figure_brings_its_caption_and_nothing_harmful() -> None:
+    hostile = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="a()">'
+        "<title>λ &lt; 1</title><script>a()</script><style>* {display: none}</style><foreignObject>b</foreignObject>"
+        '<a href="https://example.org/"><path style="fill: url(https://example.org/)" d="M0 0"/></a>'
+        '<image xlink:href="data:image/png;base64,AA"/><image xlink:href="//example.org/"/></svg>'
+    )
+    drawn = Figure.parse(hostile, "f-")
+    assert drawn.caption == "λ < 1"
+    assert drawn.svg == ('<svg><a><path d="M0 0" /></a><image href="data:image/png;base64,AA" /><image /></svg>')
+
+
+@pytest.mark.parametrize("text", ["", "<svg", "plain", "<html/>", '<x xmlns="urn:x"/>'])
+def test_what_is_not_a_figure_is_refused_by_name(text: str) -> None:
+    evidence = with_claims([claim("one", "NOT RUN", figures=[text])])
+    with pytest.raises(ValueError, match=r"^figure 1 of the claim 'one' is not [^\n]*$"):
+        render_html(evidence)
+
+
+def test_a_message_is_shown_without_its_terminal_colours() -> None:
+    message = "\x1b[31mred\x1b[0m"
+    text = render_html(with_claims([claim("one", "ERROR", message=message)]))
+    assert "\x1b" not in text
+    assert Page(text).text("claim-one").count(" red ") == 1
+
+
+def test_evidence_without_claims_has_a_page() -> None:
+    assert "0 claims" in Page(render_html(with_claims([]))).text()
+    assert ElementTree.fromstring(render_junit(with_claims([])))[0].get("tests") == "0"
+
+
+def test_a_claim_that_was_not_judged_still_shows_its_controls() -> None:
+    told = claim("one", "ERROR")
+    told["record"]["controls"] = [{"record": "Control", "name": "no-decay", "takes_away": "The decay."}]
+    text = Page(render_html(with_claims([told]))).text("claim-one")
+    assert "Controls registered, not judged no-decay The decay." in text
+
+
+# --- numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "text"),
+    [
+        (0.31967, 0.0172, "0.320"),
+        (10.0213, 0.11, "10.02"),
+        (10.02, 10.07 - 9.97, "10.02"),
+        (0.0001, 0.0014, "0.0001"),
+        (-54.2, 78, "−54"),
+        (123456.0, 3000.0, "123,500"),
+        (1.2346e8, 2e6, "1.235 × 10⁸"),
+        (3.21e-7, 4e-8, "3.21 × 10⁻⁷"),
+        (0.0, 0.1, "0"),
+        (-0.0004, 0.1, "0.00"),
+        (2 / 3, 0.0, "0.6667"),
+    ],
+)
+def test_a_measured_number_has_the_digits_it_deserves(value: float, width: float, text: str) -> None:
+    assert measured(value, width).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "margin", "text"),
+    [
+        (10**-0.5, 0.03, "0.3162"),
+        (0.1 + 0.2, 0.01, "0.3"),
+        (10.0001, 0.0002, "10.0001"),
+        (0.0, 0.002, "0"),
+        (0.92, 0.0, "0.92"),
+        (5e-7, 1e-7, "5 × 10⁻⁷"),
+        (100.0, 0.0, "100"),
+    ],
+)
+def test_a_registered_number_has_no_idle_zeros(value: float, margin: float, text: str) -> None:
+    assert registered(value, margin).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("p", "alpha", "text"),
+    [
+        (0.0, 0.005, "<0.001"),
+        (0.0046, 0.005, "0.0046"),
+        (0.005004, 0.005, "0.005004"),
+        (0.005, 0.005, "0.0050"),
+        (0.2345, 0.005, "0.23"),
+        (1.0, 0.005, ">0.999"),
+        (0.0003, 0.0002, "0.00030"),
+        (0.00001, 0.0002, "<0.0001"),
+    ],
+)
+def test_a_p_value_never_rounds_onto_its_alpha(p: float, alpha: float, text: str) -> None:
+    assert p_value(p, alpha) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.0 s"), (59.96, "1 min 0 s"), (141.2, "2 min 21 s"), (3599.9, "1 h 0 min"), (9000, "2 h 30 min")],
+)
+def test_a_duration_has_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_rounding_never_hides_on_which_side_of_a_bound_an_interval_ends() -> None:
+    found = finding("distance", estimate=0.0017, interval=[None, 0.0020004], accepted=[None, 0.002], margin=0.002)
+    assert rows([found])[0].interval == "at most 0.0020004"
+    assert rows([found | {"interval": [None, 0.002]}])[0].interval == "at most 0.00200"
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ([0.1, 0.5], "0.10 to 0.50"),
+        ([0.1, None], "at least 0.10"),
+        ([None, None], "any value"),
+        ([0.3197, 0.3197], "0.3197 to 0.3197"),
+    ],
+)
+def test_a_range_in_words(interval: list[float | None], text: str) -> None:
+    assert rows([finding("x", interval=interval)])[0].interval == text
+
+
+# --- drawings
+
+
+def drawing(**changes: Any) -> ElementTree.Element:
+    return ElementTree.fromstring(interval_plot(finding("x", **changes), 'a "label" & more'))
+
+
+def places(element: ElementTree.Element, kind: str) -> list[float]:
+    return [float(line.get("x1", "nan")) for line in element.iterfind(f"line[@class='{kind}']")]
+
+
+def estimate(element: ElementTree.Element) -> float:
+    circle = element.find("circle")
+    assert circle is not None
+    return float(circle.get("cx", "nan"))
+
+
+def test_a_drawing_puts_everything_in_the_order_of_its_values() -> None:
+    element = drawing(estimate=0.5, interval=[0.4, 0.6], expected=0.3, accepted=[0.2, 0.45])
+    low, high = places(element, "bound")
+    left, *_ = places(element, "interval")
+    right = places(element, "interval")[-1]
+    assert low < places(element, "expected")[0] < left < high < estimate(element) < right
+    assert element.find("polyline") is None
+    assert element.get("aria-label") == 'a "label" & more'
+
+
+@pytest.mark.parametrize("interval", [[None, 0.4], [0.2, None], [None, None]])
+def test_an_open_end_is_an_arrow_beyond_every_value(interval: list[float | None]) -> None:
+    element = drawing(interval=interval)
+    arrows = element.findall("polyline")
+    assert len(arrows) == interval.count(None)
+    marks = [*places(element, "bound"), estimate(element)]
+    tips = [float(arrow.get("points", "").split()[1].split(",")[0]) for arrow in arrows]
+    assert all(tip < min(marks) - 20 or tip > max(marks) + 20 for tip in tips)
+
+
+def test_an_open_accepted_range_reaches_the_edge() -> None:
+    element = drawing(accepted=[None, 0.4])
+    band = element.find("rect")
+    assert band is not None
+    assert float(band.get("x", "nan")) == 0
+    assert len(places(element, "bound")) == 1
+
+
+def test_a_narrow_accepted_range_is_still_seen() -> None:
+    element = drawing(estimate=1e6, interval=[0.9e6, 1.1e6])
+    band = element.find("rect")
+    assert band is not None
+    assert float(band.get("width", "nan")) >= 2
+
+
+def test_values_that_all_coincide_are_drawn_in_the_middle() -> None:
+    element = drawing(estimate=1.0, interval=[1.0, 1.0], expected=1.0, accepted=[1.0, 1.0])
+    assert estimate(element) == 120
+
+
+# --- JUnit
+
+
+def test_junit_counts_every_verdict_as_what_it_is() -> None:
+    evidence = sample_evidence()
+    suite = ElementTree.fromstring(render_junit(evidence).encode())[0]
+    assert suite.tag == "testsuite"
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped", "time")} == {
+        "tests": "7",
+        "failures": "3",
+        "errors": "1",
+        "skipped": "1",
+        "time": "141.200",
+    }
+    cases = suite.findall("testcase")
+    expected = {
+        "REPRODUCED": [],
+        "REFUTED": ["failure"],
+        "UNSOUND": ["failure"],
+        "INCONCLUSIVE": ["failure"],
+        "ERROR": ["error"],
+        "NOT RUN": ["skipped"],
+    }
+    for case, told in zip(cases, evidence["claims"], strict=True):
+        assert (case.get("classname"), case.get("name")) == ("claims", told["id"])
+        assert float(case.get("time", "nan")) == told["seconds"]
+        assert [child.tag for child in case] == expected[told["verdict"]]
+        for child in case:
+            assert child.get("message", "").startswith(told["verdict"])
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        (
+            "heavy-tailed-noise",
+            "REFUTED: tail index α̂: REFUTED, estimate 1.997, interval 1.991 to 2.003, accepted at most 1.7",
+        ),
+        ("norm-follows-square-root", "UNSOUND: The control own-norm was reproduced too."),
+        ("full-batch-spikes", "ERROR: FloatingPointError in judge"),
+        ("cifar-test-accuracy", "NOT RUN: Needs CIFAR-10 and GPUs: it runs at full scale only."),
+    ],
+)
+def test_junit_says_why(identity: str, message: str) -> None:
+    suites = ElementTree.fromstring(render_junit(sample_evidence()).encode())
+    case = suites.find(f".//testcase[@name='{identity}']")
+    assert case is not None
+    assert case[0].get("message", "").startswith(message)
+
+
+def test_junit_tells_an_unsound_control_where_the_claim_has_no_message() -> None:
+    evidence = sample_evidence()
+    evidence["claims"][4]["message"] = ""
+    case = ElementTree.fromstring(render_junit(evidence)).find(".//testcase[@name='norm-follows-square-root']")
+    assert case is not None
+    assert case[0].get("message") == "UNSOUND: control own-norm is not sound: REPRODUCED"
+
+
+def test_characters_xml_cannot_hold_are_replaced(tmp_path: Path) -> None:
+    evidence = with_claims([claim("one", "ERROR", message="\x1b[31mred\x1b[0m \x00 \ud800 <&>")])
+    write_report(evidence, tmp_path)
+    case = ElementTree.parse(tmp_path / "junit.xml").find(".//error")
+    assert case is not None
+    assert case.get("message") == "ERROR: red \N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER} <&>"
+    assert read_evidence(tmp_path) == evidence
+
+
+# --- files
+
+
+def test_a_report_is_three_files_and_the_evidence_reads_back(tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "report"
+    write_report(sample_evidence(), directory)
+    assert sorted(path.name for path in directory.iterdir()) == ["evidence.json", "index.html", "junit.xml"]
+    assert read_evidence(directory) == json.loads(json.dumps(sample_evidence()))
+    assert (directory / "evidence.json").read_text(encoding="utf-8").startswith('{\n "schema": 1,\n "scale": "tiny"')
+
+
+def test_the_evidence_alone_makes_the_same_report_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_report(sample_evidence(), first)
+    second.mkdir()
+    (second / "evidence.json").write_bytes((first / "evidence.json").read_bytes())
+    assert main(["report", str(second)]) == 0
+    assert capsys.readouterr().out == f"{second / 'index.html'}\n"
+    for name in ("evidence.json", "index.html", "junit.xml"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_evidence_with_nan_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    evidence = sample_evidence()
+    evidence["claims"][0]["findings"][0]["estimate"] = float("nan")
+    with pytest.raises(ValueError, match="JSON"):
+        write_report(evidence, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_report_that_cannot_be_drawn_keeps_the_evidence(tmp_path: Path) -> None:
+    evidence = with_claims([claim("one", "NOT RUN", figures=["no figure"])])
+    with pytest.raises(ValueError, match=r"evidence\.json: figure 1 of the claim 'one'"):
+        write_report(evidence, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["evidence.json"]
+    assert read_evidence(tmp_path) == evidence
+
+
+def test_whoever_reads_a_report_while_it_is_written_again_reads_the_old_one(tmp_path: Path) -> None:
+    write_report(sample_evidence(), tmp_path)
+    for name in ("evidence.json", "index.html", "junit.xml"):
+        whole = (tmp_path / name).read_text(encoding="utf-8")
+        with (tmp_path / name).open(encoding="utf-8") as reader:
+            write_report(with_claims([]), tmp_path)
+            assert reader.read() == whole
+        write_report(sample_evidence(), tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(sample_evidence(), tmp_path)
+
+    def fill_the_disk(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(with_claims([]), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.json", "index.html", "junit.xml"]
+    assert len(read_evidence(tmp_path)["claims"]) == 7
+
+
+def broken(path: str, value: Any) -> str:
+    """The sample evidence, with one value in it replaced."""
+    evidence = sample_evidence()
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split("/")]
+    inner: Any = evidence
+    for key in parents:
+        inner = inner[key]
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return json.dumps(evidence)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (None, "does not exist"),
+        ("", "is not JSON: Expecting value"),
+        ('{"schema": 1', "is not JSON"),
+        ('{"schema": NaN}', "is not JSON: NaN is not a JSON number"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "evidence is not an object"),
+        ('{"schema": 2}', "evidence.schema is 2, not 1"),
+        ("{}", "evidence has no 'schema'"),
+        (broken("schema", 2), "evidence.schema is 2, not 1"),
+        (broken("schema", []), "evidence.schema is [], not 1"),
+        (broken("claims", None), "evidence has no 'claims'"),
+        (broken("claims/0/title", None), "evidence.claims[0] has no 'title'"),
+        (broken("claims/0/verdict", "FINE"), "evidence.claims[0].verdict is 'FINE', not 'ERROR' or"),
+        (broken("claims/0/findings", {}), "evidence.claims[0].findings is not an array"),
+        (broken("claims/0/findings/1/interval", [0]), "evidence.claims[0].findings[1].interval has 1 entries, not 2"),
+        (broken("claims/0/findings/1/estimate", "1"), "evidence.claims[0].findings[1].estimate is not a number"),
+        (
+            broken("claims/0/findings/1/estimate", 7).replace('"estimate": 7', '"estimate": 1e999'),
+            "estimate is not finite",
+        ),
+        (broken("claims/0/controls/0/sound", "yes"), "evidence.claims[0].controls[0].sound is not true or false"),
+        (broken("started", "yesterday"), "yesterday"),
+    ],
+)
+def test_evidence_that_cannot_be_used_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, wrong: str
+) -> None:
+    if text is not None:
+        (tmp_path / "evidence.json").write_text(text, encoding="utf-8")
+    assert main(["report", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith(f"ilr: {tmp_path / 'evidence.json'}")
+    assert wrong in captured.err
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_evidence_of_another_encoding_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "evidence.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"^[^\n]*evidence\.json is not JSON: [^\n]*$"):
+        read_evidence(tmp_path)
+
+
+# --- the command line
+
+
+def test_a_directory_that_cannot_be_read_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "evidence.json").mkdir()
+    assert main(["report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["report"]])
+def test_wrong_arguments_are_one_clear_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ilr")
+    assert error.count("\n") == 1
+
+
+def test_the_module_runs() -> None:
+    done = subprocess.run([sys.executable, "-m", "ilr", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"ilr {__version__}\n"
+
+
+def test_figures_of_no_claim_stand_in_the_appendix() -> None:
+    evidence = sample_evidence()
+    assert "appendix" not in render_html(evidence)
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><title>Cost against replicas.</title><text>40</text></svg>'
+    page = render_html(evidence | {"appendix": [drawing]})
+    assert "<figcaption>Cost against replicas.</figcaption>" in page
+    with pytest.raises(ValueError, match="figure 1 of the appendix is not"):
+        render_html(evidence | {"appendix": ["no drawing"]})
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (3 * 2**20, "3 MiB"), (2**31, "2 GiB")])
+def test_sizes_are_read_at_a_glance(number: int, text: str) -> None:
+    assert size(number).replace("\N{NO-BREAK SPACE}", " ") == text

@@ -1,0 +1,86 @@
+"""Our own claims keep the contract that `ilr.trials.testing` offers to any folder, and it notices those that do not."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from ilr.trials.claim_file import ClaimFileError
+from ilr.trials.registration import claim_modules, load_module
+from ilr.trials.testing import check_claim, check_folder, synthetic_recording
+from tests.claim_files import VARIANTS, write_claim
+
+CLAIMS = Path(__file__).parents[2] / "claims"
+
+
+def test_ids_are_unique() -> None:
+    check_folder(CLAIMS)
+
+
+@pytest.mark.parametrize("module", claim_modules(CLAIMS), ids=lambda module: module.__name__)
+def test_a_claim_keeps_the_contract(module: ModuleType) -> None:
+    check_claim(module)
+
+
+def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
+    for variant in ("reproduced", "refuted"):
+        write_claim(tmp_path, variant, **VARIANTS[variant])
+    check_folder(tmp_path)
+    for module in claim_modules(tmp_path):
+        check_claim(module)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('title="The norm grows"', 'title=" "', "title is empty"),
+        ('"No weight decay."', '""', "'decay' does not say what it takes away"),
+        ('"at_least"', '"at_most_maybe"', "'at_most_maybe', which is no rule; choose from at_least"),
+        ("tiny=6", "tiny=None", "runs at no scale"),
+        ("seed=setting.seed", "seed=7", "does not take its seed from the setting"),
+        ("steps=20", "steps=20 + id(object()) % 2**30", "two plans of one setting differ|cannot be observed|planned"),
+        ("weight_decay=Constant(0.5)", "weight_decay=Constant(0.0)", "the control 'decay' changes nothing"),
+        ('return {"run": replace', 'return {"other": replace', "has other experiments than the claim"),
+        (
+            "    pass\n",
+            '    recordings["run"].arrays["weight_norm"][:] = 2\n',
+            "the judge changes 'weight_norm'",
+        ),
+        ("    pass\n", "    import random; CLAIM = CLAIMS[random.random()]\n", "name 'CLAIMS' is not defined"),
+        (
+            "yield at_least",
+            'at_least(CLAIM["norm"], [1, 2])\n    yield from () and at_least',
+            "findings are not",
+        ),
+        ('new_figure("Norms.")', 'new_figure("")', "the figure has no caption"),
+        ("axes.plot(", "axes.no(", "has no attribute 'no'"),
+        ("def figure", "def picture", r"needs a function figure\(\)"),
+    ],
+)
+def test_a_broken_rule_is_noticed(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    path = write_claim(tmp_path, "reproduced")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises((AssertionError, AttributeError, NameError, ClaimFileError), match=complaint):
+        check_claim(load_module(path))
+
+
+def test_two_claims_of_one_name_are_noticed(tmp_path: Path) -> None:
+    path = write_claim(tmp_path, "reproduced")
+    path.with_name("test_reproduced_again.py").write_text(path.read_text())
+    with pytest.raises(AssertionError, match="two claims are called reproduced"):
+        check_folder(tmp_path)
+
+
+def test_synthetic_recordings_have_the_shapes_of_real_ones(small_experiment) -> None:
+    from ilr.data.dataset import load
+    from ilr.training.loop import train
+
+    [real] = train([small_experiment], load(small_experiment.data))
+    synthetic = synthetic_recording(small_experiment)
+    assert {name: values.shape for name, values in synthetic.arrays.items()} == {
+        name: values.shape for name, values in real.items()
+    }
+    assert np.isfinite(synthetic["weight_norm"]).all()
