@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from ilr.experiments.architectures import MLP, Net, PreResNet, Toy
 from ilr.experiments.norms import ExampleNorm, Norm
-from ilr.experiments.schedules import Schedule
+from ilr.experiments.schedules import Schedule, Values, as_schedule
 from ilr.serialization import record
 
 Steps = range | tuple[int, ...]
@@ -124,8 +124,10 @@ class Experiment:
 
     net: Net
     norm: Norm
-    learning_rate: Schedule
-    weight_decay: Schedule
+    learning_rate: Schedule | float
+    """A number is a constant schedule."""
+    weight_decay: Schedule | float
+    """A number is a constant schedule."""
     steps: int
     replicas: int
     seed: int
@@ -148,6 +150,8 @@ class Experiment:
     partners: Partners | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", as_schedule(self.learning_rate))
+        object.__setattr__(self, "weight_decay", as_schedule(self.weight_decay))
         if self.steps < 0 or self.replicas < 1 or self.first_replica < 0:
             raise ValueError(
                 "an experiment needs steps ≥ 0, replicas ≥ 1 and first_replica ≥ 0, "
@@ -205,6 +209,18 @@ class Experiment:
     def slice(self, first_replica: int, replicas: int) -> "Experiment":
         """The same experiment with some of its replicas only; each is the very replica it is in the whole."""
         return replace(self, first_replica=first_replica, replicas=replicas)
+
+    def learning_rates(self) -> Values:
+        """The learning rate η of every step, and of the final state: [steps + 1]."""
+        return as_schedule(self.learning_rate).values(self.steps + 1)
+
+    def weight_decays(self) -> Values:
+        """The weight decay λ of every step, and of the final state: [steps + 1]."""
+        return as_schedule(self.weight_decay).values(self.steps + 1)
+
+    def intrinsic_learning_rates(self) -> Values:
+        """The intrinsic learning rate λₑ = ηλ of every step, and of the final state: [steps + 1]."""
+        return self.learning_rates() * self.weight_decays()
 
     @property
     def replica_ids(self) -> range:

@@ -22,6 +22,11 @@ class Schedule(Protocol):
         ...
 
 
+def as_schedule(value: "Schedule | float") -> Schedule:
+    """A schedule as it is; a number as the constant it is."""
+    return value if isinstance(value, Schedule) else Constant(float(value))
+
+
 @record
 class Constant:
     """The same value at every step."""
@@ -101,7 +106,7 @@ class Exponential:
 
 @record
 class Phases:
-    """Schedules one after another, each counted from its own step 0.
+    """Schedules, or numbers for constant ones, one after another, each counted from its own step 0.
 
     `phases[i]` holds for `lengths[i]` steps; the last one goes on.
 
@@ -109,10 +114,11 @@ class Phases:
         ValueError: there is not one length for every phase but the last.
     """
 
-    phases: tuple[Schedule, ...]
+    phases: tuple[Schedule | float, ...]
     lengths: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "phases", tuple(map(as_schedule, self.phases)))
         if len(self.lengths) != len(self.phases) - 1:
             raise ValueError(f"{len(self.phases)} phases need {len(self.phases) - 1} lengths, not {len(self.lengths)}")
 
@@ -121,6 +127,6 @@ class Phases:
         parts: list[Values] = []
         remaining = steps
         for phase, length in zip(self.phases, (*self.lengths, steps), strict=True):
-            parts.append(phase.values(min(length, remaining)))
+            parts.append(as_schedule(phase).values(min(length, remaining)))
             remaining -= len(parts[-1])
         return np.concatenate(parts)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 from ilr.serialization import record
 
@@ -53,6 +54,15 @@ class Prediction:
             raise ValueError(
                 f"the prediction {self.quantity!r} has power={self.power}; it must lie between alpha and 1"
             )
+
+    def of(self, name: str, **changes: Any) -> "Prediction":
+        """The prediction for one of several experiments: `name` stands where the quantity has {}.
+
+        Args:
+            name: of the experiment.
+            changes: fields that have another value for this one.
+        """
+        return replace(self, quantity=self.quantity.format(name), **changes)
 
     @property
     def strictest_alpha(self) -> float:

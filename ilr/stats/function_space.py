@@ -132,7 +132,7 @@ def further_than(prediction: Prediction, a: ArrayLike, b: ArrayLike) -> Finding:
 
 
 @rule
-def differ(prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.random.Generator) -> Finding:
+def differ(prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.random.Generator | None = None) -> Finding:
     """`a` [n, point] and `b` [m, point] are not equal in distribution: a permutation test of their squared distance.
 
     It is exact, and it is never REFUTED: no data show that two distributions are equal, only that they are close (see
@@ -156,7 +156,7 @@ def differ(prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.ran
         estimate,
         (-math.inf, math.inf),
         noise.replicas,
-        permutation_p_value(first, second, generator, PERMUTATIONS),
+        permutation_p_value(first, second, generator or np.random.default_rng(0), PERMUTATIONS),
         1.0,
         lambda: fewest_replicas(
             prediction.power, lambda n: noise.planned(n).noticed(estimate, prediction.strictest_alpha), FEWEST

@@ -31,7 +31,7 @@ def power_law(
     x: ArrayLike,
     measure: Callable[[Group], float],
     groups: Sequence[Group],
-    generator: np.random.Generator,
+    generator: np.random.Generator | None = None,
 ) -> Finding:
     """The exponent b of t = c · x^b is `expected ± margin`, where t[k] = `measure(groups[k])` belongs to `x[k]`.
 
@@ -66,6 +66,7 @@ def power_law(
     if not (np.isfinite(measured) & (measured > 0)).all():
         raise ValueError(f"{prediction.quantity!r} must be measured by positive numbers, not by {measured.tolist()}")
     weights = log_log_weights(at)
+    generator = generator or np.random.default_rng(0)
     variances = [
         weight**2 * _variance_of_logarithm(measure, group, n, generator)
         for weight, group, n in zip(weights.tolist(), groups, sizes, strict=True)

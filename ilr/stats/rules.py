@@ -51,10 +51,6 @@ VIOLATORS = 0.2
 """`universal` is to notice a world in which this share of the networks, or more, violates the identity."""
 
 
-RULES: set[str] = set()
-"""Names of the rules there are; a folder of claims may bring rules of its own."""
-
-
 def rule(
     decide: Callable[Concatenate[Prediction, Arguments], Finding],
 ) -> Callable[Concatenate[Prediction, Arguments], Finding]:
@@ -68,7 +64,6 @@ def rule(
             )
         return decide(prediction, *args, **kwargs)
 
-    RULES.add(decide.__name__)
     return checked
 
 

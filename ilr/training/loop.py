@@ -113,8 +113,8 @@ class _Run:
         )
 
         # One value more than there are steps: the final state has an effective learning rate too.
-        self.learning_rates = self._per_replica(slices, lambda one: one.learning_rate.values(self.steps + 1))
-        self.weight_decays = self._per_replica(slices, lambda one: one.weight_decay.values(self.steps + 1))
+        self.learning_rates = self._per_replica(slices, lambda one: one.learning_rates())
+        self.weight_decays = self._per_replica(slices, lambda one: one.weight_decays())
         [scale] = self._per_replica(slices, lambda one: np.array([one.initial_scale]))
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
         born_one = self.partners is not None and self.partners.parted_at is not None

@@ -28,8 +28,8 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> dict
     done.
     """
     first = slices[0]
-    rates = np.concatenate([np.tile(one.learning_rate.values(first.steps + 1), (one.replicas, 1)) for one in slices])
-    decays = np.concatenate([np.tile(one.weight_decay.values(first.steps + 1), (one.replicas, 1)) for one in slices])
+    rates = np.concatenate([np.tile(one.learning_rates(), (one.replicas, 1)) for one in slices])
+    decays = np.concatenate([np.tile(one.weight_decays(), (one.replicas, 1)) for one in slices])
     # The norm is kept as a logarithm too: without gradient it decays geometrically for ever.
     log_norm = np.concatenate([np.full(one.replicas, np.log(one.initial_scale)) for one in slices])
     log_angle = np.log([_initial_angle(one.seed, replica) for one in slices for replica in one.replica_ids])

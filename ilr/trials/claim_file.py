@@ -10,13 +10,11 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
-import ilr.stats.function_space
-import ilr.stats.jackknife  # noqa: F401 - the rules of both are rules once they are imported
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import TrainingFailedError
 from ilr.stats.decision import Finding, Verdict, decide
-from ilr.stats.rules import RULES
+from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, Setting
 from ilr.trials.plotting import in_style, to_svg
 
