@@ -82,7 +82,8 @@ class Catalogue:
     def trained(self, keys: Sequence[Key]) -> None:
         """Takes note that recordings have just been stored, and keeps why they were missing before."""
         for key in keys:
-            reason = f"trained here: {self.look_up(key).reason}"
+            before = self.look_up(key)
+            reason = before.reason if before.facts else f"trained here: {before.reason}"
             self._lookups[key] = Lookup(self._store.look_up(key).facts, reason)
 
     def origin(self, experiment: Experiment) -> Origin:
