@@ -1,6 +1,5 @@
 """Images that are made when they are asked for: decoded from files, or noise in their place."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ilr.cores import cpu_cores
 from ilr.data.catalog import FORMS, DataUnavailableError
 
 Float32 = npt.NDArray[np.float32]
@@ -76,7 +76,7 @@ class Files(Streamed):
         standardise = Compose([ToTensor(), Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
         paths = (self.paths[index] for index in indices.flat)
         # Threads, because Pillow works without the interpreter's lock.
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(cpu_cores()) as pool:
             images = list(pool.map(lambda path, cut: standardise(cut(_opened(path))).numpy(), paths, cuts))
         return np.stack(images).reshape(*indices.shape, *self.shape[1:])
 

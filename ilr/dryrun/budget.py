@@ -13,10 +13,10 @@ from rich.table import Table
 from ilr.dryrun.rates import EFFICIENCY, GPUS, LAYER_SECONDS, Rates, least_seconds
 from ilr.experiments.experiment import Experiment
 from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
+from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
 from ilr.lab.hardware import processor
 from ilr.lab.jobs import Job
-from ilr.lab.scheduler import STAND_IN
 from ilr.lab.store import Key
 from ilr.session.options import Options
 from ilr.session.progress import count, duration
@@ -98,7 +98,7 @@ class Budget:
     def __init__(self, options: Options, modules: Mapping[str, ModuleType]) -> None:
         self.options = options
         self.selection = Selection.of(options, modules)
-        self.lab = lab_for(options, options.store, rehearsal=True)
+        self.lab = lab_for(options, options.store, stand_in=True)
         self.plan = self.lab.plan(self.selection.experiments)
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
         self.workers = self.lab.engine.workers

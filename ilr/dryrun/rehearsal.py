@@ -80,7 +80,7 @@ class Rehearsal:
         )
         # A store of its own, removed afterwards: no run may ever find what was rehearsed.
         with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-") as folder, console.status("rehearsing"):
-            lab = lab_for(self.options, Path(folder), rehearsal=True)
+            lab = lab_for(self.options, Path(folder), stand_in=True, choose=False)
             self.rehearsed = tuple(_rehearsed(self.shortened, lab))
         self.failures = {name: tuple(self._failures(name)) for name in self.selection.trials}
 

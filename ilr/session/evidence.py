@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ilr.experiments.experiment import Experiment
+from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import processor
-from ilr.lab.scheduler import Lab, Source
+from ilr.lab.scheduler import Lab
 from ilr.report.schema import SCHEMA
 from ilr.serialization import digest, to_json
 from ilr.session.options import Options
@@ -58,7 +59,7 @@ def claims_sha256(claims: Sequence[Claim]) -> str:
     return digest(tuple(sorted(digest(claim) for claim in claims)))
 
 
-def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) -> Mapping[str, Any]:
+def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Origin]) -> Mapping[str, Any]:
     device = run.lab.device
     return {
         "ilr": __version__,
@@ -109,7 +110,7 @@ def _finding(finding: Finding) -> Mapping[str, Any]:
     return {name: value for name, value in to_json(finding).items() if name != "record"}
 
 
-def _experiment(experiment: Experiment, source: Source) -> Mapping[str, Any]:
+def _experiment(experiment: Experiment, source: Origin) -> Mapping[str, Any]:
     return {
         "description": str(experiment),
         "replicas": experiment.replicas,

@@ -119,10 +119,3 @@ def _device(value: str) -> str:
     if value not in available and not (value == "cuda" and len(available) > 1):
         raise BadOptionError(f"--device={value}: this machine has {', '.join(available)}")
     return value
-
-
-def default_device() -> str:
-    """The GPU where there is one, else the CPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,17 +1,17 @@
 """The selected claims with all their experiments, and a lab for them: what a run, a plan and a rehearsal begin with."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from ilr.cores import cpu_cores
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import Engine, InProcess, Processes
-from ilr.lab.hardware import gpus
+from ilr.lab.hardware import default_device, gpus
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
-from ilr.session.options import Options, default_device
+from ilr.session.options import Options
 from ilr.trials.claim import Setting
 from ilr.trials.claim_file import Plan, Trial
 
@@ -39,12 +39,14 @@ class Selection:
         return tuple(dict.fromkeys(experiment for plan in self.plans.values() for experiment in plan.all()))
 
 
-def lab_for(options: Options, store: Path, *, rehearsal: bool = False) -> Lab:
-    """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for `rehearsal`."""
+def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bool = True) -> Lab:
+    """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments."""
     device = options.device or default_device()
-    workers = options.workers or gpus(device) or len(os.sched_getaffinity(0))
+    workers = options.workers or gpus(device) or cpu_cores()
     engine: Engine = Processes(workers) if options.engine == "processes" else InProcess()
-    return Lab(Store(store), engine, device, options.data_root, refresh=options.refresh, rehearsal=rehearsal)
+    return Lab(
+        Store(store), engine, device, options.data_root, refresh=options.refresh, stand_in=stand_in, choose=choose
+    )
 
 
 def _plan(trial: Trial, options: Options) -> Plan:
