@@ -17,9 +17,9 @@ from ilr.lab.store import Store
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation, seconds
 from ilr.nn.layers import ConvolutionKernel
+from ilr.nn.norms import in_training
 from ilr.serialization import canonical
 from ilr.training.loop import fusion_key
-from ilr.training.metrics import in_training
 from ilr.training.toy import train_toy
 
 SECONDS = 3.0

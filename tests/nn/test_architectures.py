@@ -18,8 +18,8 @@ from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm,
 from ilr.experiments.schedules import Constant
 from ilr.nn.architectures import build
 from ilr.nn.layers import ConvolutionKernel, Layers
+from ilr.nn.norms import in_training
 from ilr.training.loop import train
-from ilr.training.metrics import in_training
 from tests.oracle import plain_net
 from tests.training.test_loop import BASE, assert_equals_oracle
 
