@@ -30,13 +30,8 @@ class FusedMLP(FusedNet):
             hidden = F.relu_(layers.normalise.features(linear(weight, hidden)))
         return hidden
 
-    def multiply_adds(self) -> int:
-        """Multiplications with addition for one example's forward pass below the head."""
-        return sum(self.sizes[: len(self.layers)])
-
-    def activations(self) -> int:
-        """Numbers that one example's forward pass leaves below the head."""
-        return sum(self.net.widths)
+    def _outputs(self) -> list[int]:
+        return list(self.net.widths)
 
 
 class FusedCNN(FusedConvolutionalNet):

@@ -31,8 +31,6 @@ class FusedNet(ABC):
         trainable_head: whether the head is among the trainable weights.
     """
 
-    net: Net
-
     def __init__(self, net: Net, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
         self.net = net
         self.image_shape = tuple(image_shape)
@@ -55,12 +53,16 @@ class FusedNet(ABC):
         """What the head sees, [R, feature, N]."""
 
     @abstractmethod
-    def multiply_adds(self) -> int:
-        """Multiplications with addition for one example's forward pass below the head."""
+    def _outputs(self) -> list[int]:
+        """How many numbers each layer below the head makes of one example."""
 
-    @abstractmethod
+    def multiply_adds(self) -> int:
+        """Multiplications with addition for one example's forward pass below the head: a fan-in for each output."""
+        return sum(count * math.prod(shape[1:]) for count, shape in zip(self._outputs(), self.layers, strict=True))
+
     def activations(self) -> int:
         """Numbers that one example's forward pass leaves below the head."""
+        return sum(self._outputs())
 
     def layers_of(self, weights: Tensor) -> list[Tensor]:
         """The weights [R, weight] as layers [R, out, in, ...], and last the head if it is trained."""
@@ -176,17 +178,12 @@ class FusedConvolutionalNet(FusedNet):
     def _layer_shapes(self) -> list[tuple[int, ...]]:
         return [convolution.shape for convolution in self.convolutions]
 
+    def _outputs(self) -> list[int]:
+        return [convolution.activations for convolution in self.convolutions]
+
     def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
         through = Pass(self.convolutions, weights, layers)
         maps = images.transpose(0, 1).flatten(1, 2)  # [N, (R or 1)·channel, row, column]
         seen = self._last_maps(maps, through)
         features = seen.reshape(len(seen), through.replicas, -1)  # [N, R, feature]
         return features.permute(1, 2, 0)  # [R, feature, N]
-
-    def multiply_adds(self) -> int:
-        """Multiplications with addition for one example's forward pass below the head."""
-        return sum(one.activations * math.prod(one.shape[1:]) for one in self.convolutions)
-
-    def activations(self) -> int:
-        """Numbers that one example's forward pass leaves below the head."""
-        return sum(one.activations for one in self.convolutions)

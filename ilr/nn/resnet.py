@@ -19,19 +19,11 @@ from ilr.nn.base import Convolution, FusedConvolutionalNet, Pass, strided
 
 @dataclass(frozen=True)
 class Block:
-    """A residual block."""
+    """A residual block: the sum of a branch and a shortcut."""
 
-    inputs: int
-    """Channels."""
-    width: int
-    """Channels within."""
-    outputs: int
-    """Channels."""
-    side: int
-    """Side of its inputs in pixels."""
-    stride: int
-    starts: bool
-    """Whether it is the first of its stage."""
+    branch: list[Convolution]
+    shortcut: Convolution | None
+    """Where there is none, the block's inputs themselves are added."""
 
 
 class FusedResNet(FusedConvolutionalNet):
@@ -43,6 +35,8 @@ class FusedResNet(FusedConvolutionalNet):
     """Stride of the maximum over 3×3 pixels behind the stem; 1 for none."""
     expansion = 1
     """Expansion factor: the channels of a block's outputs over those within it."""
+    every_stage_projects = False
+    """Whether a stage's first shortcut is a convolution even where outputs have the shape of inputs."""
 
     net: PreResNet | ResNet | BottleneckResNet
 
@@ -54,30 +48,29 @@ class FusedResNet(FusedConvolutionalNet):
         blocks = []
         for stage, (count, width) in enumerate(zip(self.net.blocks, self.net.widths, strict=True)):
             for index in range(count):
-                starts = index == 0
-                stride = 2 if starts and stage > 0 else 1
-                block = Block(inputs, width, self.expansion * width, side, stride, starts)
-                inputs, side = block.outputs, strided(side, stride)
-                blocks.append(block)
+                outputs = self.expansion * width
+                stride = 2 if stage > 0 and index == 0 else 1
+                branch = self._branch(inputs, width, side, stride)
+                shortcut = None
+                if inputs != outputs or stride != 1 or (self.every_stage_projects and index == 0):
+                    shortcut = Convolution(inputs, outputs, kernel=1, side=side, stride=stride)
+                blocks.append(Block(branch, shortcut))
+                inputs, side = outputs, strided(side, stride)
         return blocks
+
+    def _branch(self, inputs: int, width: int, side: int, stride: int) -> list[Convolution]:
+        """The convolutions of a block, but for its shortcut; inputs and width are channels, the side is the inputs'."""
+        return [
+            Convolution(inputs, width, kernel=3, side=side, stride=stride),
+            Convolution(width, width, kernel=3, side=strided(side, stride)),
+        ]
 
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
         yield Convolution(channels, self.net.widths[0], self.stem_kernel, side, self.stem_stride)
         for block in self.blocks:
-            yield from self._branch(block)
-            if self._projects(block):
-                yield Convolution(block.inputs, block.outputs, kernel=1, side=block.side, stride=block.stride)
-
-    def _branch(self, block: Block) -> list[Convolution]:
-        """The convolutions of a block, but for its shortcut."""
-        return [
-            Convolution(block.inputs, block.width, kernel=3, side=block.side, stride=block.stride),
-            Convolution(block.width, block.outputs, kernel=3, side=strided(block.side, block.stride)),
-        ]
-
-    def _projects(self, block: Block) -> bool:
-        """Whether a block's shortcut is a 1×1 convolution: where its outputs have another shape than its inputs."""
-        return block.stride != 1 or block.inputs != block.outputs
+            yield from block.branch
+            if block.shortcut:
+                yield block.shortcut
 
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
         maps = F.relu(through.normalised(through.convolved(maps)))
@@ -86,9 +79,9 @@ class FusedResNet(FusedConvolutionalNet):
         for block in self.blocks:
             branch = through.normalised(through.convolved(maps))
             # ReLU comes between the convolutions of a branch, and after the sum.
-            for _ in self._branch(block)[1:]:
+            for _ in block.branch[1:]:
                 branch = through.normalised(through.convolved(F.relu(branch)))
-            shortcut = through.normalised(through.convolved(maps)) if self._projects(block) else maps
+            shortcut = through.normalised(through.convolved(maps)) if block.shortcut else maps
             maps = F.relu(branch + shortcut)
         return maps.mean(dim=(2, 3))
 
@@ -101,11 +94,11 @@ class FusedBottleneckResNet(FusedResNet):
     stem_pooling = 2
     expansion = 4
 
-    def _branch(self, block: Block) -> list[Convolution]:
+    def _branch(self, inputs: int, width: int, side: int, stride: int) -> list[Convolution]:
         return [
-            Convolution(block.inputs, block.width, kernel=1, side=block.side),
-            Convolution(block.width, block.width, kernel=3, side=block.side, stride=block.stride),
-            Convolution(block.width, block.outputs, kernel=1, side=strided(block.side, block.stride)),
+            Convolution(inputs, width, kernel=1, side=side),
+            Convolution(width, width, kernel=3, side=side, stride=stride),
+            Convolution(width, self.expansion * width, kernel=1, side=strided(side, stride)),
         ]
 
 
@@ -116,8 +109,7 @@ class FusedPreResNet(FusedResNet):
     scale by c². Between the last normalisation and the mean over pixels there is no ReLU.
     """
 
-    def _projects(self, block: Block) -> bool:
-        return block.starts
+    every_stage_projects = True
 
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
         maps = through.convolved(maps)
@@ -125,6 +117,6 @@ class FusedPreResNet(FusedResNet):
             normalised = through.normalised(maps)
             hidden = F.relu(through.normalised(through.convolved(F.relu(normalised))))
             branch = through.convolved(hidden)
-            shortcut = through.convolved(normalised) if self._projects(block) else maps
+            shortcut = through.convolved(normalised) if block.shortcut else maps
             maps = branch + shortcut
         return through.normalised(maps).mean(dim=(2, 3))
