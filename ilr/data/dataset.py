@@ -8,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ilr.data.catalog import whole_info
-from ilr.data.lazy_images import LazyImages, NoiseImages
+from ilr.data.lazy_images import Float32, Int64, LazyImages, NoiseImages
 from ilr.data.readers import Bytes, RawData, read
 from ilr.experiments.experiment import Data
-
-Float32 = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 LARGEST_IN_FLOAT32 = 2**28
 """Bytes. A larger set stays as the bytes it was read as, a quarter of that, and is standardised batch by batch; that
@@ -53,9 +50,9 @@ class Dataset:
     """A data set as trained on."""
 
     train_images: Images
-    train_labels: Labels
+    train_labels: Int64
     test_images: Images
-    test_labels: Labels
+    test_labels: Int64
     classes: int
     black: Float32 = field(default_factory=lambda: np.zeros(1, np.float32))
     """What standardisation makes of a black pixel, [channel] or [1]: crops are padded with it."""

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ilr.data.dataset import Images, Pixels
-from ilr.data.lazy_images import LazyImages
+from ilr.data.lazy_images import Float32, Int64, LazyImages
 
 Which = slice | Tensor
 """A slice, or whole numbers [...] on the training device."""
@@ -56,11 +55,11 @@ class LazyExamples:
         chosen = which if isinstance(which, slice) else which.cpu().numpy()
         return self._moved(self.images[chosen], which)
 
-    def resized_crops(self, indices: Tensor, seeds: npt.NDArray[np.int64]) -> Examples:
+    def resized_crops(self, indices: Tensor, seeds: Int64) -> Examples:
         """The examples at `indices` [...], each image with a random crop of its own seed [...]."""
         return self._moved(self.images.resized_crops(indices.cpu().numpy(), seeds), indices)
 
-    def _moved(self, images: npt.NDArray[np.float32], which: Which) -> Examples:
+    def _moved(self, images: Float32, which: Which) -> Examples:
         return Examples(torch.from_numpy(images).to(self.labels.device, self.dtype), self.labels[which])
 
 
@@ -68,7 +67,7 @@ ExampleSet = Examples | PixelExamples | LazyExamples
 """A part of a data set, wherever its images lie; `set[which]` gives the examples at `which`."""
 
 
-def place(images: Images, labels: npt.NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> ExampleSet:
+def place(images: Images, labels: Int64, device: torch.device, dtype: torch.dtype) -> ExampleSet:
     """Puts as much of a set as is resident onto the training device.
 
     Args:

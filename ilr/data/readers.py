@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ilr.data.catalog import DatasetInfo, DataUnavailableError, whole_info
-from ilr.data.lazy_images import ImageFiles, LazyImages
+from ilr.data.lazy_images import ImageFiles, Int64, LazyImages
 
-Int64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 SHUFFLE = 20201206
