@@ -45,7 +45,7 @@ class FusedCNN(FusedConvolutionalNet):
 
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
         for layer, (into, out) in enumerate(pairwise((channels, *self.net.channels))):
-            if not side:
+            if side == 0:
                 raise ValueError(f"{self.net} halves the images until nothing is left: larger images or fewer layers")
             yield Convolution(into, out, kernel=3, side=side)
             if self._halves_after(layer):
@@ -93,10 +93,10 @@ def build(experiment: Experiment, image_shape: Sequence[int], classes: int) -> F
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of each replica [R], of logits [R, class, N] and labels [R or 1, N]."""
-    own = labels.expand(len(logits), -1)  # [R, N]
-    return F.cross_entropy(logits, own, reduction="none").mean(dim=1)
+    labels = labels.expand(len(logits), -1)  # [R, N]
+    return F.cross_entropy(logits, labels, reduction="none").mean(dim=1)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of right answers of each replica [R]."""
+    """Proportion of right answers of each replica [R], of logits [R, class, N] and labels [R or 1, N]."""
     return (logits.argmax(dim=1) == labels).to(torch.float64).mean(dim=1)

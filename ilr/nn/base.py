@@ -35,6 +35,7 @@ class FusedNet(ABC):
         self.net = net
         self.image_shape = tuple(image_shape)
         self.trainable_head = trainable_head
+        # Weight shapes: of the layers below the head, of the head, and of all that is trained.
         self.layers = self._layer_shapes()
         self.head = (classes, self._features_seen())
         self.shapes = [*self.layers, self.head] if trainable_head else list(self.layers)

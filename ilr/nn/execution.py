@@ -43,8 +43,15 @@ class Formulation:
     def loss_and_gradients(
         self, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
     ) -> tuple[Tensor, list[Tensor]]:
-        """Each replica's loss [R] and the layers' gradients [R, ...]; arguments as
-        `ilr.nn.gradients.loss_and_gradients`, but for `normalise`, how the layers are normalised.
+        """Each replica's loss [R] and the gradient of each layer's weights [R, out, in, ...], in the layers' order.
+
+        Args:
+            net: the architecture.
+            weights: [R, weight].
+            head: [R, class, feature].
+            images: [R or 1, N, channel, row, column].
+            labels: [R or 1, N].
+            normalise: how the layers are normalised.
         """
         layers = Layers(normalise, self.kernel)
         if self.at_once >= len(weights):
@@ -80,15 +87,15 @@ def candidates(net: FusedNet, replicas: int) -> list[Formulation]:
 def fastest(
     net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
 ) -> Formulation:
-    """The fastest formulation for these tensors, measured; arguments as `ilr.nn.gradients.loss_and_gradients`."""
+    """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`."""
     best, least = Formulation(len(weights)), float("inf")
     for formulation in candidates(net, len(weights)):
-        # One pass of each candidate is timed, and divided by the replicas it takes.
+        # One pass is timed, of as many replicas as it takes; the others would only take as much again.
         part = slice(formulation.at_once)
         batch = _batch_of(part, images)
         given = weights[part], head[part], images[batch], labels[batch]
         run = partial(formulation.loss_and_gradients, net, *given, normalise)
-        run()
+        run()  # to warm up
         taken = seconds(run, weights.device) / formulation.at_once
         if taken < HOPELESS * least:
             for _ in range(TIMINGS - 1):

@@ -43,7 +43,7 @@ def _by_hand(
     if net.trainable_head:
         head = layers.pop()
     examples = images.shape[1]
-    # The inputs of each layer, [R, in, N], or of length 1 along the first axis if all replicas share the images.
+    # What each layer sees, [R, in, N]; the images that all replicas share are [1, pixel, N].
     hidden = [images.flatten(2).transpose(1, 2)]
     normalisations = []
     for layer in layers:
@@ -54,8 +54,8 @@ def _by_hand(
     right = labels.expand(len(weights), -1)[:, None]  # [R, 1, N]
     losses = -log_probabilities.gather(1, right).mean(dim=(1, 2))
 
-    # d_x is the derivative of each replica's loss by x, and has the shape of x.
-    # By the logits it is the probabilities, less one for the right class, of each of N examples.
+    # d_x is the derivative of each replica's loss by x, and has the shape of x. That of cross-entropy by the logits is
+    # the probabilities, less one for the right class; the mean over examples divides by their number.
     d_logits = log_probabilities.exp_()
     minus_one = d_logits.new_full((1, 1, 1), -1.0).expand_as(right)  # [R, 1, N]
     d_logits.scatter_add_(1, right, minus_one).div_(examples)
@@ -67,7 +67,7 @@ def _by_hand(
         d_normalised = torch.ops.aten.threshold_backward(d_hidden, hidden[index + 1], 0)
         d_features = _normalisation_backward(d_normalised, *normalisations[index])
         gradients.append(torch.matmul(d_features, hidden[index].transpose(1, 2)))  # [R, out, N] by [R or 1, N, in]
-        # The derivative by the images is nobody's.
+        # Nobody asks for the derivative by the images.
         if index > 0:
             d_hidden = torch.matmul(layers[index].transpose(1, 2), d_features)  # [R, in, out] by [R, out, N]
     return losses, gradients[::-1]
