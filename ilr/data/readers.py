@@ -89,8 +89,8 @@ def _idx_files(root: Path | None, info: DatasetInfo, folder: str, advice: str) -
 def _idx_file(root: Path, folder: str, name: str, advice: str) -> Bytes:
     """The array in one IDX file, which may be compressed."""
     places = [root / folder / "raw", root / folder, root]
-    candidates = [place / file for place in places for file in (name, f"{name}.gz")]
-    found = next((path for path in candidates if path.is_file()), None)
+    paths = [place / file for place in places for file in (name, f"{name}.gz")]
+    found = next((path for path in paths if path.is_file()), None)
     if found is None:
         raise _unfit(root, f"holds no {folder}/raw/{name}[.gz]", advice)
     try:

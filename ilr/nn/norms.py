@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ilr.experiments import norms as records
+import ilr.experiments.norms as records
 
 Statistics = list[tuple[Tensor, Tensor]]
 """Mean and variance [R·C] of each normalisation of a net, in the order the forward pass meets them."""
