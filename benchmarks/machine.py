@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 
-from ilr.cores import cpu_cores
 from ilr.data.dataset import Dataset, synthetic
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import start_worker
-from ilr.lab.hardware import peak_memory
+from ilr.lab.hardware import cpu_cores, peak_memory
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.loop import train
 

@@ -17,7 +17,7 @@ import ilr.dryrun.rehearsal
 import ilr.report
 import ilr.session.session
 from ilr.data.dataset import Dataset
-from ilr.data.lazy_images import Files
+from ilr.data.lazy_images import ImageFiles
 from ilr.experiments.architectures import MLP, Toy
 from ilr.experiments.experiment import Data, Experiment, Observe
 from ilr.experiments.norms import BatchNorm, NoNorm
@@ -105,14 +105,14 @@ def random_dataset() -> Dataset:
 
 
 @pytest.fixture
-def image_files(tmp_path: Path) -> Files:
+def image_files(tmp_path: Path) -> ImageFiles:
     """Four images of random pixels in different sizes, one of them grey."""
     stream = np.random.default_rng(4)
     paths = []
     for index, shape in enumerate([(40, 60, 3), (300, 250, 3), (70, 30), (256, 256, 3)]):
         paths.append(str(tmp_path / f"{index}.JPEG"))
         Image.fromarray(stream.integers(0, 256, shape).astype(np.uint8)).save(paths[-1])
-    return Files(tuple(paths))
+    return ImageFiles(tuple(paths))
 
 
 @pytest.fixture

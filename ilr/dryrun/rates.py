@@ -9,7 +9,7 @@ from typing import get_args
 
 import torch
 
-from ilr.data.catalog import form_of
+from ilr.data.catalog import info_of
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.lab.cost import OPERATIONS_PER_SECOND, operations
 from ilr.lab.hardware import processor
@@ -17,9 +17,9 @@ from ilr.lab.store import Store
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation, seconds
 from ilr.nn.layers import ConvolutionKernel
+from ilr.nn.norms import in_training
 from ilr.serialization import canonical
 from ilr.training.loop import fusion_key
-from ilr.training.metrics import in_training
 from ilr.training.toy import train_toy
 
 SECONDS = 3.0
@@ -61,7 +61,7 @@ def least_seconds(experiment: Experiment) -> float:
     """Time below which no batch of replicas trains on a GPU, however few they are."""
     layers = 1
     if experiment.data is not None:
-        form = form_of(experiment.data)
+        form = info_of(experiment.data)
         layers += len(build(experiment, form.image_shape, form.classes).layers)
     return LAYER_SECONDS * layers * experiment.steps
 
@@ -103,7 +103,7 @@ class Rates:
             raise _NoTimeError
         if step.data is None:
             return self._toy_rate(step, replicas)
-        form = form_of(step.data)
+        form = info_of(step.data)
         net = build(step, form.image_shape, form.classes)
         batch = step.batch_size or form.train
         share = SAMPLE / operations(step)

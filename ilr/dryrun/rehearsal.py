@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from rich.console import Console
 
-from ilr.data.catalog import DataUnavailableError, form_of
+from ilr.data.catalog import DataUnavailableError, info_of
 from ilr.data.readers import read
 from ilr.experiments.experiment import STEP_QUANTITIES, Data, Experiment, Observe
 from ilr.experiments.recording import Recording
@@ -137,7 +137,7 @@ def _once(observation: Observe, steps: int) -> Observe:
 
 
 def _fewer_tests(data: Data | None) -> Data | None:
-    return data and replace(data, test=min(TEST_EXAMPLES, form_of(data).test))
+    return data and replace(data, test=min(TEST_EXAMPLES, info_of(data).test))
 
 
 def _rehearsed(shortened: Mapping[Experiment, Sequence[Experiment]], lab: Lab) -> Iterable[Rehearsed]:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Literal, get_args
 
-from ilr.experiments.architectures import MLP, Net, PreResNet, Toy
-from ilr.experiments.norms import ExampleNorm, Norm
+from ilr.experiments.architectures import Net, Toy
+from ilr.experiments.norms import Norm
 from ilr.experiments.schedules import Schedule, Values, as_schedule
 from ilr.serialization import record
 
@@ -166,23 +166,7 @@ class Experiment:
             )
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
-        if isinstance(self.norm, ExampleNorm) and not isinstance(self.net, Toy):
-            for channels in self.net.normalised:
-                groups = self.norm.groups_of(channels)
-                if channels % groups:
-                    raise ValueError(
-                        f"{self.norm}: {groups} groups do not divide the {channels} channels of {self.net}"
-                    )
-                if isinstance(self.net, MLP) and channels == groups:
-                    raise ValueError(
-                        f"{self.norm}: each unit of {self.net} would be normalised by itself, a single number; "
-                        "take LayerNorm() or fewer groups"
-                    )
-            if isinstance(self.net, PreResNet) and channels == groups:
-                raise ValueError(
-                    f"{self.norm}: the last channels of {self.net} would be normalised over the very pixels of which "
-                    "the head sees the mean, always 0; take LayerNorm() or fewer groups"
-                )
+        self.norm.check(self.net)
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Sequence
 
-from ilr.data.catalog import form_of
+from ilr.data.catalog import info_of
 from ilr.data.dataset import LARGEST_IN_FLOAT32
 from ilr.experiments.experiment import Experiment
 from ilr.nn.architectures import build
@@ -25,7 +25,7 @@ def operations(experiment: Experiment) -> float:
     if experiment.data is None:
         # Two weights; the cost is the interpreter's, about as much as ten thousand operations a step.
         return 1e4 * experiment.steps
-    form = form_of(experiment.data)
+    form = info_of(experiment.data)
     net = build(experiment, form.image_shape, form.classes)
     batch = experiment.batch_size or form.train
     evaluated = min(EVALUATION_EXAMPLES, form.train) + form.test
@@ -45,7 +45,7 @@ def training_bytes(experiment: Experiment) -> int:
     """Working memory of one more replica in a batch, and of its observations."""
     if experiment.data is None:
         return recorded_bytes(experiment)
-    form = form_of(experiment.data)
+    form = info_of(experiment.data)
     net = build(experiment, form.image_shape, form.classes)
     # Training keeps every activation, thrice over.
     working = 3 * net.activations() * (experiment.batch_size or form.train)
@@ -56,7 +56,7 @@ def evaluation_bytes(experiment: Experiment) -> int:
     """Working memory of one replica's evaluation: two layers' activations at a time, counted as all of one pass."""
     if experiment.data is None:
         return 0
-    form = form_of(experiment.data)
+    form = info_of(experiment.data)
     net = build(experiment, form.image_shape, form.classes)
     return _number(experiment) * net.activations() * min(EVALUATION_EXAMPLES, form.train)
 
@@ -65,7 +65,7 @@ def peak_bytes(experiment: Experiment, replicas: int) -> int:
     """Most memory that training so many replicas as one batch needs, with the data; an upper estimate."""
     if experiment.data is None:
         return replicas * training_bytes(experiment)
-    form = form_of(experiment.data)
+    form = info_of(experiment.data)
     numbers = 0 if form.streamed else (form.train + form.test) * form.channels * form.side**2
     data = numbers * (_number(experiment) if 4 * numbers <= LARGEST_IN_FLOAT32 else 1)
     # Replicas are evaluated as many at a time as fit the cache, and at least one.
@@ -76,7 +76,7 @@ def recorded_bytes(experiment: Experiment) -> int:
     """Size of one replica's observations, in memory and in the store."""
     sizes = {}
     if experiment.data is not None:
-        form = form_of(experiment.data)
+        form = info_of(experiment.data)
         weights = sum(build(experiment, form.image_shape, form.classes).sizes)
         sizes = {"weights": _number(experiment) * weights, "test_predictions": 2 * form.test}
     return sum(

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from ilr.cores import cpu_cores
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import Engine, InProcess, Processes
-from ilr.lab.hardware import default_device, gpus
+from ilr.lab.hardware import cpu_cores, default_device, gpus
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.session.options import Options

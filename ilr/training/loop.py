@@ -20,9 +20,9 @@ from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation
-from ilr.nn.layers import Normalise
+from ilr.nn.norms import Normalise, in_training
 from ilr.training.cuda_graph import Replay
-from ilr.training.metrics import Networks, angle, in_training, second_moment
+from ilr.training.metrics import Networks, angle, second_moment
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Recorder
 from ilr.training.toy import train_toy

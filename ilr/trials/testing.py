@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ilr.data.catalog import Form, form_of
+from ilr.data.catalog import DatasetInfo, info_of
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
 from ilr.nn.architectures import build
@@ -116,7 +116,7 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
     Needs no data: the shapes of data sets are known.
     """
     stream = np.random.default_rng(seed)
-    form = form_of(experiment.data) if experiment.data else None
+    form = info_of(experiment.data) if experiment.data else None
     arrays: dict[str, Array] = {DIVERGED_AT: np.full(experiment.replicas, -1)}
     for observation in experiment.observe:
         shape = (experiment.replicas, len(observation.at), *_observed_shape(experiment, observation, form))
@@ -130,7 +130,7 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
     return Recording(experiment, arrays)
 
 
-def _observed_shape(experiment: Experiment, observation: Observe, form: Form | None) -> tuple[int, ...]:
+def _observed_shape(experiment: Experiment, observation: Observe, form: DatasetInfo | None) -> tuple[int, ...]:
     """The axes of an observation behind [replica, time]."""
     if observation.factors:
         return (len(observation.factors),)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ilr.cores import cpu_cores
-from ilr.lab.hardware import gpus, peak_memory, take_gpu
+from ilr.lab.hardware import cpu_cores, gpus, peak_memory, take_gpu
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
-from ilr.nn.layers import ByBatch
+from ilr.nn.norms import BatchStatistics
 from ilr.stats.decision import Finding, Verdict
 from ilr.training import loop, toy
 from ilr.training.metrics import Networks
@@ -139,7 +139,7 @@ def in_parts(dataset: Dataset, _: Path, __: int) -> None:
     )
     images = torch.from_numpy(dataset.train_images[:20]).double().unflatten(0, (5, 4))
     labels = torch.from_numpy(dataset.train_labels[:20]).unflatten(0, (5, 4))
-    given = net, weights, heads, images, labels, ByBatch(BASE.norm.eps)
+    given = net, weights, heads, images, labels, BatchStatistics(BASE.norm.eps)
     (losses, gradients), whole = (Formulation(at_once).loss_and_gradients(*given) for at_once in (2, 5))
     np.testing.assert_allclose(losses, whole[0], **EXACT)
     for gradient, all_at_once in zip(gradients, whole[1], strict=True):
