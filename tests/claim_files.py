@@ -5,16 +5,15 @@ from pathlib import Path
 CLAIM_FILE = '''
 """Without weight decay the norm grows."""
 from dataclasses import replace
-from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy
-from ilr.trials.plotting import new_figure
-from ilr.stats.rules import at_least
+from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy, new_figure
 
+NORM = Prediction("norm", "at_least", {expected}, 0.0, "as small as it gets")
 CLAIM = Claim(
     id="{id}",
     title="The norm grows",
     source="here",
     statement="Without weight decay the norm grows.",
-    predictions=(Prediction("norm", "at_least", {expected}, 0.0, "as small as it gets"),),
+    predictions=(NORM,),
     controls=(Control("decay", "No weight decay."),),
     replicas=Replicas(tiny={replicas}),
     not_run="only tiny is written",
@@ -28,7 +27,7 @@ def experiments(setting):
 
 def judge(recordings):
     {judge}
-    yield at_least(CLAIM["norm"], recordings["run"].final("weight_norm"))
+    yield NORM, recordings["run"].final("weight_norm")
 
 def figure(recordings, controls):
     drawn, [axes] = new_figure("Norms.")
