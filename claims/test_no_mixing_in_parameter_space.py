@@ -11,10 +11,7 @@ functions, the mean disagreement across partners less that within the nets is ha
 between two nets' distributions of classifiers, estimated without bias as far as a net has forgotten at t what it was
 at s. A net may be a bad one at some moment, so both are means over five moments each, every s with every t. Seen as
 weights, independent directions in many dimensions have the cosine 0. The pair is the unit of analysis: partners share
-a head.
-
-Not even a common initialisation is needed for two runs to be as near as functions and far as weights: in the control
-partners are one net until shortly before s.
+a head. In the control partners are one net until shortly before s.
 """
 
 from collections.abc import Callable

@@ -27,7 +27,6 @@ from ilr.trials.claim import (
     for_each,
     observe_all,
 )
-from ilr.trials.scales import Scale
 from ilr.version import __version__
 
 if TYPE_CHECKING:
@@ -88,7 +87,6 @@ __all__ = [
     "Replicas",
     "ResNet",
     "ResizedCropFlip",
-    "Scale",
     "Schedule",
     "Setting",
     "StepDecay",

@@ -69,3 +69,15 @@ def on_images(path: Path) -> Path:
     text = path.read_text().replace("net=Toy(), norm=NoNorm()", net)
     path.write_text(text.replace("import Claim", "import BatchNorm, Data, MLP, Claim"))
     return path
+
+
+def sharing(path: Path) -> Path:
+    """Changes a claim's file to import what lies beside it, and to hold a dataclass whose annotations are text."""
+    path.with_name("shared.py").write_text("RATE = 0.1\n")
+    text = path.read_text().replace(
+        "from dataclasses import replace\n",
+        "from __future__ import annotations\nfrom dataclasses import dataclass, replace\nfrom shared import RATE\n",
+    )
+    text = text.replace("CLAIM = ", "@dataclass\nclass Regime:\n    rate: float = RATE\n\nCLAIM = ")
+    path.write_text(text.replace("learning_rate=Constant(0.1)", "learning_rate=Regime().rate"))
+    return path
