@@ -39,18 +39,14 @@ if TYPE_CHECKING:
     from ilr.trials.plotting import draw_band, draw_largest, new_figure, ticks_at
 
 _HEAVY = {
-    "Axes": "matplotlib.axes",
-    "Figure": "matplotlib.figure",
-    "JudgedClaim": "ilr.trials.outcome",
-    "agreement": "ilr.stats.function_space",
-    "draw_band": "ilr.trials.plotting",
-    "draw_largest": "ilr.trials.plotting",
-    "l1_distance": "ilr.stats.function_space",
-    "new_figure": "ilr.trials.plotting",
-    "run": "ilr.lab.scheduler",
-    "ticks_at": "ilr.trials.plotting",
+    "ilr.lab.scheduler": ("run",),
+    "ilr.stats.function_space": ("agreement", "l1_distance"),
+    "ilr.trials.outcome": ("JudgedClaim",),
+    "ilr.trials.plotting": ("draw_band", "draw_largest", "new_figure", "ticks_at"),
+    "matplotlib.axes": ("Axes",),
+    "matplotlib.figure": ("Figure",),
 }
-"""The module of each name that is imported when it is first asked for."""
+"""Modules that are imported when one of their names is first asked for."""
 
 __all__ = [
     "CNN",
@@ -111,6 +107,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HEAVY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HEAVY[name]), name)
+    for module, names in _HEAVY.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
