@@ -92,9 +92,9 @@ class ClaimFile:
     def judged(self, planned: PlannedExperiments, archive: Archive) -> Outcome:
         """The verdict on the claim, from the recordings of what was planned."""
         if planned.not_run:
-            return Outcome(self.claim, self.history, planned, Verdict.NOT_RUN, planned.not_run)
+            return Outcome(self.claim, Verdict.NOT_RUN, planned.not_run, self.history, planned)
         if planned.error:
-            return Outcome(self.claim, self.history, planned, Verdict.ERROR, planned.error)
+            return Outcome(self.claim, Verdict.ERROR, planned.error, self.history, planned)
         started = time.perf_counter()
         # The threads of a judge's many small products would only wait for each other, the longer the busier the CPU.
         with threadpool_limits(1, user_api="blas"):
@@ -112,10 +112,10 @@ class ClaimFile:
                     verdict, message = Verdict.ERROR, f"its figure could not be drawn: {described(error)}"
         return Outcome(
             claim=self.claim,
-            history=self.history,
-            planned=planned,
             verdict=verdict,
             message=message,
+            history=self.history,
+            planned=planned,
             findings=main.findings,
             values=main.values,
             controls=tuple(_outcome(control, controls[control.name]) for control in self.claim.controls),

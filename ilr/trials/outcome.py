@@ -52,10 +52,10 @@ class Outcome:
     """How a claim was judged."""
 
     claim: Claim
-    history: History
-    planned: PlannedExperiments
     verdict: Verdict
     message: str = ""
+    history: History = field(default_factory=History)
+    planned: PlannedExperiments = field(default_factory=PlannedExperiments)
     findings: tuple[Finding, ...] = ()
     values: Values = field(default_factory=dict)
     controls: tuple[ControlOutcome, ...] = ()

@@ -9,8 +9,7 @@ from threadpoolctl import threadpool_info
 
 from ilr import Claim, Control, Experiment, Prediction, Recording, Replicas, Setting, Verdict
 from ilr.report.evidence import History
-from ilr.stats.jackknife import power_law
-from ilr.stats.rules import at_least
+from ilr.stats.registry import RULES
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.judging import MeasurementError, findings_of
 from ilr.trials.outcome import Outcome
@@ -78,7 +77,7 @@ def test_the_registered_prediction_decides_with_its_family() -> None:
     both = claim(norm, replace(norm, quantity="growth"))
     values = np.array([1.5, 1.75, 2.0])
     findings, _ = findings_of(both, [(norm, values), (both["growth"], values + 1)])
-    assert findings == [at_least(both["norm"], values), at_least(both["growth"], values + 1)]
+    assert findings == [RULES["at_least"](both["norm"], values), RULES["at_least"](both["growth"], values + 1)]
 
 
 def test_each_measurement_is_decided_as_it_is_yielded() -> None:
@@ -90,7 +89,7 @@ def test_each_measurement_is_decided_as_it_is_yielded() -> None:
 
     findings, values = findings_of(claim(*exponents), judge())
     assert [round(finding.estimate, 12) for finding in findings] == [1.0, 2.0]
-    assert findings[0] == power_law(
+    assert findings[0] == RULES["power_law"](
         claim(*exponents)["exponent 1"], [1, 2, 4], np.mean, [np.full(4, k) for k in (1, 2, 4)]
     )
     assert values["exponent 2"] == [[1, 2, 4], [[1] * 4, [2] * 4, [4] * 4]]
