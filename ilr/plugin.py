@@ -8,6 +8,7 @@ import pytest
 # Only what is light: pytest loads this plugin in every run, for claims or not.
 from ilr.session.options import BadOptionError, Options, check
 from ilr.stats.decision import Verdict
+from ilr.trials.outcome import InconclusiveError, JudgedClaim
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ilr.dryrun.budget import Budget
     from ilr.dryrun.rehearsal import Rehearsal
     from ilr.session.session import Session
-    from ilr.trials.claim_file import Outcome
 
 OPTIONS = pytest.StashKey[Options]()
 SESSION: pytest.StashKey["Session"] = pytest.StashKey()
@@ -24,10 +24,6 @@ REHEARSAL: pytest.StashKey["Rehearsal"] = pytest.StashKey()
 
 REHEARSED = "REHEARSED"
 """In a test's report in place of a verdict."""
-
-
-class InconclusiveError(Exception):
-    """A claim that the data did not decide."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,7 +116,7 @@ def _show_plan(budget: "Budget | None", console: "Console") -> int:
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest) -> "Judged":
+def trial(request: pytest.FixtureRequest) -> JudgedClaim:
     """The claim of the requesting test's file, judged."""
     if rehearsal := request.config.stash.get(REHEARSAL, None):
         _rehearsed(rehearsal, request.node)
@@ -130,7 +126,7 @@ def trial(request: pytest.FixtureRequest) -> "Judged":
         pytest.fail(f"{outcome.claim.id}: {outcome.message}", pytrace=False)
     if outcome.verdict is Verdict.NOT_RUN:
         pytest.skip(outcome.message)
-    return Judged(outcome)
+    return JudgedClaim(outcome)
 
 
 def _rehearsed(rehearsal: "Rehearsal", item: pytest.Item) -> NoReturn:
@@ -141,21 +137,6 @@ def _rehearsed(rehearsal: "Rehearsal", item: pytest.Item) -> NoReturn:
         pytest.fail("\n".join(failures), pytrace=False)
     item.user_properties.append(("verdict", REHEARSED))
     pytest.skip("rehearsed, not judged")
-
-
-class Judged:
-    """A judged claim, as its test sees it."""
-
-    def __init__(self, outcome: "Outcome") -> None:
-        self.outcome = outcome
-
-    def must_reproduce(self) -> None:
-        """Passes if the claim is REPRODUCED and its controls are sound; otherwise fails with what was found."""
-        verdict = self.outcome.verdict
-        if verdict is Verdict.INCONCLUSIVE:
-            raise InconclusiveError(_described(self.outcome))
-        if verdict is not Verdict.REPRODUCED:
-            pytest.fail(_described(self.outcome), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -214,15 +195,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _is_claim(item: pytest.Function) -> bool:
     return "trial" in item.fixturenames and hasattr(item.module, "CLAIM")
-
-
-def _described(outcome: "Outcome") -> str:
-    """What was found, for a claim that did not hold: a line a finding."""
-    lines = [f"{outcome.claim.id}: {outcome.verdict.value}", *([outcome.message] if outcome.message else [])]
-    for finding in outcome.findings:
-        low, high = (f"{end:.4g}" if end is not None else "…" for end in finding.interval)
-        accepted = " to ".join(f"{end:.4g}" if end is not None else "…" for end in finding.accepted)
-        lines.append(
-            f"  {finding.verdict.value:<12} {finding.name}: {finding.estimate:.4g} [{low}, {high}], accepted {accepted}"
-        )
-    return "\n".join(lines)

@@ -24,6 +24,8 @@ def blocks(language: str) -> list[str]:
 def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
     example, contract = blocks("python")
     folder = pytester.mkdir("your-folder")
+    [plugin] = re.findall(r"`(pytest_plugins = .*?)`", README)
+    pytester.makeconftest(plugin)
     (folder / "test_norm_never_falls.py").write_text(example, encoding="utf-8")
     (folder / "test_contract.py").write_text(contract, encoding="utf-8")
     result = pytester.runpytest_subprocess(folder, "--store=store", "--report=report", "--workers=1")

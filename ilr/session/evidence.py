@@ -19,7 +19,7 @@ from ilr.serialization import digest, to_json
 from ilr.session.options import Options
 from ilr.stats.decision import Finding
 from ilr.trials.claim import Claim
-from ilr.trials.claim_file import ControlOutcome, Outcome
+from ilr.trials.outcome import ControlOutcome, Outcome
 from ilr.version import __version__
 
 Evidence = dict[str, Any]

@@ -12,15 +12,16 @@ from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.session.options import Options
 from ilr.trials.claim import Setting
-from ilr.trials.claim_file import Plan, Trial
+from ilr.trials.claim_file import ClaimFile
+from ilr.trials.outcome import PlannedExperiments
 
 
 @dataclass(frozen=True)
 class Selection:
     """Trials and the plans of their experiments, by the name of their module."""
 
-    trials: Mapping[str, Trial]
-    plans: Mapping[str, Plan]
+    trials: Mapping[str, ClaimFile]
+    plans: Mapping[str, PlannedExperiments]
 
     @classmethod
     def of(cls, options: Options, modules: Mapping[str, ModuleType]) -> "Selection":
@@ -29,7 +30,7 @@ class Selection:
         Raises:
             ClaimFileError: a file does not keep the rules.
         """
-        trials = {name: Trial.of(module) for name, module in modules.items()}
+        trials = {name: ClaimFile.of(module) for name, module in modules.items()}
         return cls(trials, {name: _plan(trial, options) for name, trial in trials.items()})
 
     @property
@@ -48,6 +49,6 @@ def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bo
     )
 
 
-def _plan(trial: Trial, options: Options) -> Plan:
+def _plan(trial: ClaimFile, options: Options) -> PlannedExperiments:
     replicas = options.replicas or getattr(trial.claim.replicas, options.scale) or 0
     return trial.plan(Setting(options.scale, options.seed, replicas))

@@ -12,7 +12,7 @@ from ilr.session.evidence import Evidence, Run, evidence
 from ilr.session.options import Options
 from ilr.session.progress import training_progress
 from ilr.session.selection import Selection, lab_for
-from ilr.trials.claim_file import Outcome, Plan
+from ilr.trials.outcome import Outcome, PlannedExperiments
 
 
 class Session:
@@ -50,7 +50,7 @@ class Session:
         if name not in self.outcomes:
             plan = self.selection.plans[name]
             if not self.options.train and (missing := self.lab.missing(plan.all())):
-                plan = Plan(not_run=f"--no-train, and {missing} of its recordings are not in the store")
+                plan = PlannedExperiments(not_run=f"--no-train, and {missing} of its recordings are not in the store")
             self.outcomes[name] = self.selection.trials[name].judged(plan, self.lab)
         return self.outcomes[name]
 

@@ -217,14 +217,14 @@ def test_experiments_that_cannot_be_planned_are_that_claims_error(pytester: pyte
 
 def test_findings_that_were_not_predicted_are_an_error(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
-    doubled = 'yield at_least(CLAIM["norm"], recordings["run"].final("weight_norm"))'
+    doubled = 'yield NORM, recordings["run"].final("weight_norm")'
     path.write_text(path.read_text().replace(doubled, f"{doubled}\n    {doubled}"))
     run().stdout.re_match_lines([r" +its judge found \['norm', 'norm'\], but the claim predicts \['norm'\]"])
 
 
 def test_a_judge_cannot_move_the_margin(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
-    path.write_text(path.read_text().replace('at_least(CLAIM["norm"]', 'at_least(replace(CLAIM["norm"], margin=1.0)'))
+    path.write_text(path.read_text().replace("yield NORM", "yield replace(NORM, margin=1.0)"))
     run().stdout.re_match_lines([r" +its judge decided 'norm' by another expected value, margin or alpha"])
 
 

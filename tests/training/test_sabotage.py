@@ -35,7 +35,8 @@ from ilr.stats.decision import Finding, Verdict
 from ilr.training import loop, toy
 from ilr.training.metrics import Networks
 from ilr.trials.claim import Setting
-from ilr.trials.claim_file import Plan, Trial
+from ilr.trials.claim_file import ClaimFile
+from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.registration import load_module
 from tests.oracle import plain_net
 from tests.sabotage import EXPONENTIAL, INITIAL_SCALE, SABOTAGES, SCALE_INVARIANCE, TOY, Sabotage
@@ -200,20 +201,20 @@ TOY_CODE = toy_code()
 
 
 @cache
-def trial_of(name: str) -> Trial:
+def trial_of(name: str) -> ClaimFile:
     """The trial of a claim, without its figure."""
     path = ROOT / "claims" / f"test_{name.replace('-', '_')}.py"
-    return replace(Trial.of(load_module(path)), figure=lambda *_: Figure())
+    return replace(ClaimFile.of(load_module(path)), figure=lambda *_: Figure())
 
 
-def small(plan: Plan) -> Plan:
+def small(plan: PlannedExperiments) -> PlannedExperiments:
     """The same plan with nets of a few neurons."""
     shrunk = {MLP: MLP((8,)), CNN: CNN((2, 2)), Toy: Toy()}
 
     def shrink(group: Mapping[str, Experiment]) -> dict[str, Experiment]:
         return {name: replace(one, net=shrunk[type(one.net)]) for name, one in group.items()}
 
-    return Plan(shrink(plan.experiments), {name: shrink(group) for name, group in plan.controls.items()})
+    return PlannedExperiments(shrink(plan.experiments), {name: shrink(group) for name, group in plan.controls.items()})
 
 
 TESTS: dict[str, Detector] = {
