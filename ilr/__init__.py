@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ilr.lab.scheduler import run  # type: ignore[attr-defined]
+    from ilr.lab.scheduler import run
     from ilr.stats.function_space import agreement, l1_distance
     from ilr.trials.outcome import JudgedClaim
     from ilr.trials.plotting import draw_band, draw_largest, new_figure, ticks_at
