@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from ilr.data.catalog import DataUnavailableError
@@ -69,6 +70,12 @@ class Source:
     """How its replicas were computed."""
     peak_memory: int = 0
     """Most bytes that a worker had held by the end of training one of its slices."""
+    ilr_versions: tuple[str, ...] = ()
+    torch_versions: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    processors: tuple[str, ...] = ()
+    first_trained: datetime | None = None
+    last_trained: datetime | None = None
 
     @property
     def origin(self) -> str:

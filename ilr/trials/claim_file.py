@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import TrainingFailedError
+from ilr.report.evidence import History
 from ilr.stats.decision import Finding, Verdict, decide
 from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, Setting
@@ -47,6 +48,8 @@ class ControlOutcome:
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     message: str = ""
+    values: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Per finding the numbers of each replica, by its name."""
 
     @property
     def sound(self) -> bool:
@@ -68,6 +71,10 @@ class Outcome:
     """SVG texts."""
     seconds: float = 0.0
     """Time to judge and draw, without training."""
+    planned: "Plan" = field(default_factory=lambda: Plan())
+    history: History = field(default_factory=History)
+    values: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Per finding the numbers of each replica, by its name."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,7 @@ class Trial:
             experiments=plan.all(),
             figures=figures,
             seconds=time.perf_counter() - started,
+            planned=plan,
         )
 
     def _decide(self, experiments: Experiments, archive: Archive) -> _Judgement:

@@ -9,7 +9,7 @@ from ilr.report import write_report
 from ilr.serialization import to_json
 from ilr.trials.registration import changes, claim_modules, load_module
 from tests.claim_files import write_claim
-from tests.sample_evidence import sample_evidence
+from tests.sample_evidence import sample_evidence, typed
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def report(folder: Path) -> Path:
     evidence["claims"] = [
         template | {"id": module.CLAIM.id, "record": to_json(module.CLAIM)} for module in claim_modules(folder)
     ]
-    write_report(evidence, folder.parent / "report")
+    write_report(typed(evidence), folder.parent / "report")
     return folder.parent / "report" / "evidence.json"
 
 
