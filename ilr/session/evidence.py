@@ -57,11 +57,6 @@ def evidence(run: Run, outcomes: Sequence[Outcome]) -> schema.Evidence:
     )
 
 
-def claims_sha256(claims: Sequence[Claim]) -> str:
-    """One digest of all claims as they were written down, whatever order they ran in."""
-    return digest(tuple(sorted(digest(claim) for claim in claims)))
-
-
 def _invocation(options: Options) -> schema.Invocation:
     """What was asked for, less what a machine calls its folders."""
     given = {
@@ -94,7 +89,8 @@ def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) ->
         peak_memory_bytes=run.lab.peak_memory(sources),
         platform=sys.platform,
         data={name: schema.DataEvidence(sha256) for name, sha256 in sorted(run.lab.data_sha256.items())},
-        claims_sha256=claims_sha256(claims),
+        # Sorted: the same claims have one digest in whatever order they ran.
+        claims_sha256=digest(tuple(sorted(digest(claim) for claim in claims))),
     )
 
 
