@@ -79,7 +79,8 @@ def check(given: argparse.Namespace) -> Options:
 
 
 def _selected(given: argparse.Namespace) -> tuple[str, ...]:
-    selected = list(given.file_or_dir)
+    # With --help pytest stops before it has read any paths.
+    selected = list(getattr(given, "file_or_dir", ()))
     for option, expression in (("-k", given.keyword), ("-m", given.markexpr)):
         if expression:
             selected += [option, expression]
