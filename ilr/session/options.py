@@ -45,6 +45,8 @@ class Options:
     rehearse: bool
     """Run everything in small, and judge nothing."""
     allow_inconclusive: bool
+    selected: tuple[str, ...] = ()
+    """Paths, -k and -m, which chose among the claims, as they were given."""
 
 
 def check(given: argparse.Namespace) -> Options:
@@ -72,7 +74,17 @@ def check(given: argparse.Namespace) -> Options:
         plan=given.plan,
         rehearse=given.rehearse,
         allow_inconclusive=given.allow_inconclusive,
+        selected=_selected(given),
     )
+
+
+def _selected(given: argparse.Namespace) -> tuple[str, ...]:
+    # With --help pytest stops before it has read any paths.
+    selected = list(getattr(given, "file_or_dir", ()))
+    for option, expression in (("-k", given.keyword), ("-m", given.markexpr)):
+        if expression:
+            selected += [option, expression]
+    return tuple(selected)
 
 
 def _choice(option: str, value: str, allowed: tuple[T, ...]) -> T:

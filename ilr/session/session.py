@@ -8,7 +8,8 @@ from types import ModuleType
 
 from rich.console import Console
 
-from ilr.session.evidence import Evidence, Run, evidence
+from ilr.report.evidence import Evidence
+from ilr.session.evidence import Run, evidence
 from ilr.session.options import Options
 from ilr.session.progress import training_progress
 from ilr.session.selection import Selection, lab_for

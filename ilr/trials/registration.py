@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from ilr.report.evidence import Evidence
 from ilr.serialization import to_json
 from ilr.trials.claim import Claim
 
@@ -105,9 +106,9 @@ class Comparison:
         return self.status in ("CHANGED", "REMOVED")
 
 
-def compare(evidence: Mapping[str, Any], claims: Sequence[Claim]) -> list[Comparison]:
+def compare(evidence: Evidence, claims: Sequence[Claim]) -> list[Comparison]:
     """Every claim of an evidence file, and every one of `claims`, then and now."""
-    before = {claim["id"]: claim["record"] for claim in evidence["claims"]}
+    before = {claim.id: claim.record for claim in evidence.claims}
     now = {claim.id: claim for claim in claims}
     comparisons = []
     for claim_id in dict.fromkeys((*before, *now)):

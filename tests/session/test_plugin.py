@@ -249,7 +249,7 @@ def test_evidence_keeps_the_schema(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     run("--seed=4")
     found = json.loads((pytester.path / "reports" / "tiny" / "evidence.json").read_text())
-    assert (found["schema"], found["scale"], found["seed"]) == (1, "tiny", 4)
+    assert (found["schema"], found["scale"], found["seed"]) == (2, "tiny", 4)
     assert set(found["provenance"]) >= {
         "ilr", "git", "python", "torch", "device", "cpu", "threads", "data", "claims_sha256",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from ilr.trials.registration import changes, claim_modules, load_module
 from ilr.trials.testing import check_claim
 from tests.claim_files import sharing, write_claim
 from tests.conftest import Run
-from tests.sample_evidence import sample_evidence
+from tests.sample_evidence import sample_evidence, typed
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def report(folder: Path) -> Path:
     evidence["claims"] = [
         template | {"id": module.CLAIM.id, "record": to_json(module.CLAIM)} for module in claim_modules(folder)
     ]
-    write_report(evidence, folder.parent / "report")
+    write_report(typed(evidence), folder.parent / "report")
     return folder.parent / "report" / "evidence.json"
 
 
