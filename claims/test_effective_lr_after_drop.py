@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting, StepDecay
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import at_most, equivalence
+from ilr.stats.means import at_most, equivalence
 from ilr.stats.theory import relaxed_effective_learning_rate
 from ilr.trials.plotting import draw_band, new_figure
 

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import equivalence
+from ilr.stats.means import equivalence
 from ilr.stats.theory import equilibrium_effective_learning_rate, equilibrium_step_angle, intrinsic_learning_rate
 from ilr.trials.plotting import new_figure
 

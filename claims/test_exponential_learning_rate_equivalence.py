@@ -35,7 +35,7 @@ from ilr import (
 )
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import universal
+from ilr.stats.shares import universal
 from ilr.stats.theory import exponential_growth_root, exponential_initial_velocity
 from ilr.trials.plotting import new_figure
 

@@ -46,7 +46,7 @@ from ilr import (
 )
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, at_most
+from ilr.stats.means import at_least, at_most
 from ilr.trials.plotting import new_figure
 
 

@@ -27,7 +27,8 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Setting, Toy, every
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import share_at_least, slope
+from ilr.stats.means import slope
+from ilr.stats.shares import share_at_least
 from ilr.trials.plotting import new_figure
 
 LEARNING_RATE = 0.1

@@ -32,7 +32,7 @@ from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
 from ilr.stats.function_space import closer_than
 from ilr.stats.jackknife import power_law
-from ilr.stats.rules import equivalence_of_groups
+from ilr.stats.means import equivalence_of_groups
 from ilr.trials.plotting import draw_band, new_figure
 
 

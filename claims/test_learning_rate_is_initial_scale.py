@@ -32,7 +32,7 @@ from ilr import (
 )
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import universal
+from ilr.stats.shares import universal
 from ilr.trials.plotting import new_figure
 
 SCALES = {"ten times smaller": 0.1, "ten times larger": 10.0}

@@ -45,7 +45,7 @@ from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
 from ilr.stats.function_space import agreement
 from ilr.stats.jackknife import power_law
-from ilr.stats.rules import equivalence
+from ilr.stats.means import equivalence
 from ilr.trials.plotting import new_figure
 
 Floats = npt.NDArray[np.float64]

@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, Observe, Partners, Prediction, Replicas, Setting
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, at_most
+from ilr.stats.means import at_least, at_most
 from ilr.trials.plotting import draw_band, new_figure
 from ilr.trials.scales import Scale
 

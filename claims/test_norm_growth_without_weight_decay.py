@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, Observe, Prediction, Replicas, Setting
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, universal
+from ilr.stats.means import at_least
+from ilr.stats.shares import universal
 from ilr.trials.plotting import draw_band, new_figure
 
 MOMENTA = {"without momentum": 0.0, "with momentum 0.9": 0.9}

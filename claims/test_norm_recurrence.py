@@ -36,7 +36,7 @@ from ilr import (
 )
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import universal
+from ilr.stats.shares import universal
 from ilr.stats.theory import squared_norm_after_step
 from ilr.trials.plotting import new_figure
 

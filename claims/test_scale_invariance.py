@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from ilr import CNN, MLP, BatchNorm, Claim, Constant, Control, Data, Experiment, Observe, Prediction, Replicas, Setting
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import universal
+from ilr.stats.shares import universal
 from ilr.trials.plotting import new_figure
 
 NETS = {"mlp": MLP(), "cnn": CNN((4, 4, 8, 8))}

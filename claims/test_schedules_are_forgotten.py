@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import equivalence_of_groups, ratio
+from ilr.stats.means import equivalence_of_groups, ratio
 from ilr.trials.plotting import new_figure
 
 Floats = npt.NDArray[np.float64]

@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from ilr import Claim, Constant, Control, Data, Experiment, Observe, Prediction, Replicas, Setting, StepDecay, every
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import equivalence_of_groups
+from ilr.stats.means import equivalence_of_groups
 from ilr.trials.plotting import draw_band, new_figure
 
 

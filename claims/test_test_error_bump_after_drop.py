@@ -37,7 +37,7 @@ from matplotlib.figure import Figure
 from ilr import Claim, Control, Data, Experiment, Observe, Prediction, Replicas, Setting, StepDecay
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, at_most, equivalence
+from ilr.stats.means import at_least, at_most, equivalence
 from ilr.trials.plotting import new_figure
 
 FACTOR = 10

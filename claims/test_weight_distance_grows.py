@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 from ilr import MLP, Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Setting
 from ilr.experiments.recording import Recording
 from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, increasing
+from ilr.stats.means import at_least, increasing
 from ilr.stats.theory import intrinsic_learning_rate, ornstein_uhlenbeck_squared_distance
 from ilr.trials.plotting import draw_band, new_figure
 from ilr.trials.scales import Scale

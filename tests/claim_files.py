@@ -7,7 +7,7 @@ CLAIM_FILE = '''
 from dataclasses import replace
 from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy
 from ilr.trials.plotting import new_figure
-from ilr.stats.rules import at_least
+from ilr.stats.means import at_least
 
 CLAIM = Claim(
     id="{id}",
