@@ -28,7 +28,7 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Places:
-    """The places x of a power law's groups, equal in size, and the standard deviation of log t for one replica.
+    """The places x of groups of equal size, and the standard deviation of log t for one replica.
 
     The log t of n replicas is taken to vary as a mean does: with this standard deviation over √n.
     """

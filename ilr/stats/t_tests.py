@@ -171,9 +171,8 @@ def check_positive(what: str, *values: float) -> None:
 
 @dataclass(frozen=True)
 class OneGroup:
-    """The standard deviation of a replica's number.
-
-    For `slope` that of its slope, for `increasing` that of its rank correlation (1 / √(k - 1) without a trend).
+    """The standard deviation of a replica's number; for `slope` of its slope, for `increasing` of its rank correlation
+    (1 / √(k - 1) without a trend).
     """
 
     standard_deviation: float
@@ -188,9 +187,8 @@ class OneGroup:
 
 @dataclass(frozen=True)
 class TwoGroups:
-    """The standard deviations of a replica of a group and of its reference, and the proportion of the groups' sizes.
-
-    For `ratio` they are in units of the reference's mean.
+    """The standard deviations of a replica of a group and of its reference, for `ratio` in units of the reference's
+    mean; and the proportion of the groups' sizes.
     """
 
     standard_deviations: tuple[float, float]

@@ -21,7 +21,7 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class DistanceNoise:
-    """The noise of a squared distance, for a given true distance.
+    """The noise of a squared distance, for any true distance: what `noise_of` a pilot tells.
 
     The estimate is |Δ + ε|² - E|ε|², where Δ is the difference of the two distributions and ε is nearly normal with
     covariance Σ. Its variance is 4 ΔΣΔ + 2 tr Σ² and its third cumulant 24 ΔΣΣΔ + 8 tr Σ³. Nothing is known of the
