@@ -40,7 +40,15 @@ class Share:
     share: float
 
 
-class ShareRule(Above, Rule):
+class CountRule(Rule):
+    """A rule that counts replicas."""
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
+        """Replicas that are 1, not 0, with the probability `truth`."""
+        return ((generator.random(n) < truth).astype(float),)
+
+
+class ShareRule(Above, CountRule):
     """A rule that asks whether a share of the networks, or more, have an outcome: an exact binomial test."""
 
     def share(self, prediction: Prediction, spread: Share | None) -> float:
@@ -96,10 +104,6 @@ class ShareRule(Above, Rule):
         sizes = np.arange(self.fewest, self.most + 1)
         enough = np.flatnonzero(chance(sizes) >= prediction.power)
         return int(sizes[enough[0]]) if len(enough) else None
-
-    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:  # noqa: ARG002
-        """Replicas that are 1, not 0, with the probability `truth`."""
-        return ((generator.random(n) < truth).astype(float),)
 
 
 class ShareAtLeast(ShareRule):
@@ -170,7 +174,7 @@ class QuantileAtLeast(ShareRule):
         return truth + 0.3 * (noise.rvs(n, random_state=generator) - noise.ppf(1 - share)), share
 
 
-class Universal(Below, Rule):
+class Universal(Below, CountRule):
     """Every one of `values` [replica] is at most `expected + margin`: for exact identities.
 
     A single violation refutes an identity: p = 1, p_refuted = 0. Without one, p = 0.8^n: how likely n replicas are to
@@ -211,8 +215,6 @@ class Universal(Below, Rule):
         none = (1 + inside) ** replicas
         enough = _no_violation(replicas) <= prediction.strictest_alpha
         return Chances(reproduced=none if enough else 0.0, refuted=1 - none)
-
-    simulate = ShareRule.simulate
 
 
 def _no_violation(n: int) -> float:

@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from ilr.serialization import canonical
 from ilr.stats.decision import Finding, Verdict, classify, decide, holm
+from ilr.stats.function_space import closer_than
 from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
 from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
@@ -162,6 +163,31 @@ def test_the_axes_must_be_right(rule: Rule, generator: np.random.Generator) -> N
     *others, last = ANY[rule](generator, 0.5)
     with pytest.raises(ValueError, match=r"^'quantity' must have the axes \[replica"):
         rule(predict(rule, 0.5), *others, last[None])
+
+
+def test_every_rule_is_registered_and_has_a_paragraph_and_a_world_of_its_own(
+    generator: np.random.Generator,
+) -> None:
+    kinds, named = [Rule], set()
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if "name" in vars(kind) and kind.__module__.startswith("ilr."):
+            named.add(kind)
+    assert named == {type(rule) for rule in RULES.values()}
+    for name, rule in RULES.items():
+        assert rule.name == name
+        assert vars(type(rule))["__doc__"]
+        expected, margin = (0.0, 0.0) if name == "differ" else (0.5, 0.1)
+        found = rule(predict(rule, expected, margin), *rule.simulate(generator, 12, 0.5, stats.norm()))
+        assert found.n == 12
+
+
+def test_no_rule_asks_for_fewer_replicas_than_it_decides_on(generator: np.random.Generator) -> None:
+    # Two replicas, which have no noise that could be measured, would be enough for so little power.
+    prediction = replace(predict(closer_than, 0.1, alpha=0.4), power=0.5)
+    found = [closer_than(prediction, *closer_than.simulate(generator, 3, 0.1, None)) for _ in range(100)]
+    needed = {finding.replicas_needed for finding in found}
+    assert min(number for number in needed if number is not None) == closer_than.fewest == 3
 
 
 def test_the_calibration_page_has_every_rule() -> None:
