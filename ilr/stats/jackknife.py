@@ -104,7 +104,7 @@ class PowerLaw(Within, TTest):
         measured = np.array([float(measure(group)) for group in groups])
         if not (np.isfinite(measured) & (measured > 0)).all():
             raise ValueError(f"{quantity!r} must be measured by positive numbers, not by {measured.tolist()}")
-        weights = log_log_weights(at)
+        weights = log_log_weights(at)  # [group]
         generator = generator or np.random.default_rng(0)
         variances = [
             weight**2 * _variance_of_logarithm(measure, group, n, generator)
@@ -143,6 +143,7 @@ def _variance_of_logarithm(
 
 def _subset(group: Group, size: int, generator: np.random.Generator) -> Group:
     if isinstance(group, tuple):
+        # The arrays are of independent replicas: each leaves out its own.
         return tuple(array[generator.permutation(len(array))[:size]] for array in group)
     return group[generator.permutation(len(group))[:size]]
 

@@ -79,9 +79,9 @@ class Slope(Within, TTest):
         k = rows.shape[1]
         if at.shape != (k,) or not np.isfinite(at).all() or len(np.unique(at)) < 2:
             raise ValueError(f"{prediction.quantity!r}: x must be {k} finite numbers that are not all equal")
-        lever = at - at.mean()
+        lever = at - at.mean()  # [k]
         # A sum, not a matrix product: BLAS may round equal rows differently, but equal replicas must have no variance.
-        slopes = (rows * lever).sum(axis=1) / (lever**2).sum()
+        slopes = (rows * lever).sum(axis=1) / (lever**2).sum()  # [replica]
         return self.of_estimate(prediction, Mean.of(slopes).estimate)
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
@@ -119,6 +119,7 @@ class Increasing(Above, TTest):
         columns = rows.shape[1]
         if columns < 3:
             raise ValueError(f"{prediction.quantity!r} has {columns} column(s): a trend needs at least 3")
+        # Centred, so that the ranks of a row need not be.
         order = np.arange(columns) - (columns - 1) / 2
         correlations = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
         found = self.of_estimate(prediction, Mean.of(correlations).estimate)
@@ -200,6 +201,7 @@ class Ratio(Within, TTest):
             mean = f"{other.value:g}"
             raise ValueError(f"{prediction.quantity!r} has a reference of mean {mean}: a ratio needs a positive one")
         lower, upper = (group.less(other, bound) for bound in self.region(prediction))
+        # A difference that is positive lies inside the lower bound, and outside the upper one.
         edges = Edge.of(lower, lower.value), Edge.of(upper, -upper.value)
         p_positive = Edge.of(other.estimate, other.value).outside
         # Of what may be divided by zero nothing is known.
@@ -240,6 +242,8 @@ def _fieller(group: Mean, other: Mean, alpha: float) -> Range:
         difference = pooled(value, (across**2 * group.variance, along**2 * other.variance), (group.n, other.n))
         return Edge.of(difference, value).outside - alpha
 
+    # At a right angle the reference is all there is, and that it is positive is clear at the level alpha: so the excess
+    # changes its sign on the way there.
     middle = math.atan(estimate / scale)
     low = optimize.brentq(excess, middle, -math.pi / 2, args=(1,), xtol=1e-15)
     high = optimize.brentq(excess, middle, math.pi / 2, args=(-1,), xtol=1e-15)

@@ -82,6 +82,7 @@ def smallest_detectable(
         if enough >= furthest:
             return math.inf
         enough = min(2 * enough, furthest)
+    # Effects may be tiny in the unit of the prediction: their relative precision counts.
     found = float(optimize.brentq(excess, 0.0, enough, xtol=TINY**2, rtol=1e-12))
     return min(found * ROUNDED_UP, furthest)
 

@@ -29,6 +29,7 @@ def deciding_counts(share: float, sizes: ArrayLike, alpha: float) -> tuple[Float
         Two counts for each size; -1 refutes nothing, and more than there are replicas prove nothing.
     """
     most = stats.binom.ppf(alpha, sizes, share)
+    # The quantile is the first count whose lower tail reaches alpha; where it exceeds alpha, that is one too many.
     most = most - (stats.binom.cdf(most, sizes, share) > alpha)
     return most, stats.binom.isf(alpha, sizes, share) + 1
 
@@ -70,6 +71,7 @@ class ShareRule(Above, CountRule):
             share: how many of the networks are to have an outcome.
             outcomes: whether a replica has it, 1 or 0, [replica].
         """
+        # Beta distributions need a success for the lower end, and a failure for the upper one.
         n, count, alpha = len(outcomes), int(outcomes.sum()), prediction.alpha
         low = float(stats.beta.ppf(alpha, count, n - count + 1)) if count else 0.0
         high = float(stats.beta.isf(alpha, count + 1, n - count)) if count < n else 1.0

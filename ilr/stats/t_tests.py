@@ -222,6 +222,7 @@ class TTest(Rule):
         """What t tests say of an estimate."""
         lower, upper = self.region(prediction)
         edges = self.edge.of(found, found.value - lower), self.edge.of(found, upper - found.value)
+        # Each end of the interval errs with alpha, as each of the tests does.
         half = found.error * float(special.stdtrit(found.df, 1 - prediction.alpha))
         return self.of_edges(prediction, found.value, edges, (found.value - half, found.value + half))
 

@@ -130,6 +130,7 @@ class Pool:
         a, b = in_a.astype(np.float64), in_b.astype(np.float64)
         n, m = a.sum(axis=-1), b.sum(axis=-1)
         with_a, with_b, itself = a @ self.agreements, b @ self.agreements, self.agreements.diagonal()
+        # That a replica agrees with itself tells nothing: only pairs of two count.
         within_a = ((with_a - itself) * a).sum(axis=-1) / (n * (n - 1))
         within_b = ((with_b - itself) * b).sum(axis=-1) / (m * (m - 1))
         distances: Floats = within_a + within_b - 2 * (with_a * b).sum(axis=-1) / (n * m)

@@ -84,6 +84,7 @@ class BoundRule(DistanceRule):
         n, alpha, bound = pool.smaller, prediction.alpha, self.bound(prediction)
         estimate, error, noise = pool.squared_distance, pool.jackknife_error, noise_in(pool)
 
+        # The first is small where the truth is clearly further than the bound, the second where it is clearly closer.
         p_further = float(special.stdtr(n - 1, -self.excess(estimate, bound, error)))
         deviates = self.excess(estimate, bound, float(noise.standard_deviation(bound)))
         p_closer = float(noise.lower_tail(deviates, bound))
