@@ -8,10 +8,120 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from ilr.experiments.quantities import QUANTITIES, Quantity
 
 from ilr.report import evidence
+from ilr.stats.registry import RULES
+from ilr.stats.rule import Rule
+from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
 
 FOLDER = Path(__file__).parent
+
+_QUANTITIES = f"""# What can be observed
+
+Made by `python docs/reference.py` from the table in [ilr/experiments/quantities.py](../ilr/experiments/quantities.py).
+
+`Observe("weight_norm", range(101))` keeps ‖w‖ at steps 0 to 100; a recording then has it as an array [replica, time]. A
+quantity has the axes of the table behind these two. What is observed at step t is the state before the update of that
+step, so step 0 is the initialisation and, of a run of T steps, step T the end; or it is something of the step itself.
+
+w are the trainable weights, η is the learning rate, L the loss of a batch. Loss and accuracy on training examples are
+those of the first {EVALUATION_EXAMPLES:,}, which also give an evaluation its normalisation statistics. The rescaling
+quantities compare each factor c with 1 on the first {PROBE_EXAMPLES} training examples; u is a random direction. The
+dtype "training" is the experiment's precision; the toy loss has float64 alone.
+
+Quantities with the same cost share it where they are observed at the same step. One evaluation is a forward pass of all
+test examples and of those training examples.
+
+"""
+
+_OBSERVED_AT = {"state": "0 to T", "step": "0 to T − 1", "rescaling": "0 to T, with factors"}
+
+
+def quantities() -> str:
+    """The table of quantities."""
+    columns = ("quantity", "formula", "unit", "axes", "dtype", "steps", "costs", "toy")
+    rows = [columns, ("---",) * len(columns), *(_cells(quantity) for quantity in QUANTITIES.values())]
+    return _QUANTITIES + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _cells(quantity: Quantity) -> tuple[str, ...]:
+    return (
+        f"`{quantity.name}`",
+        quantity.formula.replace("|", "\\|"),
+        quantity.unit,
+        ", ".join(quantity.axes),
+        quantity.dtype,
+        _OBSERVED_AT[quantity.needs.kind],
+        quantity.needs.cost,
+        "yes" if quantity.toy else "",
+    )
+
+
+_RULES = """# The rules
+
+Made by `python docs/reference.py` from [ilr/stats/registry.py](../ilr/stats/registry.py), which lists every rule.
+
+A rule decides whether the truth lies in the region that a prediction accepts. It takes the prediction and samples,
+replica axis first: `Prediction(rule="at_least", expected=1.0, margin=0.1, ...)` is decided by `at_least(prediction,
+values)`.
+
+- `p` belongs to the hypothesis "the truth lies outside the region": small means REPRODUCED.
+- `p_refuted` belongs to the hypothesis "the truth lies inside the region": small means REFUTED.
+- Either error has probability alpha at most; the interval reported has confidence 1 - 2 alpha.
+
+The replica (one seed) is the unit of analysis, always: what happens within one training is summarised before anything
+is tested. How often the rules err with replicas of several distributions, and what they detect, is in
+[calibration.md](calibration.md). What a rule is *planned with* is what must be known of replicas to tell how many to
+train: see `smallest_detectable` and `replicas_for` in [ilr/stats/sample_size.py](../ilr/stats/sample_size.py).
+"""
+
+
+def rules() -> str:
+    """A section for each rule: what it asks, of what, and what it is planned with."""
+    return _RULES + "".join(_section(rule) for rule in RULES.values())
+
+
+def _section(rule: Rule) -> str:
+    lines = [
+        f"## `{rule.name}`",
+        "",
+        _before(rule, "Raises:"),
+        "",
+        f"- Samples: {_samples(rule)}",
+        f"- Accepts: {_lower_first(_before(rule.region, 'Args:')).removesuffix('.')}",
+        f"- Planned with: {_planned_with(rule)}",
+        f"- Decides on {rule.fewest} replicas or more",
+    ]
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _samples(rule: Rule) -> str:
+    """What follows the prediction in the arguments of a rule, as its documentation has it."""
+    _, arguments = _documentation(rule.assess).split("Args:\n")
+    described = [line.strip().removesuffix(".") for line in arguments.splitlines()]
+    named = dict(line.split(": ", 1) for line in described if line)
+    del named["prediction"]
+    return "; ".join(f"`{name}`, {what}" for name, what in named.items())
+
+
+def _planned_with(rule: Rule) -> str:
+    if rule.spread is type(None):
+        return "nothing, as nothing need be known"
+    first_paragraph = _documentation(rule.spread).split("\n\n")[0].replace("\n", " ")
+    return f"`{rule.spread.__name__}`, {_lower_first(first_paragraph).removesuffix('.')}"
+
+
+def _before(documented: object, section: str) -> str:
+    return _documentation(documented).partition(f"\n\n{section}")[0]
+
+
+def _documentation(documented: object) -> str:
+    return inspect.getdoc(documented) or ""
+
+
+def _lower_first(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def evidence_schema() -> str:
@@ -45,7 +155,11 @@ def _docstrings() -> dict[str, dict[str, str]]:
     return said
 
 
-PAGES: dict[str, Callable[[], str]] = {"evidence.schema.json": evidence_schema}
+PAGES: dict[str, Callable[[], str]] = {
+    "quantities.md": quantities,
+    "rules.md": rules,
+    "evidence.schema.json": evidence_schema,
+}
 """What each page is made by."""
 
 
