@@ -125,6 +125,7 @@ class Budget:
         fusible = self.fusible[kind]
         fusible.keys += job.keys
         here = fusible.operations * job.replicas / self.rates.of(experiment, job.replicas)
+        memory = peak_bytes(experiment, job.replicas)
         for key in job.keys:
             replicas = key.experiment.replicas
             share = replicas / job.replicas
@@ -132,7 +133,7 @@ class Budget:
                 networks=replicas,
                 steps=replicas * key.experiment.steps,
                 operations=fusible.operations * replicas,
-                memory=peak_bytes(experiment, job.replicas),
+                memory=memory,
                 disk=fusible.disk * replicas,
                 here=here * share,
                 on_gpus={gpu: fusible.seconds(gpu, job.replicas) * share for gpu in GPUS},

@@ -1,7 +1,9 @@
 """Options: one table, from which the command line and what a run is told are both made."""
 
 import argparse
+import configparser
 from dataclasses import fields
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,11 @@ def test_paths_are_expanded(option: str, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "here").mkdir()
     assert getattr(check(given(**{option: "~/here"})), option) == tmp_path / "here"
+
+
+@pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "XDG_CACHE_HOME", "OMP_NUM_THREADS"])
+def test_tox_passes_on_what_chooses_devices_cache_and_threads(variable: str) -> None:
+    tox = configparser.ConfigParser()
+    tox.read(Path(__file__).parents[2] / "tox.ini")
+    passed = tox["testenv"]["pass_env"].split(",")
+    assert any(fnmatch(variable, pattern.strip()) for pattern in passed)
