@@ -12,9 +12,9 @@ import sklearn.datasets
 import torch
 from PIL import Image
 
-import ilr.dryrun.budget
+import ilr.dryrun.planning
 import ilr.dryrun.rehearsal
-import ilr.report
+import ilr.report.files
 import ilr.session.session
 from ilr.data.dataset import Dataset
 from ilr.data.lazy_images import ImageFiles
@@ -25,12 +25,15 @@ from ilr.experiments.schedules import Constant
 
 pytest_plugins = ["pytester"]
 
+LOADS_ILR = 'pytest_plugins = ["ilr.plugin"]\n'
+"""The conftest.py of a folder of claims."""
+
 Run = Callable[..., pytest.RunResult]
 
 PRELOADED = (
-    ilr.dryrun.budget,
+    ilr.dryrun.planning,
     ilr.dryrun.rehearsal,
-    ilr.report,
+    ilr.report.files,
     ilr.session.session,
     matplotlib.backends.backend_svg,
     numpy.fft,
@@ -120,6 +123,9 @@ def run(pytester: pytest.Pytester) -> Run:
     """Runs pytest on the claims folder, training in this process into a store of the test's own."""
 
     def run(*arguments: str) -> pytest.RunResult:
+        claims = pytester.path / "claims"
+        claims.mkdir(exist_ok=True)
+        (claims / "conftest.py").write_text(LOADS_ILR)
         store = f"--store={pytester.path / 'store'}"
         return pytester.runpytest_inprocess(
             "claims", "--engine=in-process", store, "-p", "no:cacheprovider", *arguments

@@ -20,11 +20,14 @@ from ilr.lab.hardware import processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.serialization import digest, to_json
-from ilr.session.options import ENGINES, Options
+from ilr.session.options import Options, flag, table
 from ilr.stats.decision import Finding
 from ilr.trials.claim import Claim
 from ilr.trials.outcome import ControlOutcome, Outcome
 from ilr.version import __version__
+
+_NO_OVERRIDES = ("scale", "seed", "store", "report", "plan", "rehearse")
+"""Options that stand elsewhere in the evidence, or that decide nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,16 @@ def evidence(run: Run, outcomes: Sequence[Outcome]) -> schema.Evidence:
 
 def _invocation(options: Options) -> schema.Invocation:
     """What was asked for, less what a machine calls its folders."""
-    given = {
-        "--replicas": options.replicas,
-        "--device": options.device,
-        "--engine": None if options.engine == ENGINES[0] else options.engine,
-        "--workers": options.workers,
-        "--data-root": "DIR" if options.data_root else None,
-        "--no-train": None if options.train else "",
-        "--refresh": "" if options.refresh else None,
-        "--allow-inconclusive": "" if options.allow_inconclusive else None,
-    }
-    overrides = {name: str(value) for name, value in given.items() if value is not None}
+    usual, overrides = Options(), {}
+    for name in table():
+        value = getattr(options, name)
+        if name not in _NO_OVERRIDES and value != getattr(usual, name):
+            overrides[flag(name)] = "" if value is True else str(value)
+    if options.data_root:
+        overrides[flag("data_root")] = "DIR"
     command = ["pytest", *options.selected, f"--scale={options.scale}", f"--seed={options.seed}"]
-    for name, value in overrides.items():
-        command.append(f"{name}={value}" if value else name)
+    for name, text in overrides.items():
+        command.append(f"{name}={text}" if text else name)
     return schema.Invocation(shlex.join(command), options.selected, overrides)
 
 

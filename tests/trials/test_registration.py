@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from ilr.__main__ import main
-from ilr.report import write_report
+from ilr.report.files import write_report
 from ilr.serialization import to_json
 from ilr.trials.registration import changes, claim_modules, load_module
 from ilr.trials.testing import check_claim
