@@ -11,7 +11,7 @@ from rich.filesize import decimal, pick_unit_and_suffix
 from rich.table import Table
 
 from ilr.dryrun.rates import EFFICIENCY, GPUS, LAYER_SECONDS, Rates, least_seconds
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
 from ilr.lab.engines import InProcess
 from ilr.lab.hardware import processor
@@ -21,7 +21,6 @@ from ilr.lab.store import Key
 from ilr.session.options import Options
 from ilr.session.progress import count, duration
 from ilr.session.selection import Selection, lab_for
-from ilr.training.loop import fusion_key
 
 GPU_COUNTS = (1, 8, 64, 512)
 """Numbers of GPUs that the jobs are spread over."""

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ilr.data.catalog import DataUnavailableError, form_of
 from ilr.data.readers import read
-from ilr.experiments.experiment import STEP_QUANTITIES, Data, Experiment, Observe
+from ilr.experiments.experiment import Data, Experiment, Observe, fusion_key
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import Lab, TrainingFailedError
 from ilr.serialization import digest
@@ -22,7 +22,6 @@ from ilr.session.options import Options
 from ilr.session.progress import count, duration
 from ilr.session.selection import Selection, lab_for
 from ilr.stats.decision import Verdict
-from ilr.training.loop import fusion_key
 from ilr.trials.testing import synthetic_recording
 
 STEPS = 2
@@ -133,7 +132,7 @@ def _short(group: Sequence[Experiment]) -> Experiment:
 
 
 def _once(observation: Observe, steps: int) -> Observe:
-    return replace(observation, at=(steps - 1 if observation.quantity in STEP_QUANTITIES else steps,))
+    return replace(observation, at=(observation.row.last(steps),))
 
 
 def _fewer_tests(data: Data | None) -> Data | None:

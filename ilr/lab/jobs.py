@@ -16,7 +16,7 @@ from ilr.lab.hardware import peak_memory, processor
 from ilr.lab.store import Key, Store
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, fastest
-from ilr.training.loop import train
+from ilr.training.trainers import trainer_of
 from ilr.version import __version__
 
 
@@ -59,16 +59,14 @@ class Job:
 
         started = time.perf_counter()
         how = {} if self.rehearsal else {"choose": choose}
-        results = train(slices, self._dataset(slices[0].data), self.device, tick, **how)
+        results = trainer_of(slices[0]).train(slices, self._load, self.device, tick, **how)
         seconds = time.perf_counter() - started
         facts["peak_memory_bytes"] = peak_memory()
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
             store.save(key, arrays, {**facts, "seconds": seconds * share})
 
-    def _dataset(self, data: Data | None) -> Dataset | None:
-        if data is None:
-            return None
+    def _load(self, data: Data) -> Dataset:
         try:
             return load(data, self.data_root)
         except DataUnavailableError:

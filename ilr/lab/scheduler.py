@@ -7,14 +7,13 @@ from pathlib import Path
 
 from ilr.data.catalog import DataUnavailableError
 from ilr.data.readers import read
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.cost import evaluation_bytes, operations, seconds, training_bytes
 from ilr.lab.engines import Engine
 from ilr.lab.hardware import peak_memory
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key, Store, training_code_sha256
-from ilr.training.loop import fusion_key
 
 SLICE = 8
 """Recordings are kept in slices of so many replicas, cut at multiples of it: more replicas later reuse those there

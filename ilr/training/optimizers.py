@@ -32,7 +32,13 @@ class SGD:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], learning_rate: Tensor, weight_decay: Tensor) -> None:
-        """One step with each layer's gradient [R, ...], which it uses up; learning rate and weight decay are [R, 1]."""
+        """One step.
+
+        Args:
+            gradients: each layer's [R, ...]; they are used up.
+            learning_rate: η, [R, 1].
+            weight_decay: λ, [R, 1].
+        """
         for index, (layer, gradient) in enumerate(zip(self.layers, gradients, strict=True)):
             direction = gradient.addcmul_(_like(layer, weight_decay), layer)
             if self.velocities:
@@ -42,4 +48,5 @@ class SGD:
 
 def _like(layer: Tensor, values: Tensor) -> Tensor:
     """Each replica's value [R, 1] with as many axes as its layer [R, ...]."""
-    return values.view(-1, *(1,) * (layer.dim() - 1))
+    further_axes = (1,) * (layer.dim() - 1)
+    return values.view(-1, *further_axes)  # [R, 1, ..., 1]
