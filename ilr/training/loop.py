@@ -23,6 +23,9 @@ from ilr.training.metrics import Networks, Step, in_training
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 
+Slices = Sequence[Experiment]
+"""Experiments that train as one batch, such as parts of one: their fusion keys are equal."""
+
 Choose = Callable[[FusedNet, Tensor, Tensor, Tensor, Tensor, Normalise], Formulation]
 """Chooses a formulation for tensors like those of every step; arguments as `ilr.nn.execution.fastest`."""
 
@@ -46,16 +49,12 @@ def all_at_once(_: FusedNet, weights: Tensor, *__: object) -> Formulation:
 
 
 def train(
-    slices: Sequence[Experiment],
-    dataset: Dataset,
-    device: str = "cpu",
-    tick: Tick = silent,
-    choose: Choose = all_at_once,
+    slices: Slices, dataset: Dataset, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
 ) -> list[Arrays]:
-    """Trains slices of experiments with nets; gives each slice's arrays, [replica, time, ...] by quantity.
+    """Trains slices and gives each slice's arrays, [replica, time, ...] by quantity.
 
     Args:
-        slices: experiments with equal fusion keys.
+        slices: experiments with nets.
         dataset: what they train on.
         device: a torch device.
         tick: called now and then with the replica-steps done since the last call.
@@ -73,7 +72,7 @@ def train(
 class _Run:
     """One batch of replicas in training."""
 
-    def __init__(self, slices: Sequence[Experiment], dataset: Dataset, device: torch.device, choose: Choose) -> None:
+    def __init__(self, slices: Slices, dataset: Dataset, device: torch.device, choose: Choose) -> None:
         shared = slices[0]
         self.steps = shared.steps
         self.norm = shared.norm
@@ -104,7 +103,7 @@ class _Run:
         self.replay: Replay | None = None
         self.recorder = Recorder(shared.observe)
 
-    def _initial_weights(self, slices: Sequence[Experiment]) -> Tensor:
+    def _initial_weights(self, slices: Slices) -> Tensor:
         """[R, weight], at each slice's own scale."""
         # Those that part were one network until then.
         weight_owners = self.replicas if self.parted_at is None else self.pairs
@@ -185,7 +184,7 @@ class _Run:
         draws = [generator(*key, Stream.PROBE).standard_normal(self.weights.shape[1]) for key in self.replicas]
         return torch.nn.functional.normalize(self._tensor(np.stack(draws)), dim=1)
 
-    def _per_replica(self, slices: Sequence[Experiment], of: Callable[[Experiment], Array]) -> Tensor:
+    def _per_replica(self, slices: Slices, of: Callable[[Experiment], Array]) -> Tensor:
         """What `of` gives for each slice, [time], repeated for its replicas: [time, R, 1]."""
         values = np.stack(
             [of(experiment) for experiment in slices for _ in experiment.replica_ids], axis=1

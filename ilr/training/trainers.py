@@ -2,7 +2,7 @@
 # ruff: noqa: ARG002 - the toy needs less than the interface gives
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -18,13 +18,11 @@ from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
 from ilr.nn.layers import ConvolutionKernel
-from ilr.training.loop import Choose, Tick, all_at_once, silent
-from ilr.training.loop import train as train_nets
+from ilr.training.loop import Choose, Slices, Tick, all_at_once, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, in_training
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.toy import train_toy
 
-Slices = Sequence[Experiment]
 Load = Callable[[Data], Dataset]
 Stopwatch = Callable[[Callable[[], object]], float]
 """Gives the seconds that a call takes."""
@@ -132,7 +130,7 @@ class NetTrainer(Trainer):
         self, slices: Slices, load: Load, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
     ) -> list[Arrays]:
         """As `ilr.training.loop.train`, on the data that `load` gives."""
-        return train_nets(slices, load(self.data), device, tick, choose)
+        return train(slices, load(self.data), device, tick, choose)
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
