@@ -1,3 +1,3 @@
-"""Loads ilr's pytest plugin, also from a checkout that is not installed."""
+"""Loads ilr's pytest plugin; a folder of claims elsewhere has the same line in a conftest.py of its own."""
 
 pytest_plugins = ["ilr.plugin"]

@@ -1,7 +1,5 @@
 """Worker processes of one thread each, one for every core, as the engine uses them; and what they can do at best."""
 
-import os
-import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,10 +13,11 @@ import torch
 from ilr.data.dataset import Dataset, synthetic
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import start_worker
+from ilr.lab.hardware import cpu_cores, peak_memory
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.loop import train
 
-WORKERS = len(os.sched_getaffinity(0))
+WORKERS = cpu_cores()
 SIDE, PRODUCTS = 1024, 40
 
 
@@ -78,7 +77,7 @@ def _train(experiment: Experiment) -> tuple[str, int]:
         return chosen[experiment]
 
     train([experiment], dataset_of(experiment), choose=choose)
-    return str(chosen[experiment]), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return str(chosen[experiment]), peak_memory()
 
 
 def _multiply(products: int) -> None:

@@ -9,33 +9,24 @@ E‖ḡ‖² is the second moment over mini-batches, the squared mean gradient w
 it is measured where the effective learning rate is. Five values of λₑ span a range of 16. Each run is long
 enough to forget its start, which takes some log(γ₀/γ)/(4λₑ) steps, and is looked at in its last part. As ‖ḡ‖²
 differs from batch to batch, by a factor of two and more, it is the mean square of the angle that is √(2λₑ)².
-On exploratory seeds all ratios were within 1% of 1: at large λₑ the norm's own fluctuations show, at small λₑ that
-the net still learns, so that E‖ḡ‖² drifts. At full η and λ are chosen so that the authors' later defaults, η = 0.8 and
-λ = 5·10⁻⁴, are the middle one of the five λₑ.
+At full η and λ are chosen so that the authors' later defaults, η = 0.8 and λ = 5·10⁻⁴, are the middle one of the five
+λₑ.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 
-from ilr import Claim, Constant, Control, Experiment, Observe, Phases, Prediction, Replicas, Setting
-from ilr.experiments.recording import Recording
-from ilr.stats.decision import Finding
-from ilr.stats.rules import equivalence
-from ilr.stats.theory import equilibrium_effective_learning_rate, equilibrium_step_angle, intrinsic_learning_rate
-from ilr.trials.plotting import new_figure
+import ilr
 
-MULTIPLES = (1, 2, 4, 8, 16)
+MULTIPLES = {"1 × λₑ": 1, "2 × λₑ": 2, "4 × λₑ": 4, "8 × λₑ": 8, "16 × λₑ": 16}
 
 
 @dataclass(frozen=True)
 class Regime:
     """The smallest λₑ, the learning rate, the steps, and when to look: once the start is forgotten."""
 
-    intrinsic_learning_rate: float
+    smallest: float
     learning_rate: float
     steps: int
     looks: range
@@ -47,7 +38,24 @@ REGIMES = {
     "full": Regime(1e-4, 0.8, 40_000, range(25_000, 40_000)),
 }
 
-CLAIM = Claim(
+EFFECTIVE = ilr.Prediction(
+    quantity="{}: effective learning rate, as a multiple of the theory's",
+    rule="equivalence",
+    expected=1.0,
+    margin=0.05,
+    reason=(
+        "The theory leaves out that the norm fluctuates, an effect of order λₑ, which is 4% at most; a λₑ "
+        "wrong by a factor of 2 would show as 40%."
+    ),
+)
+ANGLE = ilr.Prediction(
+    quantity="{}: root mean square angle of a step, as a multiple of the theory's",
+    rule="equivalence",
+    expected=1.0,
+    margin=0.05,
+    reason="As for the effective learning rate, which it measures without the gradient.",
+)
+CLAIM = ilr.Claim(
     id="effective-lr-equilibrium",
     title="The effective learning rate settles at √(2λₑ/E‖ḡ‖²), and steps turn the weights by √(2λₑ)",
     source='blog post, "So what\'s really going on?"; Wan et al. 2021 for the angle',
@@ -56,123 +64,88 @@ CLAIM = Claim(
         "λₑ = ηλ and the second moment of the gradient at unit norm determine; there every step turns the weights by "
         "an angle that λₑ alone determines."
     ),
-    predictions=tuple(
-        prediction
-        for multiple in MULTIPLES
-        for prediction in (
-            Prediction(
-                quantity=f"{multiple} × λₑ: effective learning rate, as a multiple of the theory's",
-                rule="equivalence",
-                expected=1.0,
-                margin=0.05,
-                reason=(
-                    "The theory leaves out that the norm fluctuates, an effect of order λₑ, which is 4% at most; a λₑ "
-                    "wrong by a factor of 2 would show as 40%."
-                ),
-            ),
-            Prediction(
-                quantity=f"{multiple} × λₑ: root mean square angle of a step, as a multiple of the theory's",
-                rule="equivalence",
-                expected=1.0,
-                margin=0.05,
-                reason="As for the effective learning rate, which it measures without the gradient.",
-            ),
-        )
-    ),
+    predictions=ilr.for_each(MULTIPLES, EFFECTIVE, ANGLE),
     controls=(
-        Control(
+        ilr.Control(
             "weight-decay-switched-off",
             "Weight decay, from where we look on: nothing balances the gradient, the effective learning rate falls.",
         ),
     ),
-    replicas=Replicas(tiny=12, reduced=12, full=8),
+    replicas=ilr.Replicas(tiny=12, reduced=12, full=8),
 )
 
 
-def experiments(setting: Setting) -> dict[str, Experiment]:
+def experiments(setting: ilr.Setting) -> ilr.Experiments:
     regime = REGIMES[setting.scale]
-    quantities = ("effective_learning_rate", "gradient_second_moment", "step_angle")
+    quantities = ilr.observe_all("effective_learning_rate", "gradient_second_moment", "step_angle", at=regime.looks)
     return {
-        f"{multiple} × λₑ": setting.experiment(
-            learning_rate=Constant(regime.learning_rate),
-            weight_decay=Constant(multiple * regime.intrinsic_learning_rate / regime.learning_rate),
+        name: setting.experiment(
+            learning_rate=regime.learning_rate,
+            weight_decay=multiple * regime.smallest / regime.learning_rate,
             steps=regime.steps,
-            observe=tuple(Observe(quantity, regime.looks) for quantity in quantities),
+            observe=quantities,
         )
-        for multiple in MULTIPLES
+        for name, multiple in MULTIPLES.items()
     }
 
 
-def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
+def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     for name, recording in recordings.items():
-        intrinsic = initial_intrinsic_learning_rate(recording)
+        intrinsic = initial_intrinsic(recording)
         effective = recording["effective_learning_rate"].mean(axis=1)
-        balanced = equilibrium_effective_learning_rate(intrinsic, recording["gradient_second_moment"].mean(axis=1))
-        yield equivalence(
-            CLAIM[f"{name}: effective learning rate, as a multiple of the theory's"], effective / balanced
-        )
-        yield equivalence(
-            CLAIM[f"{name}: root mean square angle of a step, as a multiple of the theory's"],
-            angle(recording) / equilibrium_step_angle(intrinsic),
-        )
+        second_moment = recording["gradient_second_moment"].mean(axis=1)
+        yield EFFECTIVE.of(name), effective / ilr.theory.equilibrium_effective_learning_rate(intrinsic, second_moment)
+        yield ANGLE.of(name), angle(recording) / ilr.theory.equilibrium_step_angle(intrinsic)
 
 
-def initial_intrinsic_learning_rate(recording: Recording) -> float:
-    """ηλ of the first step, to which the theory is held even where weight decay is switched off later."""
-    run = recording.experiment
-    return intrinsic_learning_rate(run.learning_rate.values(1).item(), run.weight_decay.values(1).item())
+def initial_intrinsic(recording: ilr.Recording) -> float:
+    """λₑ of the first step, to which the theory is held even where weight decay is switched off later."""
+    return float(recording.experiment.intrinsic_learning_rates()[0])
 
 
-def angle(recording: Recording) -> npt.NDArray[np.float64]:
+def angle(recording: ilr.Recording) -> ilr.Array:
     """Root mean square angle of a step in radians, [replica]."""
-    return np.sqrt((recording["step_angle"].astype(np.float64) ** 2).mean(axis=1))
+    return np.asarray(np.sqrt((recording["step_angle"].astype(np.float64) ** 2).mean(axis=1)))
 
 
-def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    caption = (
+def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
+    drawn, (effective, turned) = ilr.new_figure(
         "Over a range of 16 in λₑ effective learning rate and angle per step lie on the theory's lines, one dot a "
-        "replica; with weight decay switched off before we look (crosses) they fall below."
+        "replica; with weight decay switched off before we look (crosses) they fall below.",
+        panels=2,
     )
-    drawn, (effective, turned) = new_figure(caption, panels=2)
-    intrinsic = np.array([initial_intrinsic_learning_rate(recording) for recording in recordings.values()])
-    for style, colour, label, runs in (
-        (".", "C0", "weight decay", recordings),
-        ("x", "C1", "switched off", controls["weight-decay-switched-off"]),
-    ):
-        settled = [
-            recording["effective_learning_rate"].mean(axis=1)
-            * np.sqrt(recording["gradient_second_moment"].mean(axis=1))
-            for recording in runs.values()
-        ]
-        effective.loglog(intrinsic, settled, style, color=colour, alpha=0.5)
-        turned.loglog(intrinsic, [angle(recording) for recording in runs.values()], style, color=colour, alpha=0.5)
-        turned.plot([], [], style, color=colour, label=label)
-    effective.loglog(
-        intrinsic, equilibrium_effective_learning_rate(intrinsic, np.ones(len(MULTIPLES))), color="black", linewidth=0.8
-    )
-    turned.loglog(
-        intrinsic,
-        [equilibrium_step_angle(one) for one in intrinsic.tolist()],
-        color="black",
-        linewidth=0.8,
-        label="theory",
-    )
+    intrinsic = np.array([initial_intrinsic(recording) for recording in recordings.values()])
+    both = {"weight decay": (recordings, ".", "C0"), "switched off": (controls["weight-decay-switched-off"], "x", "C1")}
+    for label, (runs, marker, colour) in both.items():
+        settled = [at_equal_noise(run) for run in runs.values()]  # of each λₑ: [replica]
+        effective.loglog(intrinsic, settled, marker, color=colour, alpha=0.5)
+        turned.loglog(intrinsic, [angle(run) for run in runs.values()], marker, color=colour, alpha=0.5)
+        turned.plot([], [], marker, color=colour, label=label)
+    law = [ilr.theory.equilibrium_effective_learning_rate(one, 1.0) for one in intrinsic.tolist()]
+    effective.loglog(intrinsic, law, color="black", linewidth=0.8)
     effective.set(title="effective learning rate × √E‖ḡ‖²", xlabel="λₑ")
+    angles = [ilr.theory.equilibrium_step_angle(one) for one in intrinsic.tolist()]
+    turned.loglog(intrinsic, angles, color="black", linewidth=0.8, label="theory")
     turned.set(title="angle of a step, root mean square [rad]", xlabel="λₑ")
     turned.legend()
     for axes in (effective, turned):
-        axes.set_xticks(intrinsic, [f"{one:g}" for one in intrinsic])
-        axes.xaxis.minorticks_off()
+        ilr.ticks_at(axes.xaxis, intrinsic)
     return drawn
 
 
-def control_weight_decay_switched_off(setting: Setting) -> dict[str, Experiment]:
+def at_equal_noise(recording: ilr.Recording) -> ilr.Array:
+    """The effective learning rate times √E‖ḡ‖², which λₑ alone determines, [replica]."""
+    second_moment = recording["gradient_second_moment"].mean(axis=1)
+    return np.asarray(recording["effective_learning_rate"].mean(axis=1) * np.sqrt(second_moment))
+
+
+def control_weight_decay_switched_off(setting: ilr.Setting) -> ilr.Experiments:
     until = REGIMES[setting.scale].looks[0]
     return {
-        name: replace(one, weight_decay=Phases((one.weight_decay, Constant(0.0)), (until,)))
+        name: replace(one, weight_decay=ilr.Phases((one.weight_decay, 0.0), (until,)))
         for name, one in experiments(setting).items()
     }
 
 
-def test_effective_lr_equilibrium(trial):
+def test_effective_lr_equilibrium(trial: ilr.JudgedClaim) -> None:
     trial.must_reproduce()

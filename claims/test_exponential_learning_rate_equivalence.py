@@ -14,37 +14,35 @@ The smaller root, β/α, is no control: it satisfies the same recurrence, so its
 at a learning rate that grows by (α/β)² every step.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 
-from ilr import (
-    Claim,
-    Constant,
-    Control,
-    Experiment,
-    Exponential,
-    Observe,
-    Prediction,
-    Replicas,
-    Setting,
-    every,
-)
-from ilr.experiments.recording import Recording
-from ilr.stats.decision import Finding
-from ilr.stats.rules import universal
-from ilr.stats.theory import exponential_growth_root, exponential_initial_velocity
-from ilr.trials.plotting import new_figure
+import ilr
 
 LEARNING_RATE, WEIGHT_DECAY = 0.1, 5e-4
 MOMENTA = {"without momentum": 0.0, "with momentum 0.9": 0.9}
 EPOCH = 391
 PRINTED_GROWTH = 1.481
 
-CLAIM = Claim(
+DIRECTION = ilr.Prediction(
+    quantity="{}: largest deviation of the direction",
+    rule="universal",
+    expected=0.0,
+    margin=1e-8,
+    reason=(
+        "An identity in exact arithmetic: float64 rounding of 1e-16 may grow by the chaos of 391 steps, "
+        "but float32 would already show at 1e-7, and a wrong learning rate at 1e-4."
+    ),
+)
+GROWTH = ilr.Prediction(
+    quantity="distance of the learning rate's growth per epoch from 1.481",
+    rule="universal",
+    expected=0.0,
+    margin=5e-4,
+    reason="The authors print three decimals: half a unit of the last one.",
+)
+CLAIM = ilr.Claim(
     id="exponential-learning-rate-equivalence",
     title="Weight decay equals an exponentially growing learning rate",
     source="blog post, introduction; Li & Arora 2019",
@@ -52,120 +50,100 @@ CLAIM = Claim(
         "SGD with weight decay λ at a constant learning rate η takes the same directions as SGD without weight decay "
         "at the learning rate η·α⁻²ᵗ⁻¹; at η = 0.1, λ = 0.0005, momentum 0.9 it grows by 1.481 an epoch."
     ),
-    predictions=(
-        *(
-            Prediction(
-                quantity=f"{name}: largest deviation of the direction",
-                rule="universal",
-                expected=0.0,
-                margin=1e-8,
-                reason=(
-                    "An identity in exact arithmetic: float64 rounding of 1e-16 may grow by the chaos of 391 steps, "
-                    "but float32 would already show at 1e-7, and a wrong learning rate at 1e-4."
-                ),
-            )
-            for name in MOMENTA
-        ),
-        Prediction(
-            quantity="distance of the learning rate's growth per epoch from 1.481",
-            rule="universal",
-            expected=0.0,
-            margin=5e-4,
-            reason="The authors print three decimals: half a unit of the last one.",
-        ),
-    ),
+    predictions=(*ilr.for_each(MOMENTA, DIRECTION), GROWTH),
     controls=(
-        Control("root-without-momentum", "The momentum in the root: α = 1 − ηλ is used where the momentum is 0.9."),
-        Control("no-growth", "The growth of the learning rate: it stays at η, without weight decay."),
-        Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
+        ilr.Control("root-without-momentum", "The momentum in the root: α = 1 − ηλ is used where the momentum is 0.9."),
+        ilr.Control("no-growth", "The growth of the learning rate: it stays at η, without weight decay."),
+        ilr.Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
     ),
-    replicas=Replicas(tiny=48, reduced=32, full=32),
+    replicas=ilr.Replicas(tiny=48, reduced=32, full=32),
 )
 
 
-def experiments(setting: Setting) -> dict[str, Experiment]:
+def experiments(setting: ilr.Setting) -> ilr.Experiments:
     planned = {}
     for name, momentum in MOMENTA.items():
         decaying = setting.experiment(
-            learning_rate=Constant(LEARNING_RATE),
-            weight_decay=Constant(WEIGHT_DECAY),
+            learning_rate=LEARNING_RATE,
+            weight_decay=WEIGHT_DECAY,
             momentum=momentum,
             steps=EPOCH,
             precision="float64",
-            observe=(Observe("weights", every(EPOCH // 17, EPOCH)),),
+            observe=ilr.observe_all("weights", at=ilr.every(EPOCH // 17, EPOCH)),
         )
+        root = ilr.theory.exponential_growth_root(LEARNING_RATE, WEIGHT_DECAY, momentum)
         planned[f"{name}, weight decay"] = decaying
-        planned[f"{name}, growing"] = growing(decaying, exponential_growth_root(LEARNING_RATE, WEIGHT_DECAY, momentum))
+        planned[f"{name}, growing"] = growing(decaying, root)
     return planned
 
 
-def growing(decaying: Experiment, root: float) -> Experiment:
+def growing(decaying: ilr.Experiment, root: float) -> ilr.Experiment:
     """The same run with weight decay traded for a learning rate that grows by 1/root² a step."""
-    velocity = exponential_initial_velocity(LEARNING_RATE, root) if decaying.momentum else 0.0
+    velocity = ilr.theory.exponential_initial_velocity(LEARNING_RATE, root) if decaying.momentum else 0.0
     return replace(
         decaying,
-        learning_rate=Exponential(LEARNING_RATE / root, root**-2),
-        weight_decay=Constant(0.0),
+        learning_rate=ilr.Exponential(LEARNING_RATE / root, root**-2),
+        weight_decay=0.0,
         initial_velocity=velocity,
     )
 
 
-def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
+def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     for name in MOMENTA:
-        deviation = direction_deviation(recordings, name)
-        yield universal(CLAIM[f"{name}: largest deviation of the direction"], deviation.max(axis=1))
-    growth = epoch_growth(recordings, "with momentum 0.9")
-    yield universal(CLAIM["distance of the learning rate's growth per epoch from 1.481"], abs(growth - PRINTED_GROWTH))
+        yield DIRECTION.of(name), direction_deviation(recordings, name).max(axis=1)
+    growing = recordings["with momentum 0.9, growing"].at("weights", EPOCH)  # [replica, weight]
+    decaying = recordings["with momentum 0.9, weight decay"].at("weights", EPOCH)
+    # Where directions agree, the squared ratio of the norms is that of the learning rates.
+    growth = (np.linalg.norm(growing, axis=1) / np.linalg.norm(decaying, axis=1)) ** 2
+    yield GROWTH, abs(growth - PRINTED_GROWTH)
 
 
-def direction_deviation(recordings: Mapping[str, Recording], name: str) -> npt.NDArray[np.float64]:
+def direction_deviation(recordings: ilr.Recordings, name: str) -> ilr.Array:
     """Distance between the two runs' weights at unit norm, [replica, time]."""
-    growing, decaying = (recordings[f"{name}, {kind}"]["weights"] for kind in ("growing", "weight decay"))
-    units = [weights / np.linalg.norm(weights, axis=2, keepdims=True) for weights in (growing, decaying)]
-    return np.linalg.norm(units[0] - units[1], axis=2)
+    growing = at_unit_norm(recordings[f"{name}, growing"]["weights"])
+    decaying = at_unit_norm(recordings[f"{name}, weight decay"]["weights"])
+    return np.asarray(np.linalg.norm(growing - decaying, axis=2))
 
 
-def epoch_growth(recordings: Mapping[str, Recording], name: str) -> npt.NDArray[np.float64]:
-    """Squared ratio of the two runs' norms after an epoch, [replica]: where directions agree, the learning rate's
-    growth.
-    """
-    growing, decaying = (recordings[f"{name}, {kind}"].at("weights", EPOCH) for kind in ("growing", "weight decay"))
-    return (np.linalg.norm(growing, axis=1) / np.linalg.norm(decaying, axis=1)) ** 2
+def at_unit_norm(weights: ilr.Array) -> ilr.Array:
+    """Weights [replica, time, weight], each divided by its norm."""
+    return np.asarray(weights / np.linalg.norm(weights, axis=2, keepdims=True))
 
 
-def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, panels = new_figure(
+def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
+    drawn, panels = ilr.new_figure(
         "Distance between the directions of the run with weight decay and the run with a growing learning rate.",
         panels=len(MOMENTA),
     )
     for axes, name in zip(panels, MOMENTA, strict=True):
+        steps = recordings[f"{name}, growing"].steps("weights")
         for label, runs in {"as derived": recordings, **controls}.items():
-            worst = direction_deviation(runs, name).max(axis=0)
-            steps = runs[f"{name}, growing"].steps("weights")
-            axes.semilogy(steps, np.maximum(worst, 1e-17), label=label)
+            ilr.draw_largest(axes, steps, direction_deviation(runs, name), label)
         axes.set(title=name, xlabel="step")
     panels[0].set_ylabel("largest distance between directions")
     panels[-1].legend()
     return drawn
 
 
-def control_root_without_momentum(setting: Setting) -> dict[str, Experiment]:
-    return with_root(setting, exponential_growth_root(LEARNING_RATE, WEIGHT_DECAY))
+def control_root_without_momentum(setting: ilr.Setting) -> ilr.Experiments:
+    return with_root(setting, ilr.theory.exponential_growth_root(LEARNING_RATE, WEIGHT_DECAY))
 
 
-def control_no_growth(setting: Setting) -> dict[str, Experiment]:
+def control_no_growth(setting: ilr.Setting) -> ilr.Experiments:
     return with_root(setting, 1.0)
 
 
-def with_root(setting: Setting, root: float) -> dict[str, Experiment]:
+def with_root(setting: ilr.Setting, root: float) -> ilr.Experiments:
+    """The experiments with another root than the one derived."""
     planned = experiments(setting)
-    wrong = {f"{name}, growing": growing(planned[f"{name}, weight decay"], root) for name in MOMENTA}
-    return planned | wrong
+    for name in MOMENTA:
+        planned[f"{name}, growing"] = growing(planned[f"{name}, weight decay"], root)
+    return planned
 
 
-def control_wrong_start_velocity(setting: Setting) -> dict[str, Experiment]:
-    return {name: replace(one, initial_velocity=0.0) for name, one in experiments(setting).items()}
+def control_wrong_start_velocity(setting: ilr.Setting) -> ilr.Experiments:
+    return ilr.changed(experiments(setting), initial_velocity=0.0)
 
 
-def test_exponential_learning_rate_equivalence(trial):
+def test_exponential_learning_rate_equivalence(trial: ilr.JudgedClaim) -> None:
     trial.must_reproduce()

@@ -11,35 +11,16 @@ functions, the mean disagreement across partners less that within the nets is ha
 between two nets' distributions of classifiers, estimated without bias as far as a net has forgotten at t what it was
 at s. A net may be a bad one at some moment, so both are means over five moments each, every s with every t. Seen as
 weights, independent directions in many dimensions have the cosine 0. The pair is the unit of analysis: partners share
-a head.
-
-On exploratory seeds, at λₑ = 0.005, two moments of a net disagree on 5% of the test images, partners on as many to
-within 0.1%; their cosines are 0.88 and 0.02, and averages have an accuracy of 0.965 and 0.77 where a single net has
-0.955. Even two runs from one initialisation, which part at the first step, differ from those of two in weights only:
-after 50/λₑ their cosine is 0.35 still. In the control partners are one net until shortly before s.
-
-At reduced the CNN misses a quarter of the images of Fashion-MNIST, and a net at one moment differs more from itself at
-another. On twelve exploratory pairs, at λₑ = 0.008, partners disagreed on 0.4% more of the images than two moments of a
-net; the cosines were 0.0 and 0.75, and averages had 0.2 less and 0.03 more than a single net.
+a head. In the control partners are one net until shortly before s.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 
-from ilr import Claim, Constant, Control, Experiment, Observe, Partners, Prediction, Replicas, Setting
-from ilr.experiments.recording import Recording
-from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, at_most
-from ilr.trials.plotting import draw_band, new_figure
-from ilr.trials.scales import Scale
-
-Values = npt.NDArray[Any]
+import ilr
 
 
 @dataclass(frozen=True)
@@ -52,7 +33,7 @@ class Regime:
     """Steps until s and between s and t: some 8/λₑ, and eight times whole epochs."""
 
 
-REGIMES: dict[Scale, Regime] = {
+REGIMES = {
     "tiny": Regime(0.5, 0.01, moment=40 * 40),
     "reduced": Regime(0.5, 0.016, moment=8 * 156),
     "full": Regime(0.8, 5e-4, moment=64 * 390),
@@ -62,7 +43,42 @@ EARLY, LATE = (8, 9, 10, 11, 12), (16, 17, 18, 19, 20)
 COURSE = range(0, LATE[-1] + 1, 2)
 """Moments at which the figure shows partners, in the same unit."""
 
-CLAIM = Claim(
+FUNCTIONS = ilr.Prediction(
+    quantity="functions: disagreement across initialisations less that within a run",
+    rule="at_most",
+    expected=0.0,
+    margin=0.01,
+    reason="One test image in a hundred; unrelated classifiers disagree on 2e(1 − e), several times as many.",
+)
+COSINE = ilr.Prediction(
+    quantity="weights: cosine within a run less that across initialisations",
+    rule="at_least",
+    expected=0.5,
+    margin=0.0,
+    reason="Mixing makes it 0, and no memory at all of one net by the other at most 1: half-way.",
+)
+DISTANCE = ilr.Prediction(
+    quantity="weights: distance of two initialisations in units of their norm",
+    rule="at_least",
+    expected=1.3,
+    margin=0.0,
+    reason="√2 for independent directions; 1.3 leaves room for a cosine of 0.15 by the common head and data.",
+)
+LOSS_ACROSS = ilr.Prediction(
+    quantity="loss of test accuracy by averaging across initialisations",
+    rule="at_least",
+    expected=0.05,
+    margin=0.0,
+    reason="Five points are several times what one moment of a net differs from another.",
+)
+GAIN_WITHIN = ilr.Prediction(
+    quantity="gain of test accuracy by averaging within a run",
+    rule="at_least",
+    expected=0.0,
+    margin=0.0,
+    reason="The claim is that it helps; by how much is another claim's matter.",
+)
+CLAIM = ilr.Claim(
     id="no-mixing-in-parameter-space",
     title="Nets of different initialisations become one distribution of functions, not of weights",
     source="blog post, against conventional wisdom 3",
@@ -70,132 +86,94 @@ CLAIM = Claim(
         "Two nets of different initialisations come as close as two moments of one net, seen as functions; their "
         "weights stay far apart, and averaging those destroys the nets, while averaging within a run improves them."
     ),
-    predictions=(
-        Prediction(
-            quantity="functions: disagreement across initialisations less that within a run",
-            rule="at_most",
-            expected=0.0,
-            margin=0.01,
-            reason="One test image in a hundred; unrelated classifiers disagree on 2e(1 − e), several times as many.",
-        ),
-        Prediction(
-            quantity="weights: cosine within a run less that across initialisations",
-            rule="at_least",
-            expected=0.5,
-            margin=0.0,
-            reason="Mixing makes it 0, and no memory at all of one net by the other at most 1: half-way.",
-        ),
-        Prediction(
-            quantity="weights: distance of two initialisations in units of their norm",
-            rule="at_least",
-            expected=1.3,
-            margin=0.0,
-            reason="√2 for independent directions; 1.3 leaves room for a cosine of 0.15 by the common head and data.",
-        ),
-        Prediction(
-            quantity="loss of test accuracy by averaging across initialisations",
-            rule="at_least",
-            expected=0.05,
-            margin=0.0,
-            reason="Five points are several times what one moment of a net differs from another.",
-        ),
-        Prediction(
-            quantity="gain of test accuracy by averaging within a run",
-            rule="at_least",
-            expected=0.0,
-            margin=0.0,
-            reason="The claim is that it helps; by how much is another claim's matter.",
-        ),
-    ),
+    predictions=(FUNCTIONS, COSINE, DISTANCE, LOSS_ACROSS, GAIN_WITHIN),
     controls=(
-        Control(
+        ilr.Control(
             "recent-ancestor",
             "The different initialisations: partners were one net until 1/10 of the first moment before it.",
         ),
     ),
-    replicas=Replicas(tiny=24, reduced=24, full=24),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 
-def experiments(setting: Setting) -> dict[str, Experiment]:
+def experiments(setting: ilr.Setting) -> ilr.Experiments:
     regime = REGIMES[setting.scale]
-    moments, course = (tuple(regime.moment * eighths // 8 for eighths in times) for times in (EARLY + LATE, COURSE))
+    moments = tuple(regime.moment * eighths // 8 for eighths in EARLY + LATE)
+    course = tuple(regime.moment * eighths // 8 for eighths in COURSE)
     return {
         "partners": setting.experiment(
-            learning_rate=Constant(regime.learning_rate),
-            weight_decay=Constant(regime.weight_decay),
+            learning_rate=regime.learning_rate,
+            weight_decay=regime.weight_decay,
             steps=moments[-1],
             replicas=2 * setting.replicas,
-            partners=Partners(),
+            partners=ilr.Partners(),
             observe=(
-                Observe("test_predictions", moments),
-                Observe("test_accuracy", course),
-                Observe("weights", course),
-                Observe("partner_average_test_accuracy", course),
-                Observe("average_test_accuracy", (regime.moment, 2 * regime.moment)),
+                ilr.Observe("test_predictions", moments),
+                *ilr.observe_all("test_accuracy", "weights", "partner_average_test_accuracy", at=course),
+                ilr.Observe("average_test_accuracy", (regime.moment, 2 * regime.moment)),
             ),
         )
     }
 
 
-def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
+def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     recording = recordings["partners"]
-    classes = within_and_across(recording, "test_predictions", disagreement, moments=len(EARLY))
-    yield at_most(
-        CLAIM["functions: disagreement across initialisations less that within a run"], classes[1] - classes[0]
-    )
-    cosines = within_and_across(recording, "weights", cosine, moments=1)
-    yield at_least(CLAIM["weights: cosine within a run less that across initialisations"], cosines[0] - cosines[1])
-    apart = relative_distance(recording)[:, -1]
-    yield at_least(CLAIM["weights: distance of two initialisations in units of their norm"], apart)
+    within, across = within_and_across(recording, "test_predictions", disagreement, moments=len(EARLY))
+    yield FUNCTIONS, across - within
+    within, across = within_and_across(recording, "weights", cosine, moments=1)
+    yield COSINE, within - across
+    yield DISTANCE, relative_distance(recording)[:, -1]
+
     single = of_pairs(recording["test_accuracy"])[:, -1]
-    across = of_pairs(recording["partner_average_test_accuracy"])[:, -1]
-    yield at_least(CLAIM["loss of test accuracy by averaging across initialisations"], single - across)
+    average = of_pairs(recording["partner_average_test_accuracy"])[:, -1]
+    yield LOSS_ACROSS, single - average
     ends = np.mean([recording.at("test_accuracy", step) for step in recording.steps("average_test_accuracy")], axis=0)
-    gain = of_pairs(recording.final("average_test_accuracy") - ends)
-    yield at_least(CLAIM["gain of test accuracy by averaging within a run"], gain)
+    yield GAIN_WITHIN, of_pairs(recording.final("average_test_accuracy") - ends)
 
 
 def within_and_across(
-    recording: Recording, quantity: str, compare: Callable[[Values, Values], Values], moments: int
-) -> tuple[Values, Values]:
+    recording: ilr.Recording, quantity: str, compare: Callable[[ilr.Array, ilr.Array], ilr.Array], moments: int
+) -> tuple[ilr.Array, ilr.Array]:
     """A net at s compared with itself at t, and with its partner at t, over the first so many s and t: two arrays
     [pair].
     """
+    first, second = np.split(recording.steps("test_predictions"), 2)
     within, across = [], []
-    for steps in product(*recording.steps("test_predictions").reshape(2, -1)[:, :moments]):
-        early, late = (recording.at(quantity, step) for step in steps)
+    for s, t in product(first[:moments], second[:moments]):
+        early, late = recording.at(quantity, s), recording.at(quantity, t)  # [replica, image or weight]
+        # [replica, …] as [pair, partner, …], and back with the partners exchanged.
         partner = late.reshape(-1, 2, late.shape[1])[:, ::-1].reshape(late.shape)
         within.append(of_pairs(compare(early, late)))
         across.append(of_pairs(compare(early, partner)))
     return np.mean(within, axis=0), np.mean(across, axis=0)
 
 
-def of_pairs(values: Values) -> Values:
+def of_pairs(values: ilr.Array) -> ilr.Array:
     """The mean of two partners' values [replica, ...]: [pair, ...]."""
-    return (values[::2] + values[1::2]) / 2
+    return np.asarray((values[::2] + values[1::2]) / 2)
 
 
-def disagreement(one: Values, other: Values) -> Values:
+def disagreement(one: ilr.Array, other: ilr.Array) -> ilr.Array:
     """Share of the test images that two nets put into different classes, [replica]."""
     return np.asarray((one != other).mean(axis=1))
 
 
-def cosine(one: Values, other: Values) -> Values:
-    """Cosine of the angle between weights [replica, ..., weight]."""
+def cosine(one: ilr.Array, other: ilr.Array) -> ilr.Array:
+    """Cosine of the angle between weights [replica, weight]: [replica]."""
     sizes = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
     return np.asarray((one.astype(np.float64) * other).sum(axis=-1) / sizes)
 
 
-def relative_distance(recording: Recording) -> Values:
+def relative_distance(recording: ilr.Recording) -> ilr.Array:
     """‖W − W′‖ of two partners over the root mean square of their norms, [pair, time]."""
-    weights = recording["weights"].astype(np.float64)
+    weights = recording["weights"].astype(np.float64)  # [replica, time, weight]
     squared = ((weights[::2] - weights[1::2]) ** 2).sum(axis=2)
     return np.asarray(np.sqrt(squared / of_pairs((weights**2).sum(axis=2))))
 
 
-def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, (functions, weights, averages) = new_figure(
+def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
+    drawn, (functions, weights, averages) = ilr.new_figure(
         "Seen as functions, nets of two initialisations differ as much as two moments of one net (left, one point a "
         "pair). Their weights stay as far apart as independent directions, √2, and the average of them is no net. "
         "Partners that share an ancestor are one net until they part.",
@@ -206,12 +184,14 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
         "one ancestor (control)": controls["recent-ancestor"]["partners"],
     }
     for label, recording in kinds.items():
-        classes = within_and_across(recording, "test_predictions", disagreement, moments=len(EARLY))
-        functions.plot(*classes, ".", label=label)
+        within, across = within_and_across(recording, "test_predictions", disagreement, moments=len(EARLY))
+        functions.plot(within, across, ".", label=label)
         steps = recording.steps("weights")
-        draw_band(weights, steps, relative_distance(recording), label)
-        draw_band(averages, steps, of_pairs(recording["partner_average_test_accuracy"]), f"average, {label}")
-    draw_band(averages, steps, of_pairs(recordings["partners"]["test_accuracy"]), "a single net", color="black")
+        average = of_pairs(recording["partner_average_test_accuracy"])
+        ilr.draw_band(weights, steps, relative_distance(recording), label)
+        ilr.draw_band(averages, steps, average, f"average, {label}")
+    single = of_pairs(recordings["partners"]["test_accuracy"])
+    ilr.draw_band(averages, steps, single, "a single net", color="black")
     functions.axline((0.05, 0.05), slope=1, color="black", linewidth=0.6)
     functions.set(
         title="disagreement on test images", xlabel="two moments of one net", ylabel="one net and its partner"
@@ -224,10 +204,10 @@ def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[s
     return drawn
 
 
-def control_recent_ancestor(setting: Setting) -> dict[str, Experiment]:
+def control_recent_ancestor(setting: ilr.Setting) -> ilr.Experiments:
     parted_at = REGIMES[setting.scale].moment * 9 // 10
-    return {name: replace(one, partners=Partners(parted_at)) for name, one in experiments(setting).items()}
+    return ilr.changed(experiments(setting), partners=ilr.Partners(parted_at))
 
 
-def test_no_mixing_in_parameter_space(trial):
+def test_no_mixing_in_parameter_space(trial: ilr.JudgedClaim) -> None:
     trial.must_reproduce()

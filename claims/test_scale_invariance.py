@@ -10,27 +10,29 @@ network that breaks one of them refutes it. The second derivative of a ReLU net 
 rescaling keeps the piece.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from ilr import CNN, MLP, BatchNorm, Claim, Constant, Control, Data, Experiment, Observe, Prediction, Replicas, Setting
-from ilr.experiments.recording import Recording
-from ilr.stats.decision import Finding
-from ilr.stats.rules import universal
-from ilr.trials.plotting import new_figure
+import ilr
 
-NETS = {"mlp": MLP(), "cnn": CNN((4, 4, 8, 8))}
+NETS: dict[str, ilr.MLP | ilr.CNN] = {"mlp": ilr.MLP(), "cnn": ilr.CNN((4, 4, 8, 8))}
 FACTORS = (1e-3, 1e-1, 1e1, 1e3)
-DERIVATIVES = {"loss": "loss_rescaling", "gradient": "gradient_rescaling", "curvature": "curvature_rescaling"}
-ROUNDING = (
-    "Both sides are computed in float64, whose relative rounding is 1e-16; sums over a net and a batch, and two "
-    "derivatives through normalisations, cost some digits, while breaking the invariance shows at order 1."
-)
+STEPS = 5
 
-CLAIM = Claim(
+LOSS = ilr.Prediction(
+    quantity="{}: largest relative deviation of the loss",
+    rule="universal",
+    expected=0.0,
+    margin=1e-7,
+    reason=(
+        "Both sides are computed in float64, whose relative rounding is 1e-16; sums over a net and a batch, and two "
+        "derivatives through normalisations, cost some digits, while breaking the invariance shows at order 1."
+    ),
+)
+GRADIENT = replace(LOSS, quantity="{}: largest relative deviation of the gradient")
+CURVATURE = replace(LOSS, quantity="{}: largest relative deviation of the curvature")
+CLAIM = ilr.Claim(
     id="scale-invariance",
     title="The loss of a normalised net is scale-invariant",
     source="blog post, introduction",
@@ -38,78 +40,71 @@ CLAIM = Claim(
         "With normalisation and a frozen top layer, loss, gradient and Hessian satisfy L(cw) = L(w), ∇L(cw) = ∇L(w)/c "
         "and ∇²L(cw) = ∇²L(w)/c² for every c > 0."
     ),
-    predictions=tuple(
-        Prediction(
-            quantity=f"{net}: largest relative deviation of the {derivative}",
-            rule="universal",
-            expected=0.0,
-            margin=1e-7,
-            reason=ROUNDING,
-        )
-        for net in NETS
-        for derivative in DERIVATIVES
-    ),
+    predictions=ilr.for_each(NETS, LOSS, GRADIENT, CURVATURE),
     controls=(
-        Control(
+        ilr.Control(
             "trainable-head", "The frozen top layer: rescaling a trained head rescales the logits, hence the loss."
         ),
-        Control(
+        ilr.Control(
             "large-epsilon", "Exact normalisation: with ε = 0.1 under the root, small weights are no longer normalised."
         ),
     ),
-    replicas=Replicas(tiny=48, reduced=48, full=48),
+    replicas=ilr.Replicas(tiny=48, reduced=48, full=48),
 )
 
 
-def experiments(setting: Setting) -> dict[str, Experiment]:
-    at = (5,)
+def experiments(setting: ilr.Setting) -> ilr.Experiments:
     return {
-        name: Experiment(
+        name: ilr.Experiment(
             net=net,
-            norm=BatchNorm(),
-            data=Data("digits"),
+            norm=ilr.BatchNorm(),
+            data=ilr.Data("digits"),
             batch_size=32,
-            learning_rate=Constant(0.1),
-            weight_decay=Constant(0.01),
-            steps=at[-1],
+            learning_rate=0.1,
+            weight_decay=0.01,
+            steps=STEPS,
             replicas=setting.replicas,
             seed=setting.seed,
             precision="float64",
-            observe=tuple(Observe(quantity, at, FACTORS) for quantity in DERIVATIVES.values()),
+            observe=(
+                ilr.Observe("loss_rescaling", (STEPS,), FACTORS),
+                ilr.Observe("gradient_rescaling", (STEPS,), FACTORS),
+                ilr.Observe("curvature_rescaling", (STEPS,), FACTORS),
+            ),
         )
         for name, net in NETS.items()
     }
 
 
-def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
-    for net in NETS:
-        for derivative, quantity in DERIVATIVES.items():
-            largest = recordings[net].final(quantity).max(axis=1)
-            yield universal(CLAIM[f"{net}: largest relative deviation of the {derivative}"], largest)
+def judge(recordings: ilr.Recordings) -> ilr.Measurements:
+    for name in NETS:
+        yield LOSS.of(name), recordings[name].final("loss_rescaling").max(axis=1)
+        yield GRADIENT.of(name), recordings[name].final("gradient_rescaling").max(axis=1)
+        yield CURVATURE.of(name), recordings[name].final("curvature_rescaling").max(axis=1)
 
 
-def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    drawn, panels = new_figure(
+def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
+    drawn, panels = ilr.new_figure(
         "Largest relative deviation from scale invariance over all replicas and nets, by the factor c.",
-        panels=len(DERIVATIVES),
+        panels=3,
     )
-    for axes, (derivative, quantity) in zip(panels, DERIVATIVES.items(), strict=True):
+    for axes, derivative in zip(panels, ("loss", "gradient", "curvature"), strict=True):
         for label, runs in {"frozen head, ε = 0": recordings, **controls}.items():
-            worst = np.max([runs[net].final(quantity).max(axis=0) for net in NETS], axis=0)
-            axes.loglog(FACTORS, np.maximum(worst, 1e-17), marker="o", label=label)
-        axes.set(title=derivative, xlabel="weights multiplied by c")
+            deviations = np.concatenate([runs[name].final(f"{derivative}_rescaling") for name in NETS])
+            ilr.draw_largest(axes, FACTORS, deviations, label, marker="o")
+        axes.set(title=derivative, xlabel="weights multiplied by c", xscale="log")
     panels[0].set_ylabel("largest relative deviation")
     panels[0].legend()
     return drawn
 
 
-def control_trainable_head(setting: Setting) -> dict[str, Experiment]:
-    return {name: replace(one, trainable_head=True) for name, one in experiments(setting).items()}
+def control_trainable_head(setting: ilr.Setting) -> ilr.Experiments:
+    return ilr.changed(experiments(setting), trainable_head=True)
 
 
-def control_large_epsilon(setting: Setting) -> dict[str, Experiment]:
-    return {name: replace(one, norm=BatchNorm(eps=0.1)) for name, one in experiments(setting).items()}
+def control_large_epsilon(setting: ilr.Setting) -> ilr.Experiments:
+    return ilr.changed(experiments(setting), norm=ilr.BatchNorm(eps=0.1))
 
 
-def test_scale_invariance(trial):
+def test_scale_invariance(trial: ilr.JudgedClaim) -> None:
     trial.must_reproduce()

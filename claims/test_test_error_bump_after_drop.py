@@ -4,44 +4,34 @@ Review 1 wonders why test error goes up after a drop and then settles. Divide η
 learning rate η/‖w‖² is divided by k at once, though its new equilibrium is only √k below the old. For some 1/(4λₑ)
 steps of the new λₑ it is too small: the gradient's noise is gone, the loss is low. Then the norm shrinks, the
 effective learning rate climbs back, and noise with it: test loss rises to its new equilibrium. Training loss ends no
-higher than it was when test loss was low, as the net goes on learning its examples (in between it dips, by 4% of its
-fall on the digits). That looks like overfitting, but is the way to the new equilibrium: Wan et al. (2021) take the
-rise away by dividing the norm by k^(1/4) at the drop, which puts the effective learning rate at 1/√k at once.
+higher than it was when test loss was low, as the net goes on learning its examples. That looks like overfitting, but is
+the way to the new equilibrium: Wan et al. (2021) take the rise away by dividing the norm by k^(1/4) at the drop, which
+puts the effective learning rate at 1/√k at once.
 
 Dividing the norm needs no tool here. By scale invariance (see learning-rate-is-initial-scale) a run with weights
 w/k^(1/4), learning rate η/k and weight decay λ takes the directions of one with w, η/√k and λ/√k: we train that.
 
 A loss proportional to the effective learning rate would fall by 0.9 of itself at a drop by 10 and then lose 24% of that
-again; on exploratory seeds it loses 11 to 13%, and 1 to 2% with the norm divided. That much is left because E‖ḡ‖²
-falls too, so the true equilibrium lies above 1/√10; in the end the two runs agree to 1%. It is test loss that we
-measure: 500 test digits are too few for their error to show it. λₑ = 0.005 before the drop is small enough for the
-digits' training loss not to rise, and large enough to wait for 1.6 of the new 1/λₑ. One network's test loss wanders
-by half of the rise, so each window averages over a dozen looks. At full the drop is the authors' (η = 0.8, λ =
-5·10⁻⁴, ÷10 after 80 epochs).
+again. As E‖ḡ‖² falls too, the true equilibrium lies above 1/√10, and less is lost. It is test loss that we measure: 500
+test digits are too few for their error to show it. One network's test loss wanders by half of the rise, so each window
+averages over a dozen looks.
 
 The rise shows only where the net is at equilibrium as a function, too, sooner than its norm is, and noise is most of
-its loss: where it has learnt its examples. With 5,000 images of Fashion-MNIST the CNN still learns when the norm has
-long settled, and at λₑ = 0.02, 0.01 and 0.004 before the drop test loss fell on in both runs, norm divided or not. So
-at reduced it learns 1,000, as on the digits: on six exploratory networks test loss lost 9% of its fall again, and
-nothing with the norm divided.
+its loss: where it has learnt its examples. λₑ = 0.005 before the drop is small enough for the digits' training loss not
+to rise, and large enough to wait for 1.6 of the new 1/λₑ; at reduced the CNN learns 1,000 images of Fashion-MNIST, as
+of 5,000 it still learns when the norm has long settled. At full the drop is the authors' (η = 0.8, λ = 5·10⁻⁴, ÷10
+after 80 epochs).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 
-from ilr import Claim, Control, Data, Experiment, Observe, Prediction, Replicas, Setting, StepDecay
-from ilr.experiments.recording import Recording
-from ilr.stats.decision import Finding
-from ilr.stats.rules import at_least, at_most, equivalence
-from ilr.trials.plotting import new_figure
+import ilr
 
 FACTOR = 10
-LOSSES = ("test_loss", "train_loss")
 BEFORE, EARLY, LATE = (-0.1, -0.001), (0.1, 0.4), (1.0, 1.6)
 """From when to when the loss is at its old equilibrium, low, and at its new one: steps after the drop times the new
 λₑ."""
@@ -59,24 +49,39 @@ class Regime:
     trained: Mapping[str, Any] = field(default_factory=dict)
     """Data where they are not the scale's standard."""
 
-    def looks(self) -> tuple[int, ...]:
-        """The steps at which to look: some before the drop, far more after it."""
-        unit = FACTOR / (self.learning_rate * self.weight_decay)
-        before = (round(self.drop_at - unit * back / 200) for back in range(8, 0, -1))
-        return (*before, *(self.drop_at + round(unit * look) for look in LOOKS))
-
 
 REGIMES = {
     "tiny": Regime(0.5, 0.01, 800),
-    "reduced": Regime(0.5, 0.01, 800, {"data": Data("fashion-mnist", train=1_000, test=1_000, side=14)}),
+    "reduced": Regime(0.5, 0.01, 800, {"data": ilr.Data("fashion-mnist", train=1_000, test=1_000, side=14)}),
     "full": Regime(0.8, 5e-4, 80 * 390),
 }
-A_FIFTH = (
-    "With a loss proportional to the effective learning rate 24% of the fall would be lost again; a fifth of that "
-    "separates a rise from none."
-)
 
-CLAIM = Claim(
+TEST_RISES = ilr.Prediction(
+    quantity="rise of the test loss after its fall, by the fall",
+    rule="at_least",
+    expected=0.05,
+    margin=0.0,
+    reason=(
+        "With a loss proportional to the effective learning rate 24% of the fall would be lost again; a fifth of that "
+        "separates a rise from none."
+    ),
+)
+TRAINING_DOES_NOT = replace(
+    TEST_RISES,
+    quantity="rise of the training loss over the same time, by its own fall",
+    rule="at_most",
+    expected=0.0,
+    margin=0.05,
+)
+TAKEN_AWAY = replace(TEST_RISES, quantity="the test loss's rise that dividing the norm takes away, by the fall")
+SAME_END = ilr.Prediction(
+    quantity="test loss at the end, less that with the norm divided, by the fall",
+    rule="equivalence",
+    expected=0.0,
+    margin=0.05,
+    reason="Equal λₑ, so one equilibrium: the rise is over, and no part of it that counts is missing.",
+)
+CLAIM = ilr.Claim(
     id="test-error-bump-after-drop",
     title="After a learning rate drop test loss falls, then rises; not so if the norm is divided, too",
     source="review 1, strengths; Wan et al. 2021",
@@ -84,125 +89,104 @@ CLAIM = Claim(
         "After a learning rate drop by k at equilibrium test loss falls, then rises to its new equilibrium within "
         "O(1/λₑ) steps, while training loss ends no higher; dividing the norm by k^(1/4), too, takes the rise away."
     ),
-    predictions=(
-        Prediction(
-            quantity="rise of the test loss after its fall, by the fall",
-            rule="at_least",
-            expected=0.05,
-            margin=0.0,
-            reason=A_FIFTH,
-        ),
-        Prediction(
-            quantity="rise of the training loss over the same time, by its own fall",
-            rule="at_most",
-            expected=0.0,
-            margin=0.05,
-            reason=A_FIFTH,
-        ),
-        Prediction(
-            quantity="the test loss's rise that dividing the norm takes away, by the fall",
-            rule="at_least",
-            expected=0.05,
-            margin=0.0,
-            reason=A_FIFTH,
-        ),
-        Prediction(
-            quantity="test loss at the end, less that with the norm divided, by the fall",
-            rule="equivalence",
-            expected=0.0,
-            margin=0.05,
-            reason="Equal λₑ, so one equilibrium: the rise is over, and no part of it that counts is missing.",
-        ),
-    ),
+    predictions=(TEST_RISES, TRAINING_DOES_NOT, TAKEN_AWAY, SAME_END),
     controls=(
-        Control(
+        ilr.Control(
             "norm-divided",
             "The norm that is too large for the new learning rate: it is divided by k^(1/4) in every run.",
         ),
     ),
-    replicas=Replicas(tiny=40, reduced=24, full=24),
+    replicas=ilr.Replicas(tiny=40, reduced=24, full=24),
 )
 
 
-def experiments(setting: Setting) -> dict[str, Experiment]:
+def experiments(setting: ilr.Setting) -> ilr.Experiments:
     return {"norm left": dropped(setting, 1 / FACTOR, 1.0), "norm divided": norm_divided(setting)}
 
 
-def dropped(setting: Setting, learning_rate_factor: float, weight_decay_factor: float) -> Experiment:
+def dropped(setting: ilr.Setting, learning_rate_factor: float, weight_decay_factor: float) -> ilr.Experiment:
     """A run whose learning rate and weight decay are multiplied by these factors at the drop."""
     regime = REGIMES[setting.scale]
-    looks = regime.looks()
+    looks = steps_to_look_at(regime)
     return setting.experiment(
-        learning_rate=StepDecay(regime.learning_rate, learning_rate_factor, (regime.drop_at,)),
-        weight_decay=StepDecay(regime.weight_decay, weight_decay_factor, (regime.drop_at,)),
+        learning_rate=ilr.StepDecay(regime.learning_rate, learning_rate_factor, (regime.drop_at,)),
+        weight_decay=ilr.StepDecay(regime.weight_decay, weight_decay_factor, (regime.drop_at,)),
         steps=looks[-1],
-        observe=tuple(Observe(loss, looks) for loss in LOSSES),
+        observe=ilr.observe_all("test_loss", "train_loss", at=looks),
         **regime.trained,
     )
 
 
-def norm_divided(setting: Setting) -> Experiment:
+def steps_to_look_at(regime: Regime) -> tuple[int, ...]:
+    """Some before the drop, far more after it."""
+    unit = FACTOR / (regime.learning_rate * regime.weight_decay)
+    before = [round(regime.drop_at - unit * back / 200) for back in range(8, 0, -1)]
+    after = [regime.drop_at + round(unit * look) for look in LOOKS]
+    return tuple(before + after)
+
+
+def norm_divided(setting: ilr.Setting) -> ilr.Experiment:
     """The run with norm/k^(1/4) and η/k from the drop on, in the scale in which its norm is left: η/√k and λ/√k."""
     return dropped(setting, FACTOR**-0.5, FACTOR**-0.5)
 
 
-def judge(recordings: Mapping[str, Recording]) -> Iterable[Finding]:
+def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     left, divided = recordings["norm left"], recordings["norm divided"]
-    falls = {loss: mean_over(left, loss, BEFORE) - mean_over(left, loss, EARLY) for loss in LOSSES}
-    rise = {loss: rise_after_fall(left, loss) / falls[loss] for loss in LOSSES}
-    yield at_least(CLAIM["rise of the test loss after its fall, by the fall"], rise["test_loss"])
-    yield at_most(CLAIM["rise of the training loss over the same time, by its own fall"], rise["train_loss"])
-    yield at_least(
-        CLAIM["the test loss's rise that dividing the norm takes away, by the fall"],
-        rise["test_loss"] - rise_after_fall(divided, "test_loss") / falls["test_loss"],
-    )
-    yield equivalence(
-        CLAIM["test loss at the end, less that with the norm divided, by the fall"],
-        (mean_over(left, "test_loss", LATE) - mean_over(divided, "test_loss", LATE)) / falls["test_loss"],
-    )
+    test_fall, training_fall = fall(left, "test_loss"), fall(left, "train_loss")
+    test_rise = rise(left, "test_loss") / test_fall
+    yield TEST_RISES, test_rise
+    yield TRAINING_DOES_NOT, rise(left, "train_loss") / training_fall
+    yield TAKEN_AWAY, test_rise - rise(divided, "test_loss") / test_fall
+    yield SAME_END, (mean_over(left, "test_loss", LATE) - mean_over(divided, "test_loss", LATE)) / test_fall
 
 
-def rise_after_fall(recording: Recording, loss: str) -> npt.NDArray[np.float64]:
+def fall(recording: ilr.Recording, loss: str) -> ilr.Array:
+    """How far a loss falls from before the drop to the time EARLY, [replica]."""
+    return mean_over(recording, loss, BEFORE) - mean_over(recording, loss, EARLY)
+
+
+def rise(recording: ilr.Recording, loss: str) -> ilr.Array:
     """How far a loss rises between the times EARLY and LATE, [replica]."""
     return mean_over(recording, loss, LATE) - mean_over(recording, loss, EARLY)
 
 
-def mean_over(recording: Recording, loss: str, times: tuple[float, float]) -> npt.NDArray[np.float64]:
+def mean_over(recording: ilr.Recording, loss: str, times: tuple[float, float]) -> ilr.Array:
     """Mean of a loss over the looks within some time after the drop, in units of the new 1/λₑ: [replica]."""
     time = since_drop(recording)
-    return np.asarray(recording[loss][:, (time >= times[0] - ROUNDING) & (time <= times[1] + ROUNDING)].mean(axis=1))
+    start, end = times
+    chosen = (time >= start - ROUNDING) & (time <= end + ROUNDING)
+    return np.asarray(recording[loss][:, chosen].mean(axis=1))
 
 
-def since_drop(recording: Recording) -> npt.NDArray[np.float64]:
+def since_drop(recording: ilr.Recording) -> ilr.Array:
     """The steps after the drop, times the new λₑ, of each look: [time]."""
-    run = recording.experiment
-    intrinsic = run.learning_rate.values(run.steps) * run.weight_decay.values(run.steps)
+    intrinsic = recording.experiment.intrinsic_learning_rates()
     [last_before] = np.flatnonzero(np.diff(intrinsic))
     return np.asarray(intrinsic[-1] * (recording.steps("test_loss") - last_before - 1))
 
 
-def figure(recordings: Mapping[str, Recording], controls: Mapping[str, Mapping[str, Recording]]) -> Figure:
-    caption = (
+def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
+    drawn, panels = ilr.new_figure(
         "Mean over replicas, from just after the drop. With the norm left test loss falls and rises again; with the "
-        "norm divided, too, it is at the new equilibrium at once. Shaded: where the fall and the end are measured."
+        "norm divided, too, it is at the new equilibrium at once. Shaded: where the fall and the end are measured.",
+        panels=2,
     )
-    drawn, panels = new_figure(caption, panels=len(LOSSES))
-    for axes, loss in zip(panels, LOSSES, strict=True):
-        runs = {"norm left": recordings["norm left"], "norm divided": controls["norm-divided"]["norm left"]}
+    runs = {"norm left": recordings["norm left"], "norm divided": controls["norm-divided"]["norm left"]}
+    for axes, loss in zip(panels, ("test_loss", "train_loss"), strict=True):
         for label, recording in runs.items():
             time = since_drop(recording)
             shown = time >= LOOKS[2]
             axes.plot(time[shown], recording[loss][:, shown].mean(axis=0), label=label)
         for start, end in (EARLY, LATE):
             axes.axvspan(start, end, color="black", alpha=0.06, linewidth=0)
-        axes.set(title=f"{loss.replace('_', ' ')}", xlabel="λₑ′ × steps after the drop")
+        axes.set(title=loss.replace("_", " "), xlabel="λₑ′ × steps after the drop")
     panels[0].legend()
     return drawn
 
 
-def control_norm_divided(setting: Setting) -> dict[str, Experiment]:
+def control_norm_divided(setting: ilr.Setting) -> ilr.Experiments:
     return dict.fromkeys(experiments(setting), norm_divided(setting))
 
 
-def test_test_error_bump_after_drop(trial):
+def test_test_error_bump_after_drop(trial: ilr.JudgedClaim) -> None:
     trial.must_reproduce()

@@ -1,36 +1,85 @@
-"""ilr: the claims of the intrinsic-learning-rate paper, each as a statistical test."""
+"""ilr: the claims of the intrinsic-learning-rate paper, each as a statistical test.
+
+What stands here is all that a claim needs. Importing it is light: torch, scipy and matplotlib are loaded with the first
+name that needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet, Toy
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.stats import theory
 from ilr.stats.decision import Finding, Prediction, Verdict
-from ilr.trials.claim import Claim, Control, Replicas, Setting
+from ilr.trials.claim import (
+    Claim,
+    Control,
+    ControlRecordings,
+    Experiments,
+    Measurements,
+    Recordings,
+    Replicas,
+    Setting,
+    changed,
+    for_each,
+    observe_all,
+)
 from ilr.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ilr.lab.scheduler import run
+    from ilr.stats.function_space import agreement, l1_distance
+    from ilr.trials.outcome import JudgedClaim
+    from ilr.trials.plotting import draw_band, draw_largest, new_figure, ticks_at
+
+_HEAVY = {
+    "ilr.lab.scheduler": ("run",),
+    "ilr.stats.function_space": ("agreement", "l1_distance"),
+    "ilr.trials.outcome": ("JudgedClaim",),
+    "ilr.trials.plotting": ("draw_band", "draw_largest", "new_figure", "ticks_at"),
+    "matplotlib.axes": ("Axes",),
+    "matplotlib.figure": ("Figure",),
+}
+"""Modules that are imported when one of their names is first asked for."""
 
 __all__ = [
     "CNN",
     "MLP",
+    "Array",
+    "Axes",
     "BatchNorm",
     "BottleneckResNet",
     "Claim",
     "Constant",
     "Control",
+    "ControlRecordings",
     "Cosine",
     "CropFlip",
     "Data",
     "Experiment",
+    "Experiments",
     "Exponential",
+    "Figure",
     "Finding",
     "GroupNorm",
     "InstanceNorm",
+    "JudgedClaim",
     "LayerNorm",
+    "Measurements",
     "NoNorm",
     "Observe",
     "Partners",
     "Phases",
     "PreResNet",
     "Prediction",
+    "Recording",
+    "Recordings",
     "Replicas",
     "ResNet",
     "ResizedCropFlip",
@@ -42,5 +91,23 @@ __all__ = [
     "WarmupLinear",
     "WeightNorm",
     "__version__",
+    "agreement",
+    "changed",
+    "draw_band",
+    "draw_largest",
     "every",
+    "for_each",
+    "l1_distance",
+    "new_figure",
+    "observe_all",
+    "run",
+    "theory",
+    "ticks_at",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HEAVY.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ilr.session.options import expanded
+from ilr.session.output import replace_unprintable
 from ilr.version import __version__
 
 
@@ -18,6 +20,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; its exit status is the command's own, or 2 after one line on stderr of what is wrong."""
+    replace_unprintable()
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
@@ -36,22 +39,24 @@ def _parser() -> argparse.ArgumentParser:
         help="render a report again from its evidence",
         description="Make index.html and junit.xml in DIR again from DIR/evidence.json alone.",
     )
-    report.add_argument("directory", metavar="DIR", type=Path)
+    report.add_argument("directory", metavar="DIR", type=expanded)
     report.set_defaults(run=_report)
     claims = commands.add_parser(
         "claims",
         help="list the claims of a folder, or what changed in them since a report",
         description="List the claims as they are written down; with --check, what changed since an evidence file.",
     )
-    claims.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("claims"))
-    claims.add_argument("--check", metavar="EVIDENCE", type=Path, help="an evidence.json; status 1 if a claim changed")
+    claims.add_argument("directory", metavar="DIR", type=expanded, nargs="?", default=Path("claims"))
+    claims.add_argument(
+        "--check", metavar="EVIDENCE", type=expanded, help="an evidence.json; status 1 if a claim changed"
+    )
     claims.set_defaults(run=_claims)
     return parser
 
 
 def _report(arguments: argparse.Namespace) -> int:
     # Imported here so that `ilr --version` need not load jinja2.
-    from ilr.report import render_again
+    from ilr.report.files import render_again
 
     render_again(arguments.directory)
     print(arguments.directory / "index.html")
@@ -59,7 +64,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _claims(arguments: argparse.Namespace) -> int:
-    from ilr.report import read_evidence
+    from ilr.report.files import read_evidence
     from ilr.trials.registration import claim_modules, compare
 
     claims = [module.CLAIM for module in claim_modules(arguments.directory)]

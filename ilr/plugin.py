@@ -1,54 +1,37 @@
-"""The pytest plugin: claims are collected as tests, trained together before the first one runs, reported at the end."""
+"""The pytest plugin: claims are collected as tests, trained together before the first one runs, reported at the end.
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, NoReturn
+It is loaded where claims are run, by a line in the conftest.py beside them or by `-p ilr.plugin`; to install ilr adds
+nothing to pytest.
+"""
+
+from collections.abc import Generator, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
-# Only what is light: pytest loads this plugin in every run, for claims or not.
-from ilr.session.options import BadOptionError, Options, check
+# Only what is light: unit tests beside the claims load this plugin, too.
+from ilr.session.mode import Mode
+from ilr.session.options import BadOptionError, Options, check, flag, table
+from ilr.session.output import replace_unprintable
 from ilr.stats.decision import Verdict
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ilr.dryrun.budget import Budget
-    from ilr.dryrun.rehearsal import Rehearsal
-    from ilr.session.session import Session
-    from ilr.trials.claim_file import Outcome
+    from ilr.trials.outcome import JudgedClaim
 
 OPTIONS = pytest.StashKey[Options]()
-SESSION: pytest.StashKey["Session"] = pytest.StashKey()
-BUDGET: pytest.StashKey["Budget"] = pytest.StashKey()
-REHEARSAL: pytest.StashKey["Rehearsal"] = pytest.StashKey()
+MODE = pytest.StashKey[Mode]()
+"""What is done with the claims; not there where none is selected."""
 
 REHEARSED = "REHEARSED"
 """In a test's report in place of a verdict."""
 
 
-class InconclusiveError(Exception):
-    """A claim that the data did not decide."""
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of `pytest claims/`; their values are checked in `ilr.session.options`."""
+    """The options of `pytest claims/`, from the table in `ilr.session.options`."""
     group = parser.getgroup("ilr", "trials of claims")
-    group.addoption("--scale", default="tiny", help="size of nets and data: tiny (default), reduced or full")
-    group.addoption("--seed", default="0", help="root seed of every replica (default: 0)")
-    group.addoption("--replicas", help="replicas per group, in place of each claim's own number")
-    group.addoption("--device", help="torch device, such as cpu, cuda:0 or cuda, all GPUs (default: those there are)")
-    group.addoption("--engine", default="processes", help="who trains: processes (default) or in-process")
-    group.addoption("--workers", help="worker processes (default: one for each GPU, or each CPU core)")
-    group.addoption("--data-root", help="folder with the files of data sets that do not ship with a package")
-    group.addoption("--store", help="folder of recordings, which are never trained twice (default: the user's cache)")
-    group.addoption("--report", help="folder for evidence.json, index.html and junit.xml (default: reports/<scale>)")
-    group.addoption("--plan", action="store_true", help="say what a run would cost, on GPUs too; train nothing")
-    group.addoption(
-        "--rehearse", action="store_true", help="train a few steps of everything at true shapes, for no verdict"
-    )
-    group.addoption("--no-train", action="store_true", help="judge what the store has; train nothing")
-    group.addoption("--refresh", action="store_true", help="train again what the store has")
-    group.addoption("--allow-inconclusive", action="store_true", help="do not let an INCONCLUSIVE claim fail the run")
+    for name, option in table().items():
+        group.addoption(flag(name), action="store_true" if option.check is bool else "store", help=option.help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,100 +45,79 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Gathers the selected claims and plans their training, or their cost, or their rehearsal, together."""
-    modules = {
-        item.nodeid: item.module for item in session.items if isinstance(item, pytest.Function) and _is_claim(item)
-    }
-    if not modules or session.testsfailed:
+    if session.testsfailed:
+        return
+    options, modules = session.config.stash[OPTIONS], _claims(session.items)
+    # A plan says so where there is nothing to plan; otherwise other people's tests are left alone.
+    if not modules and not options.plan:
         return
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
+    mode = _mode(options)
     from ilr.data.catalog import DataUnavailableError
-    from ilr.dryrun.budget import Budget
-    from ilr.dryrun.rehearsal import Rehearsal
-    from ilr.session.session import Session
+    from ilr.session.selection import Selection
     from ilr.trials.claim_file import ClaimFileError
 
-    options, stash = session.config.stash[OPTIONS], session.config.stash
     try:
-        if options.plan:
-            stash[BUDGET] = Budget(options, modules)
-        elif options.rehearse:
-            stash[REHEARSAL] = Rehearsal(options, modules)
-        else:
-            stash[SESSION] = Session(options, session.config.rootpath, modules)
+        session.config.stash[MODE] = mode(Selection.of(options, session.config.rootpath, modules))
     except (ClaimFileError, DataUnavailableError) as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _claims(items: Iterable[pytest.Item]) -> dict[str, ModuleType]:
+    """The modules of the tests that judge a claim, by the ids of these tests."""
+    modules = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and "trial" in item.fixturenames and hasattr(item.module, "CLAIM"):
+            if hasattr(item, "callspec"):
+                raise pytest.UsageError(f"{item.nodeid}: the test of a claim takes no parameters, it is judged once")
+            modules[item.nodeid] = item.module
+    return modules
+
+
+def _mode(options: Options) -> type[Mode]:
+    """What the options ask for; imported no earlier, because that takes torch."""
+    if options.plan:
+        from ilr.dryrun.planning import Planning
+
+        return Planning
+    if options.rehearse:
+        from ilr.dryrun.rehearsal import Rehearsal
+
+        return Rehearsal
+    from ilr.session.session import Session
+
+    return Session
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Trains everything the selected claims need, before the first of them is judged; a plan ends here."""
-    stash = session.config.stash
-    if session.config.option.collectonly or session.testsfailed:
-        return None
-    if not stash[OPTIONS].plan and SESSION not in stash and REHEARSAL not in stash:
+    mode = session.config.stash.get(MODE, None)
+    if mode is None or session.config.option.collectonly or session.testsfailed:
         return None
     from rich.console import Console
 
-    console = Console()
-    if stash[OPTIONS].plan:
-        session.testsfailed += _show_plan(stash.get(BUDGET, None), console)
-        return True
-    if claims := stash.get(SESSION, None):
-        claims.train(console)
-    if rehearsal := stash.get(REHEARSAL, None):
-        rehearsal.run(console)
-    return None
-
-
-def _show_plan(budget: "Budget | None", console: "Console") -> int:
-    """Prints what a run costs and gives the number of claims that cannot be planned."""
-    if budget is None:
-        console.print("No claim is selected: there is nothing to plan.")
-        return 0
-    from ilr.dryrun.budget import show
-
-    show(budget, console)
-    return len(budget.reasons("error"))
+    replace_unprintable()
+    session.testsfailed += mode.prepare(Console())
+    return None if mode.tests_follow else True
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest) -> "Judged":
+def trial(request: pytest.FixtureRequest) -> "JudgedClaim":
     """The claim of the requesting test's file, judged."""
-    if rehearsal := request.config.stash.get(REHEARSAL, None):
-        _rehearsed(rehearsal, request.node)
-    outcome = request.config.stash[SESSION].judge(request.node.nodeid)
+    outcome = request.config.stash[MODE].outcome(request.node.nodeid)
+    if outcome is None:
+        request.node.user_properties.append(("verdict", REHEARSED))
+        pytest.skip("rehearsed, not judged")
     # Raised while setting up, so that pytest itself tells an ERROR from a claim that failed.
     if outcome.verdict is Verdict.ERROR:
         pytest.fail(f"{outcome.claim.id}: {outcome.message}", pytrace=False)
     if outcome.verdict is Verdict.NOT_RUN:
         pytest.skip(outcome.message)
-    return Judged(outcome)
+    from ilr.trials.outcome import JudgedClaim
 
-
-def _rehearsed(rehearsal: "Rehearsal", item: pytest.Item) -> NoReturn:
-    """Ends a claim's test before it begins, with what its rehearsal found."""
-    if reason := rehearsal.not_run(item.nodeid):
-        pytest.skip(reason)
-    if failures := rehearsal.failures[item.nodeid]:
-        pytest.fail("\n".join(failures), pytrace=False)
-    item.user_properties.append(("verdict", REHEARSED))
-    pytest.skip("rehearsed, not judged")
-
-
-class Judged:
-    """A judged claim, as its test sees it."""
-
-    def __init__(self, outcome: "Outcome") -> None:
-        self.outcome = outcome
-
-    def must_reproduce(self) -> None:
-        """Passes if the claim is REPRODUCED and its controls are sound; otherwise fails with what was found."""
-        verdict = self.outcome.verdict
-        if verdict is Verdict.INCONCLUSIVE:
-            raise InconclusiveError(_described(self.outcome))
-        if verdict is not Verdict.REPRODUCED:
-            pytest.fail(_described(self.outcome), pytrace=False)
+    return JudgedClaim(outcome)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -164,6 +126,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Marks the report of an INCONCLUSIVE claim, which fails the run unless that is allowed."""
     report = yield
+    from ilr.trials.outcome import InconclusiveError
+
     if call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError):
         report.longrepr = str(call.excinfo.value)
         report.user_properties.append(("verdict", Verdict.INCONCLUSIVE.value))
@@ -184,45 +148,14 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the report of what was judged."""
-    claims = session.config.stash.get(SESSION, None)
-    if claims is not None and claims.outcomes:
-        from ilr.report import write_report
-
-        write_report(claims.evidence(), claims.report)
+    if mode := session.config.stash.get(MODE, None):
+        mode.finish()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdicts in one table, and where the report is; or what was rehearsed."""
-    if rehearsal := config.stash.get(REHEARSAL, None):
-        from ilr.dryrun.rehearsal import show
-
-        terminalreporter.section("rehearsal: no verdicts")
-        for line in show(rehearsal):
+    mode = config.stash.get(MODE, None)
+    if mode is not None and (lines := list(mode.summary())):
+        terminalreporter.section(mode.heading)
+        for line in lines:
             terminalreporter.write_line(line)
-    claims = config.stash.get(SESSION, None)
-    if claims is None or not claims.outcomes:
-        return
-    terminalreporter.section("verdicts")
-    for outcome in claims.outcomes.values():
-        sound = sum(control.sound for control in outcome.controls)
-        controls = f"  controls sound {sound}/{len(outcome.controls)}" if outcome.controls else ""
-        terminalreporter.write_line(f"{outcome.verdict.value:<13} {outcome.claim.id}{controls}")
-        if outcome.message:
-            terminalreporter.write_line(f"{'':<13} {outcome.message}")
-    terminalreporter.write_line(f"report: {claims.report / 'index.html'}")
-
-
-def _is_claim(item: pytest.Function) -> bool:
-    return "trial" in item.fixturenames and hasattr(item.module, "CLAIM")
-
-
-def _described(outcome: "Outcome") -> str:
-    """What was found, for a claim that did not hold: a line a finding."""
-    lines = [f"{outcome.claim.id}: {outcome.verdict.value}", *([outcome.message] if outcome.message else [])]
-    for finding in outcome.findings:
-        low, high = (f"{end:.4g}" if end is not None else "…" for end in finding.interval)
-        accepted = " to ".join(f"{end:.4g}" if end is not None else "…" for end in finding.accepted)
-        lines.append(
-            f"  {finding.verdict.value:<12} {finding.name}: {finding.estimate:.4g} [{low}, {high}], accepted {accepted}"
-        )
-    return "\n".join(lines)

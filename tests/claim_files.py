@@ -5,16 +5,15 @@ from pathlib import Path
 CLAIM_FILE = '''
 """Without weight decay the norm grows."""
 from dataclasses import replace
-from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy
-from ilr.trials.plotting import new_figure
-from ilr.stats.rules import at_least
+from ilr import Claim, Constant, Control, Experiment, NoNorm, Observe, Prediction, Replicas, Toy, new_figure
 
+NORM = Prediction("norm", "at_least", {expected}, 0.0, "as small as it gets")
 CLAIM = Claim(
     id="{id}",
     title="The norm grows",
     source="here",
     statement="Without weight decay the norm grows.",
-    predictions=(Prediction("norm", "at_least", {expected}, 0.0, "as small as it gets"),),
+    predictions=(NORM,),
     controls=(Control("decay", "No weight decay."),),
     replicas=Replicas(tiny={replicas}),
     not_run="only tiny is written",
@@ -28,7 +27,7 @@ def experiments(setting):
 
 def judge(recordings):
     {judge}
-    yield at_least(CLAIM["norm"], recordings["run"].final("weight_norm"))
+    yield NORM, recordings["run"].final("weight_norm")
 
 def figure(recordings, controls):
     drawn, [axes] = new_figure("Norms.")
@@ -69,4 +68,16 @@ def on_images(path: Path) -> Path:
     net = 'net=MLP((8, 8)), norm=BatchNorm(), data=Data("mnist", train=64), batch_size=16'
     text = path.read_text().replace("net=Toy(), norm=NoNorm()", net)
     path.write_text(text.replace("import Claim", "import BatchNorm, Data, MLP, Claim"))
+    return path
+
+
+def sharing(path: Path) -> Path:
+    """Changes a claim's file to import what lies beside it, and to hold a dataclass whose annotations are text."""
+    path.with_name("shared.py").write_text("RATE = 0.1\n")
+    text = path.read_text().replace(
+        "from dataclasses import replace\n",
+        "from __future__ import annotations\nfrom dataclasses import dataclass, replace\nfrom shared import RATE\n",
+    )
+    text = text.replace("CLAIM = ", "@dataclass\nclass Regime:\n    rate: float = RATE\n\nCLAIM = ")
+    path.write_text(text.replace("learning_rate=Constant(0.1)", "learning_rate=Regime().rate"))
     return path

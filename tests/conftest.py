@@ -12,12 +12,12 @@ import sklearn.datasets
 import torch
 from PIL import Image
 
-import ilr.dryrun.budget
+import ilr.dryrun.planning
 import ilr.dryrun.rehearsal
-import ilr.report
+import ilr.report.files
 import ilr.session.session
 from ilr.data.dataset import Dataset
-from ilr.data.lazy_images import Files
+from ilr.data.lazy_images import ImageFiles
 from ilr.experiments.architectures import MLP, Toy
 from ilr.experiments.experiment import Data, Experiment, Observe
 from ilr.experiments.norms import BatchNorm, NoNorm
@@ -25,12 +25,15 @@ from ilr.experiments.schedules import Constant
 
 pytest_plugins = ["pytester"]
 
+LOADS_ILR = 'pytest_plugins = ["ilr.plugin"]\n'
+"""The conftest.py of a folder of claims."""
+
 Run = Callable[..., pytest.RunResult]
 
 PRELOADED = (
-    ilr.dryrun.budget,
+    ilr.dryrun.planning,
     ilr.dryrun.rehearsal,
-    ilr.report,
+    ilr.report.files,
     ilr.session.session,
     matplotlib.backends.backend_svg,
     numpy.fft,
@@ -105,14 +108,14 @@ def random_dataset() -> Dataset:
 
 
 @pytest.fixture
-def image_files(tmp_path: Path) -> Files:
+def image_files(tmp_path: Path) -> ImageFiles:
     """Four images of random pixels in different sizes, one of them grey."""
     stream = np.random.default_rng(4)
     paths = []
     for index, shape in enumerate([(40, 60, 3), (300, 250, 3), (70, 30), (256, 256, 3)]):
         paths.append(str(tmp_path / f"{index}.JPEG"))
         Image.fromarray(stream.integers(0, 256, shape).astype(np.uint8)).save(paths[-1])
-    return Files(tuple(paths))
+    return ImageFiles(tuple(paths))
 
 
 @pytest.fixture
@@ -120,6 +123,9 @@ def run(pytester: pytest.Pytester) -> Run:
     """Runs pytest on the claims folder, training in this process into a store of the test's own."""
 
     def run(*arguments: str) -> pytest.RunResult:
+        claims = pytester.path / "claims"
+        claims.mkdir(exist_ok=True)
+        (claims / "conftest.py").write_text(LOADS_ILR)
         store = f"--store={pytester.path / 'store'}"
         return pytester.runpytest_inprocess(
             "claims", "--engine=in-process", store, "-p", "no:cacheprovider", *arguments

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from torchvision.transforms import functional
 from ilr.data.augmentation import Draws
 from ilr.data.dataset import Dataset
 from ilr.data.sampling import BatchOrder
-from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet
 from ilr.experiments.experiment import Experiment
-from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, WeightNorm
+from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
 from ilr.nn.architectures import build
 
 
@@ -54,20 +54,17 @@ class LayerNormOfAll(nn.Module):
 MakeNorm = Callable[[int], nn.Module]
 
 
-def plain_norm(norm: Norm, features: int, batch_norm: Callable[..., nn.Module]) -> nn.Module:
-    """The normalisation as a user of torch.nn would write it."""
-    match norm:
-        case BatchNorm(eps):
-            # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
-            return batch_norm(features, eps=eps, momentum=1.0, affine=False) if eps else Standardise()
-        case GroupNorm(groups, eps):
-            return nn.GroupNorm(groups, features, eps=eps, affine=False)
-        case LayerNorm(eps):
-            return LayerNormOfAll(eps)
-        case InstanceNorm(eps):
-            return nn.InstanceNorm2d(features, eps=eps)
-        case _:
-            return nn.Identity()
+def plain_batch_norm(norm: BatchNorm, features: int, batch_norm: Callable[..., nn.Module]) -> nn.Module:
+    # With momentum 1, evaluation after a pass over the training set uses that pass's statistics.
+    return batch_norm(features, eps=norm.eps, momentum=1.0, affine=False) if norm.eps else Standardise()
+
+
+def plain_group_norm(norm: GroupNorm, features: int, _: Callable[..., nn.Module]) -> nn.Module:
+    return nn.GroupNorm(norm.groups, features, eps=norm.eps, affine=False)
+
+
+def plain_instance_norm(norm: InstanceNorm, features: int, _: Callable[..., nn.Module]) -> nn.Module:
+    return nn.InstanceNorm2d(features, eps=norm.eps)
 
 
 def with_weight_norm(net: nn.Sequential) -> nn.Sequential:
@@ -77,6 +74,37 @@ def with_weight_norm(net: nn.Sequential) -> nn.Sequential:
             gains = parametrizations.weight_norm(layer).parametrizations.weight.original0
             gains.requires_grad_(False).fill_(math.sqrt(2))
     return net
+
+
+@dataclass(frozen=True)
+class PlainNorm:
+    """A normalisation as a user of torch.nn would write it, and what our tests try of it."""
+
+    example: Norm
+    """Tried on every net it fits."""
+    layer: Callable[[Any, int, Callable[..., nn.Module]], nn.Module] = lambda *_: nn.Identity()
+    """The module for a norm, a number of features, and torch's batch norm for vectors or for maps."""
+    finish: Callable[[nn.Sequential], nn.Sequential] = lambda net: net
+    """What is done to the whole net."""
+    refuses: tuple[type[Net], ...] = ()
+    """Nets that it does not fit."""
+    scale_invariant: bool = True
+
+
+PLAIN_NORMS = (
+    PlainNorm(BatchNorm(), plain_batch_norm),
+    PlainNorm(GroupNorm(2), plain_group_norm),
+    PlainNorm(LayerNorm(), lambda norm, *_: LayerNormOfAll(norm.eps)),
+    PlainNorm(InstanceNorm(), plain_instance_norm, refuses=(MLP, PreResNet)),
+    PlainNorm(WeightNorm(), finish=with_weight_norm),
+    PlainNorm(NoNorm(), scale_invariant=False),
+)
+"""The one table of the norms' oracles: a new norm is tested by its entry here."""
+
+
+def plain_norm(norm: Norm) -> PlainNorm:
+    [found] = [one for one in PLAIN_NORMS if type(one.example) is type(norm)]
+    return found
 
 
 def trained(net: nn.Sequential, *, head: bool) -> list[Tensor]:
@@ -163,31 +191,36 @@ def plain_bottleneck_resnet(net: BottleneckResNet, channels: int, norm: MakeNorm
 def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     """The experiment's architecture as a torch.nn.Sequential; the last module is the head."""
     _, channels, side, _ = dataset.train_images.shape
-    norm = partial(plain_norm, experiment.norm)
+    plain = plain_norm(experiment.norm)
+    batch_norm = nn.BatchNorm1d if isinstance(experiment.net, MLP) else nn.BatchNorm2d
+
+    def norm(features: int) -> nn.Module:
+        return plain.layer(experiment.norm, features, batch_norm)
+
     layers: list[nn.Module] = []
     if isinstance(experiment.net, MLP):
         layers.append(nn.Flatten())
         widths = (channels * side**2, *experiment.net.widths)
         for into, out in pairwise(widths):
-            layers += [nn.Linear(into, out, bias=False), norm(out, nn.BatchNorm1d), nn.ReLU()]
+            layers += [nn.Linear(into, out, bias=False), norm(out), nn.ReLU()]
         features = widths[-1]
     elif isinstance(experiment.net, PreResNet | ResNet | BottleneckResNet):
         write = {PreResNet: plain_pre_resnet, ResNet: plain_resnet, BottleneckResNet: plain_bottleneck_resnet}
-        layers += write[type(experiment.net)](experiment.net, channels, partial(norm, batch_norm=nn.BatchNorm2d))
+        layers += write[type(experiment.net)](experiment.net, channels, norm)
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         features = experiment.net.normalised[-1]
     else:
         assert isinstance(experiment.net, CNN)
         counts = (channels, *experiment.net.channels)
         for index, (into, out) in enumerate(pairwise(counts)):
-            layers += [nn.Conv2d(into, out, 3, padding=1, bias=False), norm(out, nn.BatchNorm2d), nn.ReLU()]
+            layers += [nn.Conv2d(into, out, 3, padding=1, bias=False), norm(out), nn.ReLU()]
             if index % 2 == 1 and index < len(counts) - 2:
                 layers.append(nn.AvgPool2d(2))
                 side //= 2
         layers.append(nn.Flatten())
         features = counts[-1] * side**2
     net = nn.Sequential(*layers, nn.Linear(features, dataset.classes, bias=False)).double()
-    return with_weight_norm(net) if isinstance(experiment.norm, WeightNorm) else net
+    return plain.finish(net)
 
 
 def crop_and_flip_plain(images: Tensor, draws: np.ndarray, padding: int, black: np.ndarray) -> Tensor:

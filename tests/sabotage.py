@@ -21,13 +21,14 @@ from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.norms import BatchNorm
 from ilr.experiments.schedules import Constant, Schedule
 from ilr.experiments.seeding import Stream, generator
-from ilr.nn import architectures, base, execution, layers
+from ilr.nn import architectures, base, execution, norms
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation
-from ilr.nn.layers import ByStatistics, Layers, Measuring, Statistics
+from ilr.nn.layers import Layers
+from ilr.nn.norms import CalibratingNorm, FrozenStatistics, Statistics, in_training
 from ilr.training import loop, metrics, toy, trainers
 from ilr.training.loop import _Run
-from ilr.training.metrics import Networks, in_training
+from ilr.training.metrics import Networks
 from ilr.training.optimizers import SGD
 
 Patch = pytest.MonkeyPatch
@@ -218,10 +219,10 @@ def evaluation_mode(run: _Run, step: int, batch: Examples) -> None:
     if isinstance(run.norm, BatchNorm):
         if step == 0:
             statistics: Statistics = []
-            run.normalise = Measuring(run.norm.eps, statistics)
+            run.normalise = CalibratingNorm(run.norm.eps, statistics)
             losses_of(run, batch)
             vars(run)["fixed"] = statistics
-        run.normalise = ByStatistics(run.norm.eps, vars(run)["fixed"])
+        run.normalise = FrozenStatistics(run.norm.eps, vars(run)["fixed"])
 
 
 def moving_head(run: _Run, step: int, batch: Examples) -> None:
@@ -238,7 +239,7 @@ def moving_scale(run: _Run, step: int, batch: Examples) -> None:
         return
     scales = vars(run).get("scales", torch.ones(len(run.replicas), 1, dtype=run.dtype)).requires_grad_()
 
-    class Scaled(Measuring):
+    class Scaled(CalibratingNorm):
         def _normalised(self, inputs: Tensor) -> Tensor:
             by_channel = vars(run)["scales"].repeat_interleave(inputs.shape[1] // len(run.replicas))
             return super()._normalised(inputs) * by_channel.view(1, -1, *[1] * (inputs.ndim - 2))
@@ -254,7 +255,7 @@ def head_among_the_weights(patch: Patch) -> None:
 
 
 def large_eps(patch: Patch) -> None:
-    patch.setattr(layers._OverBatch, "__init__", lambda normalise, _: vars(normalise).update(eps=0.1))
+    patch.setattr(norms._OverBatch, "__init__", lambda normalise, _: vars(normalise).update(eps=0.1))
 
 
 def late_snapshots(patch: Patch) -> None:

@@ -6,8 +6,40 @@ import io
 from typing import Any
 
 import matplotlib
+import msgspec
 import numpy as np
 from matplotlib.figure import Figure
+
+from ilr.report.evidence import Evidence
+
+NEW_IN_SCHEMA_2 = {
+    "evidence": {"invocation"},
+    "claim": {"looks", "history", "digests", "values"},
+    "control": {"digests", "values"},
+    "experiment": {
+        "net", "norm", "optimiser", "data", "learning_rate", "weight_decay", "intrinsic_learning_rate", "batch_size",
+        "trained_by", "record",
+    },
+}  # fmt: skip
+
+
+def typed(evidence: dict[str, Any]) -> Evidence:
+    """Evidence as a run would hand it over, from its JSON."""
+    return msgspec.convert(evidence, Evidence)
+
+
+def in_schema_1(evidence: dict[str, Any]) -> dict[str, Any]:
+    """The same evidence as earlier versions would have written it."""
+
+    def without(kind: str, of: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in of.items() if name not in NEW_IN_SCHEMA_2[kind]}
+
+    claims = []
+    for told in evidence["claims"]:
+        controls = [without("control", one) for one in told["controls"]]
+        claims.append(without("claim", told) | {"controls": controls})
+    experiments = {name: without("experiment", one) for name, one in evidence["experiments"].items()}
+    return without("evidence", evidence) | {"schema": 1, "claims": claims, "experiments": experiments}
 
 
 def sha256(text: str) -> str:
@@ -50,6 +82,8 @@ def control(name: str, takes_away: str, verdict: str = "REFUTED", **changes: Any
         "sound": verdict in ("REFUTED", "INCONCLUSIVE"),
         "findings": findings,
         "message": "",
+        "digests": {"drop": sha256("experiment 3")},
+        "values": {found["name"]: [[0.1, 0.11, 0.101]] for found in findings},
     } | changes
 
 
@@ -98,6 +132,10 @@ def claim(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
         "message": "",
         "record": record,
         "record_sha256": sha256(identity),
+        "looks": [{"n": 48, "level": 0.005, "findings": findings}] if findings else [],
+        "history": {"attempts": [], "regimes": [], "notes": []},
+        "digests": {},
+        "values": {found["name"]: [[0.31, 0.33, 0.32], [1.0, 1.02]] for found in findings},
     } | changes
 
 
@@ -168,6 +206,33 @@ def sample_evidence() -> dict[str, Any]:
                 figure("the same on the control", "The same with λ = 0 & no normalisation."),
             ],
             seconds=41.7,
+            digests={"drop": digests[0]},
+            history={
+                "attempts": [
+                    {
+                        "date": "2026-11-20",
+                        "scale": "tiny",
+                        "seed": 13,
+                        "commit": "4f1c0de",
+                        "verdict": "INCONCLUSIVE",
+                        "regime": "MLP 32-32-32, 12 replicas a group",
+                        "note": "its report was not kept",
+                    },
+                    {
+                        "date": "2026-11-21",
+                        "scale": "tiny",
+                        "seed": 0,
+                        "commit": "",
+                        "verdict": "REPRODUCED",
+                        "regime": "MLP 32-32-32, 48 replicas a group",
+                        "note": "",
+                    },
+                ],
+                "regimes": [
+                    {"scale": "tiny", "tried": "λ = 0.2", "found": "the net <collapses>", "seeds": "7 and 8"},
+                ],
+                "notes": ["An earlier report found a larger ratio."],
+            },
         ),
         claim(
             "function-space-equilibrium",
@@ -306,11 +371,16 @@ def sample_evidence() -> dict[str, Any]:
         ),
     ]
     return {
-        "schema": 1,
+        "schema": 2,
         "scale": "tiny",
         "seed": 0,
-        "started": "2026-11-21T23:30:00+00:00",
+        "started": "2026-11-21T23:30:00Z",
         "seconds": 141.2,
+        "invocation": {
+            "command": "pytest claims --scale=tiny --seed=0 --replicas=48",
+            "selected": ["claims"],
+            "overrides": {"--replicas": "48"},
+        },
         "provenance": {
             "ilr": "0.1.0",
             "git": "4f1c0de5a1f0b7c98d1e25a7c8f2e53b6a9d0e11 (with uncommitted changes)",
@@ -320,6 +390,7 @@ def sample_evidence() -> dict[str, Any]:
             "cpu": "Intel(R) Xeon(R) Platinum 8581C CPU @ 2.10GHz",
             "threads": 2,
             "peak_memory_bytes": 1_932_735_283,
+            "platform": "linux",
             "data": {"digits": {"sha256": sha256("digits")}},
             "claims_sha256": sha256("claims"),
         },
@@ -333,6 +404,22 @@ def sample_evidence() -> dict[str, Any]:
                 "seconds": 12.1,
                 "origin": "in the store" if i == 2 else "trained here: not in the store",
                 "computed": "48 at once, grouped convolutions",
+                "net": "MLP 64-32-32-32-10",
+                "norm": "batch norm",
+                "optimiser": "SGD",
+                "data": "digits",
+                "learning_rate": "0.5, ÷10 at step 3000",
+                "weight_decay": "0.02",
+                "intrinsic_learning_rate": [0.01, 0.001],
+                "batch_size": 32,
+                "trained_by": {
+                    "ilr_versions": ["0.1.0"],
+                    "torch_versions": ["2.13.0", "2.14.1"],
+                    "devices": ["cpu"],
+                    "processors": ["Intel(R) Xeon(R) Platinum 8581C CPU @ 2.10GHz"],
+                    "first_trained": "2026-11-20T08:00:00Z",
+                    "last_trained": "2026-11-21T23:31:00Z",
+                },
                 "record": {"record": "Experiment"},
             }
             for i, (digest, description) in enumerate(zip(digests, descriptions, strict=True))

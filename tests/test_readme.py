@@ -10,7 +10,7 @@ import pytest
 import ilr
 from ilr.stats.decision import Verdict
 from tests.claim_files import write_claim
-from tests.conftest import Run
+from tests.conftest import LOADS_ILR, Run
 from tests.sabotage import SABOTAGES
 
 ROOT = Path(__file__).parent.parent
@@ -24,8 +24,11 @@ def blocks(language: str) -> list[str]:
 def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
     example, contract = blocks("python")
     folder = pytester.mkdir("your-folder")
+    [plugin] = re.findall(r"`(pytest_plugins = .*?)`", README)
+    pytester.makeconftest(plugin)
     (folder / "test_norm_never_falls.py").write_text(example, encoding="utf-8")
     (folder / "test_contract.py").write_text(contract, encoding="utf-8")
+    (folder / "conftest.py").write_text(LOADS_ILR, encoding="utf-8")
     result = pytester.runpytest_subprocess(folder, "--store=store", "--report=report", "--workers=1")
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes() == {"passed": 3}
@@ -84,7 +87,7 @@ def test_its_results_are_those_of_the_reference_reports() -> None:
 
 
 def test_every_option_is_in_its_table(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--help")
+    result = pytester.runpytest_subprocess("-p", "ilr.plugin", "--help")
     text = result.stdout.str()
     ours = text[text.index("trials of claims:") :].split("\n\n")[0]
     options = set(re.findall(r"^ +(--[\w-]+)", ours, flags=re.MULTILINE))

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ilr.data.on_device import Examples, ExampleSet, StreamedExamples
+from ilr.data.epochs import EpochDraws, Int64
+from ilr.data.on_device import Examples, ExampleSet, LazyExamples
 from ilr.experiments.experiment import Augmentation, CropFlip
 from ilr.experiments.seeding import Stream, generator
 
 
-class Draws:
-    """The random numbers of an augmentation, for each place in a replica's batch; drawn once an epoch.
+class Draws(EpochDraws):
+    """The random numbers of an augmentation, for each place in a replica's batch.
+
+    At each step they are a crop's row and column and whether to flip, [R, N, 3]; or an image's seed, [R, N].
 
     Args:
         augmentation: what they are for.
@@ -25,24 +26,11 @@ class Draws:
     def __init__(
         self, augmentation: Augmentation, replicas: Sequence[tuple[int, int]], batch_size: int, steps_per_epoch: int
     ) -> None:
+        super().__init__(replicas, batch_size, steps_per_epoch)
         self.augmentation = augmentation
-        self.replicas = replicas
-        self.batch_size = batch_size
-        self.steps_per_epoch = steps_per_epoch
-        self._epoch = -1
-        self._drawn = np.empty(0, dtype=np.int64)
 
-    def at(self, step: int) -> npt.NDArray[np.int64]:
-        """Of one step: the crop's row and column and whether to flip, [R, N, 3]; or an image's seed, [R, N]."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            streams = [generator(*key, Stream.AUGMENTATION, epoch) for key in self.replicas]
-            self._drawn = np.stack([self._draw(stream) for stream in streams])
-        return self._drawn[:, position * self.batch_size : (position + 1) * self.batch_size]
-
-    def _draw(self, stream: np.random.Generator) -> npt.NDArray[np.int64]:
-        """One replica's epoch."""
+    def _draw(self, root_seed: int, replica: int, epoch: int) -> Int64:
+        stream = generator(root_seed, replica, Stream.AUGMENTATION, epoch)
         examples = self.batch_size * self.steps_per_epoch
         if isinstance(self.augmentation, CropFlip):
             places = 2 * self.augmentation.padding + 1
@@ -63,7 +51,7 @@ class Augmenter:
     """
 
     def __init__(self, examples: ExampleSet, draws: Draws, black: Tensor) -> None:
-        if isinstance(draws.augmentation, CropFlip) == isinstance(examples, StreamedExamples):
+        if isinstance(draws.augmentation, CropFlip) == isinstance(examples, LazyExamples):
             raise ValueError(
                 f"{draws.augmentation!r} does not fit the data: CropFlip is for resident sets, ResizedCropFlip for "
                 "streamed ones"
@@ -76,7 +64,7 @@ class Augmenter:
     def batch(self, step: int, indices: Tensor) -> Examples:
         """The step's examples at `indices` [R, N]."""
         draws = self.draws.at(step)
-        if isinstance(self.examples, StreamedExamples):
+        if isinstance(self.examples, LazyExamples):
             return self.examples.resized_crops(indices, draws)
         found = self.examples[indices]
         images = crop_and_flip(found.images, torch.from_numpy(draws).to(indices.device), self.padding, self.black)
@@ -92,16 +80,20 @@ def crop_and_flip(images: Tensor, draws: Tensor, padding: int, black: Tensor) ->
         padding: pixels on each side.
         black: [channel] or [1], what they are filled with.
     """
-    side = images.shape[-1]
+    replicas, examples, channels, side, _ = images.shape
     width = side + 2 * padding
     inner = slice(padding, padding + side)
-    padded = black[:, None, None].expand(*images.shape[:-2], width, width).clone()
+    padded = black[:, None, None].expand(replicas, examples, channels, width, width).clone()
     padded[..., inner, inner] = images
-    row, column, mirrored = draws[..., None].unbind(-2)
+
+    row, column, mirrored = draws[..., None].unbind(-2)  # each [R, N, 1]
     pixels = torch.arange(side, device=images.device)
-    rows = row + pixels
-    columns = column + torch.where(mirrored == 1, pixels.flip(0), pixels)
+    rows = row + pixels  # [R, N, row]
+    columns = column + torch.where(mirrored == 1, pixels.flip(0), pixels)  # [R, N, column]
+    # Where each pixel of the crop lies among the width² of the padded image.
+    places = rows[..., :, None] * width + columns[..., None, :]  # [R, N, row, column]
+
     # Every channel of an image takes the same pixels. One gather is the fastest of five ways that were timed.
-    places = (rows[..., :, None] * width + columns[..., None, :]).flatten(-2)[..., None, :]
-    taken = padded.flatten(-2).gather(-1, places.expand(*images.shape[:-2], -1))
+    places = places.flatten(-2)[..., None, :].expand(replicas, examples, channels, -1)  # [R, N, channel, side²]
+    taken = padded.flatten(-2).gather(-1, places)  # from [R, N, channel, width²] to [R, N, channel, side²]
     return taken.view(images.shape)

@@ -1,4 +1,4 @@
-"""The data sets there are, and their shapes: what is known of them without their files."""
+"""The data sets there are: what is known of them without their files."""
 
 from dataclasses import dataclass, replace
 
@@ -10,11 +10,12 @@ class DataUnavailableError(Exception):
 
 
 @dataclass(frozen=True)
-class Form:
-    """The shape of a data set."""
+class DatasetInfo:
+    """Shape and size of a data set of square images."""
 
     channels: int
     side: int
+    """In pixels."""
     classes: int
     train: int
     """Training examples."""
@@ -28,7 +29,7 @@ class Form:
         """[channel, row, column]."""
         return self.channels, self.side, self.side
 
-    def cut(self, data: Data) -> "Form":
+    def cut(self, data: Data) -> "DatasetInfo":
         """What is left after cutting down as `data` asks.
 
         Raises:
@@ -49,32 +50,32 @@ class Form:
         )
 
 
-FORMS = {
-    "digits": Form(1, 8, 10, train=1297, test=500),
-    "mnist": Form(1, 28, 10, train=60_000, test=10_000),
-    "fashion-mnist": Form(1, 28, 10, train=60_000, test=10_000),
-    "cifar-10": Form(3, 32, 10, train=50_000, test=10_000),
-    "cifar-100": Form(3, 32, 100, train=50_000, test=10_000),
-    "imagenet": Form(3, 224, 1000, train=1_281_167, test=50_000, streamed=True),
+DATASETS = {
+    "digits": DatasetInfo(1, 8, 10, train=1297, test=500),
+    "mnist": DatasetInfo(1, 28, 10, train=60_000, test=10_000),
+    "fashion-mnist": DatasetInfo(1, 28, 10, train=60_000, test=10_000),
+    "cifar-10": DatasetInfo(3, 32, 10, train=50_000, test=10_000),
+    "cifar-100": DatasetInfo(3, 32, 100, train=50_000, test=10_000),
+    "imagenet": DatasetInfo(3, 224, 1000, train=1_281_167, test=50_000, streamed=True),
 }
 """The whole data sets, by name."""
 
 
-def whole(name: str) -> Form:
-    """The form of the whole data set called `name`.
+def whole_info(name: str) -> DatasetInfo:
+    """What is known of the whole data set called `name`.
 
     Raises:
         DataUnavailableError: no such data set.
     """
-    if name not in FORMS:
-        raise DataUnavailableError(f"no data set is called {name!r}; choose from {', '.join(FORMS)}")
-    return FORMS[name]
+    if name not in DATASETS:
+        raise DataUnavailableError(f"no data set is called {name!r}; choose from {', '.join(DATASETS)}")
+    return DATASETS[name]
 
 
-def form_of(data: Data) -> Form:
-    """The form of a data set as trained on.
+def info_of(data: Data) -> DatasetInfo:
+    """What is known of a data set as trained on.
 
     Raises:
         DataUnavailableError: no such data set, or it cannot be cut down as asked.
     """
-    return whole(data.name).cut(data)
+    return whole_info(data.name).cut(data)

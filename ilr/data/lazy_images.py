@@ -1,24 +1,28 @@
 """Images that are made when they are asked for: decoded from files, or noise in their place."""
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import repeat
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ilr.data.catalog import FORMS, DataUnavailableError
+from ilr.data.catalog import DATASETS, DataUnavailableError
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
+MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet's pixels, by channel; black is 0 and white is 1."""
+DEVIATION = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
 
-class Streamed(ABC):
+
+class LazyImages(ABC):
     """Standardised images, float32 [example, channel, row, column], of which none is kept."""
 
     @property
@@ -27,21 +31,32 @@ class Streamed(ABC):
         """[example, channel, row, column]."""
 
     @abstractmethod
+    def first(self, size: int) -> "LazyImages":
+        """The first `size` images."""
+
+    @abstractmethod
+    def _image(self, index: int, seed: int | None) -> Float32:
+        """One image as it is evaluated, or with a seed a random crop of it, resized, and flipped or not."""
+
     def __getitem__(self, which: Any, /) -> Float32:
         """The images at `which`, a slice or whole numbers of any shape, as they are evaluated."""
+        indices = np.arange(self.shape[0])[which]
+        return self._images(indices, repeat(None))
 
-    @abstractmethod
     def resized_crops(self, indices: Int64, seeds: Int64) -> Float32:
         """The images at `indices`, each with a random crop of its own seed, resized, and flipped or not."""
+        return self._images(indices, map(int, seeds.flat))
 
-    @abstractmethod
-    def first(self, size: int) -> "Streamed":
-        """The first `size` images."""
+    def _images(self, indices: Int64, seeds: Iterable[int | None]) -> Float32:
+        # Threads, because Pillow works without the interpreter's lock.
+        with ThreadPoolExecutor() as pool:
+            images = np.stack(list(pool.map(self._image, map(int, indices.flat), seeds)))  # [example, channel, …]
+        return images.reshape(*indices.shape, *self.shape[1:])
 
 
 @dataclass(frozen=True)
-class Files(Streamed):
-    """Files decoded by Pillow and prepared by torchvision as is usual for ImageNet, with its means and deviations.
+class ImageFiles(LazyImages):
+    """Files decoded by Pillow and prepared by torchvision as is usual for ImageNet, with its mean and deviation.
 
     Evaluated is the central 224×224 of an image whose shorter side is 256; a resized crop has 8% to 100% of the
     image's area. Asking for an image that cannot be decoded raises DataUnavailableError.
@@ -52,37 +67,32 @@ class Files(Streamed):
     @property
     def shape(self) -> tuple[int, ...]:
         """[example, channel, row, column]."""
-        return len(self.paths), *FORMS["imagenet"].image_shape
+        return len(self.paths), *DATASETS["imagenet"].image_shape
 
-    def __getitem__(self, which: Any, /) -> Float32:
-        # In each method, because the import takes a second and few runs need it.
-        from torchvision.transforms import CenterCrop, Compose, Resize
-
-        indices = np.arange(len(self.paths))[which]
-        return self._decoded(indices, [Compose([Resize(256), CenterCrop(224)])] * indices.size)
-
-    def resized_crops(self, indices: Int64, seeds: Int64) -> Float32:
-        """The images at `indices`, each with a random crop of its own seed, resized, and flipped or not."""
-        return self._decoded(indices, [partial(_resized_crop, seed=int(seed)) for seed in seeds.flat])
-
-    def first(self, size: int) -> "Files":
+    def first(self, size: int) -> "ImageFiles":
         """The first `size` images."""
         return replace(self, paths=self.paths[:size])
 
-    def _decoded(self, indices: Int64, cuts: Iterable[Callable[[Any], Any]]) -> Float32:
-        """Standardised images, each cut out of its file in its own way."""
-        from torchvision.transforms import Compose, Normalize, ToTensor
+    def _image(self, index: int, seed: int | None) -> Float32:
+        # Here, because the import takes a second and few runs need it. Threads do not race for it: a reader was first.
+        from torchvision.datasets.folder import pil_loader
+        from torchvision.transforms import functional
 
-        standardise = Compose([ToTensor(), Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
-        paths = (self.paths[index] for index in indices.flat)
-        # Threads, because Pillow works without the interpreter's lock.
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            images = list(pool.map(lambda path, cut: standardise(cut(_opened(path))).numpy(), paths, cuts))
-        return np.stack(images).reshape(*indices.shape, *self.shape[1:])
+        path = self.paths[index]
+        try:
+            image = pil_loader(path)
+        except OSError as error:
+            raise DataUnavailableError(f"{path} cannot be decoded ({error}); unpack ImageNet again") from None
+        if seed is None:
+            image = functional.center_crop(functional.resize(image, 256), 224)
+        else:
+            image = _resized_crop(image, seed)
+        standardised: Float32 = functional.normalize(functional.to_tensor(image), MEAN, DEVIATION).numpy()
+        return standardised
 
 
 @dataclass(frozen=True)
-class Noise(Streamed):
+class NoiseImages(LazyImages):
     """Standard normal pixels in place of images, the same whenever they are asked for."""
 
     count: int
@@ -94,30 +104,12 @@ class Noise(Streamed):
         """[example, channel, row, column]."""
         return self.count, *self.image_shape
 
-    def __getitem__(self, which: Any, /) -> Float32:
-        indices = np.arange(self.count)[which]
-        images = [self._image(int(index)) for index in indices.flat]
-        return np.stack(images).reshape(*indices.shape, *self.image_shape)
-
-    def resized_crops(self, indices: Int64, _seeds: Int64) -> Float32:
-        """The images at `indices`: a crop of noise is noise."""
-        return self[indices]
-
-    def first(self, size: int) -> "Noise":
+    def first(self, size: int) -> "NoiseImages":
         """The first `size` images."""
         return replace(self, count=size)
 
-    def _image(self, index: int) -> Float32:
+    def _image(self, index: int, seed: int | None) -> Float32:  # noqa: ARG002 - a crop of noise is noise
         return np.random.default_rng((self.seed, index)).standard_normal(self.image_shape, dtype=np.float32)
-
-
-def _opened(path: str) -> Any:
-    from torchvision.datasets.folder import pil_loader
-
-    try:
-        return pil_loader(path)
-    except OSError as error:
-        raise DataUnavailableError(f"{path} cannot be decoded ({error}); unpack ImageNet again") from None
 
 
 _SEEDING = Lock()
@@ -125,6 +117,7 @@ _SEEDING = Lock()
 
 
 def _resized_crop(image: Any, seed: int) -> Any:
+    """What torchvision's RandomResizedCrop and RandomHorizontalFlip make of an image when torch has that seed."""
     import torch
     from torchvision.transforms import RandomResizedCrop
     from torchvision.transforms.functional import hflip, resized_crop

@@ -1,29 +1,17 @@
-"""Examples on the training device: resident, as numbers or as pixels to standardise, or streamed batch by batch."""
+"""Examples on the training device: resident, as numbers or as pixels to standardise, or made batch by batch."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ilr.data.dataset import Images, Pixels
-from ilr.data.lazy_images import Streamed
+from ilr.data.lazy_images import Float32, Int64, LazyImages
 
 Which = slice | Tensor
 """A slice, or whole numbers [...] on the training device."""
-
-
-class ExampleSet(Protocol):
-    """A part of a data set, wherever its images lie."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Of all examples, [N], on the training device."""
-
-    def __getitem__(self, which: Which) -> "Examples":
-        """The examples at `which`."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +31,9 @@ class PixelExamples:
 
     pixels: Tensor
     mean: Tensor
-    """[channel, 1, 1]"""
+    """[channel, 1, 1]."""
     deviation: Tensor
-    """[channel, 1, 1]"""
+    """Standard deviation, [channel, 1, 1]."""
     labels: Tensor
     dtype: torch.dtype
 
@@ -56,10 +44,10 @@ class PixelExamples:
 
 
 @dataclass(frozen=True)
-class StreamedExamples:
+class LazyExamples:
     """Images that are made when they are asked for; only their labels are on the training device."""
 
-    images: Streamed
+    images: LazyImages
     labels: Tensor
     dtype: torch.dtype
 
@@ -67,31 +55,44 @@ class StreamedExamples:
         chosen = which if isinstance(which, slice) else which.cpu().numpy()
         return self._moved(self.images[chosen], which)
 
-    def resized_crops(self, indices: Tensor, seeds: npt.NDArray[np.int64]) -> Examples:
+    def resized_crops(self, indices: Tensor, seeds: Int64) -> Examples:
         """The examples at `indices` [...], each image with a random crop of its own seed [...]."""
         return self._moved(self.images.resized_crops(indices.cpu().numpy(), seeds), indices)
 
-    def _moved(self, images: npt.NDArray[np.float32], which: Which) -> Examples:
+    def _moved(self, images: Float32, which: Which) -> Examples:
         return Examples(torch.from_numpy(images).to(self.labels.device, self.dtype), self.labels[which])
 
 
-def place(images: Images, labels: npt.NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> ExampleSet:
-    """Puts as much of a set as is resident onto the training device."""
+ExampleSet = Examples | PixelExamples | LazyExamples
+"""A part of a data set, wherever its images lie; `set[which]` gives the examples at `which`."""
+
+
+def place(images: Images, labels: Int64, device: torch.device, dtype: torch.dtype) -> ExampleSet:
+    """Puts as much of a set as is resident onto the training device.
+
+    Args:
+        images: [N, channel, row, column].
+        labels: [N].
+        device: a torch device.
+        dtype: that of training, which images get.
+    """
 
     def moved(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     match images:
-        case Streamed():
-            return StreamedExamples(images, moved(labels), dtype)
+        case LazyImages():
+            return LazyExamples(images, moved(labels), dtype)
         case Pixels():
-            standardisation = moved(images.mean), moved(images.deviation)
-            return PixelExamples(moved(images.pixels), *standardisation, moved(labels), dtype)
+            mean, deviation = moved(images.mean), moved(images.deviation)
+            return PixelExamples(moved(images.pixels), mean, deviation, moved(labels), dtype)
     return Examples(moved(images[:]).to(dtype), moved(labels))
 
 
 def _take(images: Tensor, which: Which) -> Tensor:
+    """The images [..., channel, row, column] at `which` [...]."""
     if isinstance(which, slice):
         return images[which]
     # Faster than indexing with a tensor of more than one axis.
-    return images.index_select(0, which.flatten()).view(*which.shape, *images.shape[1:])
+    taken = images.index_select(0, which.flatten())  # [example, channel, row, column]
+    return taken.view(*which.shape, *images.shape[1:])

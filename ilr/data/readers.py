@@ -5,17 +5,16 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ilr.data.catalog import DataUnavailableError, Form, whole
-from ilr.data.lazy_images import Files, Streamed
+from ilr.data.catalog import DatasetInfo, DataUnavailableError, whole_info
+from ilr.data.lazy_images import ImageFiles, Int64, LazyImages
 
-Int64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 SHUFFLE = 20201206
@@ -23,48 +22,46 @@ SHUFFLE = 20201206
 
 
 @dataclass(frozen=True)
-class Source:
-    """A data set as read: bytes [example, channel, row, column] or a stream of images, with labels [example]."""
+class RawData:
+    """A data set as read: bytes [example, channel, row, column] or lazy images, with labels [example]."""
 
-    train_images: Bytes | Streamed
+    train_images: Bytes | LazyImages
     train_labels: Int64
-    test_images: Bytes | Streamed
+    test_images: Bytes | LazyImages
     test_labels: Int64
     classes: int
     sha256: str
-    """Of all bytes; for a stream, of the sorted list of its files' names and sizes."""
+    """Of all bytes; for lazy images, of the sorted list of their files' names and sizes."""
 
     @property
-    def form(self) -> Form:
-        """The form of what was found."""
+    def info(self) -> DatasetInfo:
+        """The shape of what was found, which need not be that of the whole data set."""
         count, channels, side, _ = self.train_images.shape
-        streamed = isinstance(self.train_images, Streamed)
-        return Form(channels, side, self.classes, train=count, test=len(self.test_labels), streamed=streamed)
+        streamed = isinstance(self.train_images, LazyImages)
+        return DatasetInfo(channels, side, self.classes, train=count, test=len(self.test_labels), streamed=streamed)
 
 
 @cache
-def read(name: str, root: Path | None) -> Source:
+def read(name: str, root: Path | None) -> RawData:
     """The whole data set called `name`; files are looked for below `root`.
 
     Raises:
         DataUnavailableError: no such data set, or its files are not there or not whole.
     """
-    form = whole(name)
-    return READERS[name](root, form)
+    info = whole_info(name)
+    return READERS[name](root, info)
 
 
-def _resident(form: Form, arrays: tuple[Any, Any, Any, Any]) -> Source:
-    """A source of training images and labels, test images and labels."""
+def _resident(info: DatasetInfo, images: Bytes, labels: Any, test_images: Bytes, test_labels: Any) -> RawData:
+    """Training images and labels, test images and labels, with their checksum."""
     checksum = hashlib.sha256()
-    for array in arrays:
+    for array in (images, labels, test_images, test_labels):
         checksum.update(np.ascontiguousarray(array).tobytes())
-    images, labels, test_images, test_labels = arrays
-    return Source(
-        images, labels.astype(np.int64), test_images, test_labels.astype(np.int64), form.classes, checksum.hexdigest()
-    )
+    labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
+    return RawData(images, labels, test_images, test_labels, info.classes, checksum.hexdigest())
 
 
-def _digits(_root: Path | None, form: Form) -> Source:
+def _digits(_root: Path | None, info: DatasetInfo) -> RawData:
     """8×8 handwritten digits that ship inside scikit-learn: 1,797 examples, of which 1,297 train and 500 test."""
     from sklearn.datasets import load_digits
 
@@ -72,112 +69,108 @@ def _digits(_root: Path | None, form: Form) -> Source:
     # The file is ordered by writer.
     order = _shuffled(len(bunch.target))
     # Sixteen grey levels; times 15 they are bytes, like the other sets' pixels.
-    images = (bunch.images[order] * 15).astype(np.uint8)[:, None]
+    images = (bunch.images[order] * 15).astype(np.uint8)[:, None]  # [example, 1, row, column]
     labels = bunch.target[order]
-    return _resident(form, (images[: form.train], labels[: form.train], images[form.train :], labels[form.train :]))
+    return _resident(info, images[: info.train], labels[: info.train], images[info.train :], labels[info.train :])
 
 
-def _idx_files(folder: str, advice: str) -> Callable[[Path | None, Form], Source]:
-    """A reader of the four IDX files of MNIST or Fashion-MNIST, in torchvision's folders or in the root itself.
+def _idx_files(root: Path | None, info: DatasetInfo, folder: str, advice: str) -> RawData:
+    """The four IDX files of MNIST or Fashion-MNIST, in torchvision's folders or in the root itself.
 
     Not torchvision's own reader: it knows one folder and no .gz file, and a truncated file is to it a failed reshape.
     """
-
-    def reader(root: Path | None, form: Form) -> Source:
-        place = _needed(root, folder, advice)
-        return _resident(
-            form,
-            (
-                _idx(place, folder, "train-images-idx3-ubyte", advice)[:, None],
-                _idx(place, folder, "train-labels-idx1-ubyte", advice),
-                _idx(place, folder, "t10k-images-idx3-ubyte", advice)[:, None],
-                _idx(place, folder, "t10k-labels-idx1-ubyte", advice),
-            ),
-        )
-
-    return reader
+    root = _needed(root, folder, advice)
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    images, labels, test_images, test_labels = [_idx_file(root, folder, name, advice) for name in names]
+    # Grey images have one channel: [example, 1, row, column].
+    return _resident(info, images[:, None], labels, test_images[:, None], test_labels)
 
 
-def _idx(root: Path, folder: str, name: str, advice: str) -> Bytes:
-    """One IDX file (big-endian: two zero bytes, type 8 = uint8, rank, one int32 per axis, then the bytes)."""
+def _idx_file(root: Path, folder: str, name: str, advice: str) -> Bytes:
+    """The array in one IDX file, which may be compressed."""
     places = [root / folder / "raw", root / folder, root]
-    found = next((place / file for place in places for file in (name, f"{name}.gz") if (place / file).is_file()), None)
+    paths = [place / file for place in places for file in (name, f"{name}.gz")]
+    found = next((path for path in paths if path.is_file()), None)
     if found is None:
-        raise DataUnavailableError(
-            f"--data-root={root} holds no {folder}/raw/{name}[.gz]; it must be a folder with {advice}"
-        )
+        raise _unfit(root, f"holds no {folder}/raw/{name}[.gz]", advice)
     try:
-        raw = gzip.decompress(found.read_bytes()) if found.suffix == ".gz" else found.read_bytes()
+        content = gzip.decompress(found.read_bytes()) if found.suffix == ".gz" else found.read_bytes()
     except (OSError, EOFError) as error:
         raise DataUnavailableError(f"{found} cannot be read ({error}); fetch {folder} again") from None
-    rank = raw[3] if len(raw) > 3 and raw[:3] == b"\0\0\x08" else 0
-    shape = tuple(np.frombuffer(raw, ">i4", count=rank, offset=4)) if rank and len(raw) >= 4 + 4 * rank else ()
-    if not shape or len(raw) != 4 + 4 * rank + int(np.prod(shape)):
+    array = _idx_array(content)
+    if array is None:
         raise DataUnavailableError(f"{found} is truncated or not an IDX file; fetch {folder} again")
+    return array
+
+
+def _idx_array(content: bytes) -> Bytes | None:
+    """The array in an IDX file: two zero bytes, 8 for uint8, rank, shape, numbers; `None` if the file is damaged."""
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        return None
+    rank = content[3]
+    start = 4 + 4 * rank
+    if rank == 0 or len(content) < start:
+        return None
+    shape = np.frombuffer(content, ">i4", count=rank, offset=4)  # big-endian
+    if len(content) != start + np.prod(shape, dtype=np.int64):
+        return None
     # A copy, because torch takes no array that cannot be written.
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
-def _cifar(name: str) -> Callable[[Path | None, Form], Source]:
-    """A reader of CIFAR10 or CIFAR100 by torchvision, whose md5 sums decide whether the files are whole."""
+def _cifar(root: Path | None, info: DatasetInfo, name: str) -> RawData:
+    """CIFAR10 or CIFAR100 by torchvision, whose md5 sums decide whether the files are whole."""
+    advice = f"torchvision's files, as torchvision.datasets.{name}(root, download=True) writes them"
+    root = _needed(root, name, advice)
+    # Here, because the import takes a second and few runs need it.
+    from torchvision import datasets
 
-    def reader(root: Path | None, form: Form) -> Source:
-        advice = f"torchvision's files, as torchvision.datasets.{name}(root, download=True) writes them"
-        place = _needed(root, name, advice)
-        # Here, because the import takes a second and few runs need it.
-        from torchvision import datasets
-
-        kind: Any = getattr(datasets, name)
-        try:
-            with warnings.catch_warnings():
-                # The files were pickled by a NumPy so old that NumPy 2.4.0 warns of its ways.
-                warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-                parts = [kind(place, train=train) for train in (True, False)]
-        except (RuntimeError, OSError):
-            raise DataUnavailableError(
-                f"--data-root={place} holds no whole {kind.base_folder}; it must be a folder with {advice}"
-            ) from None
-        [train, test] = [(part.data.transpose(0, 3, 1, 2), np.array(part.targets)) for part in parts]
-        return _resident(form, (*train, *test))
-
-    return reader
+    kind: Any = getattr(datasets, name)
+    try:
+        with warnings.catch_warnings():
+            # The files were pickled by a NumPy so old that NumPy 2.4.0 warns of its ways.
+            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+            train, test = kind(root, train=True), kind(root, train=False)
+    except (RuntimeError, OSError):
+        raise _unfit(root, f"holds no whole {kind.base_folder}", advice) from None
+    # From [example, row, column, channel] to [example, channel, row, column].
+    images, test_images = train.data.transpose(0, 3, 1, 2), test.data.transpose(0, 3, 1, 2)
+    return _resident(info, images, np.array(train.targets), test_images, np.array(test.targets))
 
 
-def _imagenet(root: Path | None, _form: Form) -> Source:
+def _imagenet(root: Path | None, _info: DatasetInfo) -> RawData:
     """ImageNet as a folder of images for each class, below imagenet/train and imagenet/val."""
     advice = (
         "the images of ILSVRC 2012, as torchvision.datasets.ImageNet(root + '/imagenet', split) unpacks the archives "
         "of image-net.org for the splits 'train' and 'val'"
     )
-    place = _needed(root, "ImageNet", advice) / "imagenet"
+    root = _needed(root, "ImageNet", advice)
     from torchvision.datasets import ImageFolder
 
-    parts: dict[str, Any] = {}
+    folders: list[Any] = []
     for part in ("train", "val"):
         try:
-            parts[part] = ImageFolder(place / part)
+            folders.append(ImageFolder(root / "imagenet" / part))
         except OSError:
-            raise DataUnavailableError(
-                f"--data-root={root} holds no imagenet/{part}/<class>/*.JPEG for every class; "
-                f"it must be a folder with {advice}"
-            ) from None
-    train, test = parts["train"], parts["val"]
+            raise _unfit(root, f"holds no imagenet/{part}/<class>/*.JPEG for every class", advice) from None
+    train, test = folders
     if train.classes != test.classes:
-        raise DataUnavailableError(
-            f"--data-root={root} has {len(train.classes)} classes in imagenet/train and {len(test.classes)} in "
-            f"imagenet/val, not the same; it must be a folder with {advice}"
-        )
-    paths = sorted(Path(path) for folder in (train, test) for path, _ in folder.samples)
+        counts = f"{len(train.classes)} classes in imagenet/train and {len(test.classes)} in imagenet/val"
+        raise _unfit(root, f"has {counts}, not the same", advice)
+    paths = sorted(Path(path) for path, _ in train.samples + test.samples)
+    # Names and sizes alone: reading all 150 GB would take longer than many a run.
+    place = root / "imagenet"
     listing = "".join(f"{path.relative_to(place).as_posix()} {path.stat().st_size}\n" for path in paths)
-    return Source(
-        *_files(train), *_files(test), classes=len(train.classes), sha256=hashlib.sha256(listing.encode()).hexdigest()
-    )
+    images, labels = _shuffled_files(train)
+    test_images, test_labels = _shuffled_files(test)
+    sha256 = hashlib.sha256(listing.encode()).hexdigest()
+    return RawData(images, labels, test_images, test_labels, len(train.classes), sha256)
 
 
-def _files(folder: Any) -> tuple[Files, Int64]:
+def _shuffled_files(folder: Any) -> tuple[ImageFiles, Int64]:
     """The images and labels of an ImageFolder, which is sorted by class, in a shuffled order."""
     order = _shuffled(len(folder))
-    return Files(tuple(folder.samples[index][0] for index in order)), np.array(folder.targets)[order]
+    return ImageFiles(tuple(folder.samples[index][0] for index in order)), np.array(folder.targets)[order]
 
 
 def _needed(root: Path | None, what: str, advice: str) -> Path:
@@ -186,19 +179,26 @@ def _needed(root: Path | None, what: str, advice: str) -> Path:
     return root
 
 
+def _unfit(root: Path, complaint: str, advice: str) -> DataUnavailableError:
+    return DataUnavailableError(f"--data-root={root} {complaint}; it must be a folder with {advice}")
+
+
 def _shuffled(count: int) -> Int64:
     return np.random.Generator(np.random.PCG64(SHUFFLE)).permutation(count)
 
 
-READERS: dict[str, Callable[[Path | None, Form], Source]] = {
+_MNIST = "torchvision's files, as torchvision.datasets.MNIST(root, download=True) writes them"
+_FASHION_MNIST = (
+    "torchvision's files, as torchvision.datasets.FashionMNIST(root, download=True) writes them, "
+    "or the .gz files of the Debian package dataset-fashion-mnist"
+)
+
+READERS: dict[str, Callable[[Path | None, DatasetInfo], RawData]] = {
     "digits": _digits,
-    "mnist": _idx_files("MNIST", "torchvision's files, as torchvision.datasets.MNIST(root, download=True) writes them"),
-    "fashion-mnist": _idx_files(
-        "FashionMNIST",
-        "torchvision's files, as torchvision.datasets.FashionMNIST(root, download=True) writes them, "
-        "or the .gz files of the Debian package dataset-fashion-mnist",
-    ),
-    "cifar-10": _cifar("CIFAR10"),
-    "cifar-100": _cifar("CIFAR100"),
+    "mnist": partial(_idx_files, folder="MNIST", advice=_MNIST),
+    "fashion-mnist": partial(_idx_files, folder="FashionMNIST", advice=_FASHION_MNIST),
+    "cifar-10": partial(_cifar, name="CIFAR10"),
+    "cifar-100": partial(_cifar, name="CIFAR100"),
     "imagenet": _imagenet,
 }
+"""What reads each data set below a root, given what is known of it."""

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from ilr.data.augmentation import Augmenter, Draws
 from ilr.data.dataset import Dataset
+from ilr.data.epochs import EpochDraws, Int64
 from ilr.data.on_device import Examples, ExampleSet
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.seeding import Stream, generator
 
 
-class BatchOrder:
+class BatchOrder(EpochDraws):
     """Which training examples each replica sees at each step: a fresh shuffle every epoch, its incomplete end
     dropped.
 
@@ -21,27 +20,23 @@ class BatchOrder:
         replicas: (root seed, replica id) of each.
         examples: size of the training set.
         batch_size: examples per step.
+
+    Raises:
+        ValueError: there are fewer examples than a batch takes.
     """
 
     def __init__(self, replicas: Sequence[tuple[int, int]], examples: int, batch_size: int) -> None:
         if batch_size > examples:
             raise ValueError(f"a batch of {batch_size} cannot be drawn from {examples} training examples")
-        self.replicas = replicas
+        super().__init__(replicas, batch_size, steps_per_epoch=examples // batch_size)
         self.examples = examples
-        self.batch_size = batch_size
-        self.steps_per_epoch = examples // batch_size
-        self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)
 
-    def indices(self, step: int) -> npt.NDArray[np.int64]:
-        """The examples of one step, [replica, batch_size]."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = np.stack(
-                [generator(*key, Stream.BATCH_ORDER, epoch).permutation(self.examples) for key in self.replicas]
-            )
-        return self._order[:, position * self.batch_size : (position + 1) * self.batch_size]
+    def indices(self, step: int) -> Int64:
+        """The examples of one step, [R, batch_size]."""
+        return self.at(step)
+
+    def _draw(self, root_seed: int, replica: int, epoch: int) -> Int64:
+        return generator(root_seed, replica, Stream.BATCH_ORDER, epoch).permutation(self.examples)
 
 
 class Batches:
@@ -72,7 +67,8 @@ class Batches:
     def at(self, step: int) -> Examples:
         """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
         if self.order is None:
-            whole = self.examples[:]
-            return Examples(whole.images[None], whole.labels[None])
-        indices = torch.from_numpy(self.order.indices(step)).to(self.device)
+            # The full batch, [1, N, ...]: all replicas share it.
+            everything = self.examples[:]
+            return Examples(everything.images[None], everything.labels[None])
+        indices = torch.from_numpy(self.order.indices(step)).to(self.device)  # [R, N]
         return self.augmenter.batch(step, indices) if self.augmenter else self.examples[indices]

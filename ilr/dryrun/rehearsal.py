@@ -7,21 +7,21 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from rich.console import Console
 
-from ilr.data.catalog import DataUnavailableError, form_of
+from ilr.data.catalog import DataUnavailableError, info_of
 from ilr.data.readers import read
-from ilr.experiments.experiment import Data, Experiment, Observe, fusion_key
+from ilr.experiments.experiment import Experiment, Observe, fusion_key
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import Lab, TrainingFailedError
 from ilr.serialization import digest
-from ilr.session.options import Options
+from ilr.session.mode import Mode
 from ilr.session.progress import count, duration
-from ilr.session.selection import Selection, lab_for
+from ilr.session.selection import SelectedClaim, Selection, lab_for
 from ilr.stats.decision import Verdict
+from ilr.trials.outcome import Outcome
 from ilr.trials.testing import synthetic_recording
 
 STEPS = 2
@@ -49,28 +49,24 @@ class Rehearsed:
     seconds: float = 0.0
     error: str = ""
 
+    def concerns(self, claim: SelectedClaim) -> bool:
+        """Whether it stands for an experiment of a claim."""
+        return not set(self.stands_for).isdisjoint(claim.planned.all())
 
-class Rehearsal:
-    """The rehearsal of a run. Data whose files are absent is replaced by random data of the same form.
 
-    Args:
-        options: of the command line.
-        modules: the claims' files, as modules.
+class Rehearsal(Mode):
+    """The mode of --rehearse. Data whose files are absent is replaced by random data of the same form."""
 
-    Raises:
-        ClaimFileError: a file does not keep the rules.
-        DataUnavailableError: there is no such data set, or it is smaller than a claim asks for.
-    """
+    heading = "rehearsal: no verdicts"
 
-    def __init__(self, options: Options, modules: Mapping[str, ModuleType]) -> None:
-        self.options = options
-        self.selection = Selection.of(options, modules)
-        self.shortened = {_short(group): group for group in alike(self.selection.experiments)}
-        self.rehearsed: tuple[Rehearsed, ...] = ()
-        self.failures: dict[str, tuple[str, ...]] = {}
-        """A line for everything that went wrong, by the name of the claim's module."""
+    def __init__(self, selection: Selection) -> None:
+        super().__init__(selection)
+        self.shortened = {_short(group): group for group in alike(selection.experiments)}
+        self.rehearsed: list[Rehearsed] = []
+        self.outcomes: dict[str, Outcome | None] = {}
+        """What stops a claim, by the id of its test; `None` where nothing does."""
 
-    def run(self, console: Console) -> None:
+    def prepare(self, console: Console) -> int:
         """Rehearses every experiment and every judge. Nothing is left behind."""
         console.print(
             f"Rehearsing {count(len(self.selection.experiments), 'experiment')} as {len(self.shortened)}: "
@@ -79,34 +75,40 @@ class Rehearsal:
         )
         # A store of its own, removed afterwards: no run may ever find what was rehearsed.
         with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-") as folder, console.status("rehearsing"):
-            lab = lab_for(self.options, Path(folder), rehearsal=True)
-            self.rehearsed = tuple(_rehearsed(self.shortened, lab))
-        self.failures = {name: tuple(self._failures(name)) for name in self.selection.trials}
+            lab = lab_for(self.selection.options, Path(folder), stand_in=True, choose=False)
+            self.rehearsed = _rehearsed(self.shortened, lab)
+        for name, claim in self.selection.claims.items():
+            self.outcomes[name] = self._outcome(claim)
+        return 0
 
-    def not_run(self, name: str) -> str:
-        """Why a claim does not run at this scale, if it does not."""
-        return self.selection.plans[name].not_run
+    def outcome(self, name: str) -> Outcome | None:
+        """Ends a claim's test before it begins, with what its rehearsal found."""
+        return self.outcomes[name]
 
-    def random_data(self) -> dict[str, str]:
-        """Why random data stood in for a data set, by its name."""
-        reasons = {}
+    def summary(self) -> Iterable[str]:
+        """What was rehearsed, a line for each kind of experiment, and what stood in for what."""
+        for one in self.rehearsed:
+            ended = f"REHEARSED  {one.experiment}, in {duration(one.seconds)}"
+            if one.error:
+                ended = f"ERROR      {one.error}"
+            claims = [claim.id for claim in self.selection.claims.values() if one.concerns(claim)]
+            yield f"{ended}: {count(len(one.stands_for), 'experiment')} of {', '.join(claims)}"
         for name in sorted({one.data.name for one in self.selection.experiments if one.data}):
             try:
-                read(name, self.options.data_root)
+                read(name, self.selection.options.data_root)
             except DataUnavailableError as error:
-                reasons[name] = str(error)
-        return reasons
+                yield f"random data stood in for {name}: {error}"
 
-    def _failures(self, name: str) -> Iterable[str]:
-        trial, plan = self.selection.trials[name], self.selection.plans[name]
-        for one in self.rehearsed:
-            if one.error and set(one.stands_for) & set(plan.all()):
-                yield one.error
-        for experiment in plan.all():
-            yield from _schedule_failures(experiment)
-        outcome = trial.judged(plan, _Stage())
-        if outcome.verdict is Verdict.ERROR:
-            yield outcome.message
+    def _outcome(self, claim: SelectedClaim) -> Outcome | None:
+        judged = claim.judged(_SyntheticRecordings())
+        if judged.verdict is Verdict.NOT_RUN:
+            return judged
+        complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]
+        for experiment in claim.planned.all():
+            complaints += _schedule_failures(experiment)
+        if judged.verdict is Verdict.ERROR:
+            complaints.append(judged.message)
+        return Outcome(claim.file.claim, Verdict.ERROR, "\n".join(complaints)) if complaints else None
 
 
 def alike(experiments: Iterable[Experiment]) -> list[tuple[Experiment, ...]]:
@@ -120,101 +122,65 @@ def alike(experiments: Iterable[Experiment]) -> list[tuple[Experiment, ...]]:
 def _short(group: Sequence[Experiment]) -> Experiment:
     """A few steps of a few replicas that observe once whatever any experiment of a group observes."""
     steps = min(STEPS, max(experiment.steps for experiment in group))
-    observed = {one.quantity: one for experiment in group for one in experiment.observe}
+    observed: dict[str, Observe] = {}
+    for experiment in group:
+        for observation in experiment.observe:
+            observed[observation.quantity] = replace(observation, at=(observation.row.last(steps),))
+    data = group[0].data
+    if data is not None:
+        data = replace(data, test=min(TEST_EXAMPLES, info_of(data).test))
     return replace(
-        group[0],
-        steps=steps,
-        replicas=REPLICAS,
-        first_replica=0,
-        observe=tuple(_once(observation, steps) for observation in observed.values()),
-        data=_fewer_tests(group[0].data),
+        group[0], steps=steps, replicas=REPLICAS, first_replica=0, observe=tuple(observed.values()), data=data
     )
 
 
-def _once(observation: Observe, steps: int) -> Observe:
-    return replace(observation, at=(observation.row.last(steps),))
-
-
-def _fewer_tests(data: Data | None) -> Data | None:
-    return data and replace(data, test=min(TEST_EXAMPLES, form_of(data).test))
-
-
-def _rehearsed(shortened: Mapping[Experiment, Sequence[Experiment]], lab: Lab) -> Iterable[Rehearsed]:
+def _rehearsed(shortened: Mapping[Experiment, Sequence[Experiment]], lab: Lab) -> list[Rehearsed]:
     """Trains shortened experiments, given with those they stand for. Where one fails, each of those stands alone."""
     lab.train(lab.plan(shortened))
+    found = []
     for short, group in shortened.items():
-        error = _error(short, lab)
+        try:
+            error = _wrong_form(lab.recording(short))
+        except TrainingFailedError as failure:
+            error = str(failure)
+        # Those that are the same when shortened alone fail as one again.
         alone: dict[Experiment, list[Experiment]] = {}
         for experiment in group:
             alone.setdefault(_short([experiment]), []).append(experiment)
         if error and len(alone) > 1:
-            yield from _rehearsed(alone, lab)
+            found += _rehearsed(alone, lab)
         else:
-            yield Rehearsed(short, tuple(group), 0.0 if error else lab.source(short).seconds, error)
+            found.append(Rehearsed(short, tuple(group), 0.0 if error else lab.source(short).seconds, error))
+    return found
 
 
-def _error(short: Experiment, lab: Lab) -> str:
-    """What went wrong with an experiment that was to be trained, if anything did."""
-    try:
-        _check_form(lab.recording(short))
-    except (TrainingFailedError, _WrongFormError) as error:
-        return str(error)
+def _wrong_form(recording: Recording) -> str:
+    """How what was trained departs from the form of what judges are given, if it does."""
+    for quantity, values in synthetic_recording(recording.experiment).arrays.items():
+        trained = recording[quantity].shape
+        if trained != values.shape:
+            return f"{recording.experiment}: {quantity!r} has the shape {trained}, not {values.shape}"
     return ""
-
-
-def _check_form(recording: Recording) -> None:
-    """What was trained must have the form of what judges are given."""
-    expected = synthetic_recording(recording.experiment)
-    for quantity, values in expected.arrays.items():
-        if recording[quantity].shape != values.shape:
-            raise _WrongFormError(
-                f"{recording.experiment}: {quantity!r} has the shape {recording[quantity].shape}, not {values.shape}"
-            )
 
 
 def _schedule_failures(experiment: Experiment) -> Iterable[str]:
     """What is wrong with the rates of the whole length, of which the rehearsal has seen the first."""
-    for name in ("learning_rate", "weight_decay"):
-        schedule = getattr(experiment, name)
+    rates = {"learning_rate": experiment.learning_rates, "weight_decay": experiment.weight_decays}
+    for name, values in rates.items():
         try:
-            # Without warnings: what is not finite is found below.
+            # Without numpy's warnings: what is not finite is found here.
             with np.errstate(all="ignore"):
-                finite = np.isfinite(schedule.values(experiment.steps + 1)).all()
-        except ArithmeticError as error:
-            yield f"{experiment}: {name} {schedule}: {error}"
-        else:
-            if not finite:
-                yield f"{experiment}: {name} {schedule} is not finite over {experiment.steps} steps"
+                finite = np.isfinite(values()).all()
+        except ArithmeticError:
+            finite = False
+        if not finite:
+            yield f"{experiment}: {name} {getattr(experiment, name)} is not finite over {experiment.steps} steps"
 
 
-class _WrongFormError(Exception):
-    """A recording of another form than judges are given; the message is one line."""
-
-
-class _Stage:
+class _SyntheticRecordings:
     """Stands in for a lab before a judge: recordings of the right form with random numbers in them."""
 
     def recording(self, experiment: Experiment) -> Recording:
         """A recording of a few replicas; of the same experiment always the same."""
         few = replace(experiment, replicas=min(JUDGED_REPLICAS, experiment.replicas))
         return synthetic_recording(few, seed=int(digest(experiment)[:8], 16))
-
-
-def show(rehearsal: Rehearsal) -> Iterable[str]:
-    """What was rehearsed, a line for each kind of experiment, and what stood in for what."""
-    for one in rehearsal.rehearsed:
-        stands_for = f"{count(len(one.stands_for), 'experiment')} of {', '.join(_claims(rehearsal, one))}"
-        ended = f"ERROR      {one.error}" if one.error else f"REHEARSED  {one.experiment}, in {duration(one.seconds)}"
-        yield f"{ended}: {stands_for}"
-    for name, reason in rehearsal.random_data().items():
-        yield f"random data stood in for {name}: {reason}"
-
-
-def _claims(rehearsal: Rehearsal, rehearsed: Rehearsed) -> list[str]:
-    """Ids of the claims an experiment was rehearsed for."""
-    selection = rehearsal.selection
-    return [
-        selection.trials[name].claim.id
-        for name, plan in selection.plans.items()
-        if set(plan.all()) & set(rehearsed.stands_for)
-    ]

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from ilr.experiments.architectures import MLP, Net, PreResNet, Toy
-from ilr.experiments.norms import ExampleNorm, Norm
+from ilr.experiments.architectures import Net, Toy
+from ilr.experiments.norms import Norm
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
 from ilr.serialization import record
@@ -148,7 +148,7 @@ class Experiment:
         object.__setattr__(self, "weight_decay", as_schedule(self.weight_decay))
         self._check_replicas()
         self._check_data()
-        self._check_norm()
+        self.norm.check(self.net)
         self._check_observations()
 
     def _check_replicas(self) -> None:
@@ -170,27 +170,6 @@ class Experiment:
             raise ValueError("the toy loss takes no data, every net needs some")
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
-
-    def _check_norm(self) -> None:
-        """The channels of every layer make whole groups, each of more than one number that the head can see."""
-        if isinstance(self.net, Toy) or not isinstance(self.norm, ExampleNorm):
-            return
-        for channels in self.net.normalised:
-            groups = self.norm.groups_of(channels)
-            if channels % groups:
-                raise ValueError(f"{self.norm}: {groups} groups do not divide the {channels} channels of {self.net}")
-            if isinstance(self.net, MLP) and channels == groups:
-                raise ValueError(
-                    f"{self.norm}: each unit of {self.net} would be normalised by itself, a single number; "
-                    "take LayerNorm() or fewer groups"
-                )
-        if isinstance(self.net, PreResNet):
-            last = self.net.widths[-1]
-            if last == self.norm.groups_of(last):
-                raise ValueError(
-                    f"{self.norm}: the last channels of {self.net} would be normalised over the very pixels of which "
-                    "the head sees the mean, always 0; take LayerNorm() or fewer groups"
-                )
 
     def _check_observations(self) -> None:
         """Each quantity is observed once, at steps that there are, and partners' averages only of partners."""

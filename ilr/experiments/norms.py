@@ -1,10 +1,53 @@
-"""The normalisations there are, as plain data; `ilr.nn.layers` computes them."""
+"""The normalisations there are, as plain data; `ilr.nn.norms` computes them."""
 
+from abc import ABC, abstractmethod
+
+from ilr.experiments.architectures import MLP, Net, PreResNet, Toy
 from ilr.serialization import record
 
 
+class Norm:
+    """A normalisation of the layers below the head."""
+
+    def check(self, net: Net) -> None:
+        """Checks that it fits a net; most norms fit all.
+
+        Raises:
+            ValueError: it does not.
+        """
+
+
+class _ExampleNorm(Norm, ABC):
+    """Normalises each example by itself, groups of neighbouring channels over all their pixels."""
+
+    eps: float
+
+    @abstractmethod
+    def groups_of(self, channels: int) -> int:
+        """Number of groups that so many channels make."""
+
+    def check(self, net: Net) -> None:
+        """Checks that its groups are whole, and of more than one number."""
+        if isinstance(net, Toy):
+            return
+        for channels in net.normalised:
+            groups = self.groups_of(channels)
+            if channels % groups:
+                raise ValueError(f"{self}: {groups} groups do not divide the {channels} channels of {net}")
+            if isinstance(net, MLP) and channels == groups:
+                raise ValueError(
+                    f"{self}: each unit of {net} would be normalised by itself, a single number; "
+                    "take LayerNorm() or fewer groups"
+                )
+        if isinstance(net, PreResNet) and channels == groups:
+            raise ValueError(
+                f"{self}: the last channels of {net} would be normalised over the very pixels of which "
+                "the head sees the mean, always 0; take LayerNorm() or fewer groups"
+            )
+
+
 @record
-class BatchNorm:
+class BatchNorm(Norm):
     """Batch normalisation without trainable affine; `eps` > 0 breaks scale invariance at small weights."""
 
     eps: float = 0.0
@@ -14,8 +57,8 @@ class BatchNorm:
 
 
 @record
-class GroupNorm:
-    """Each example by itself: its channels in so many groups of neighbours, each normalised over all its pixels.
+class GroupNorm(_ExampleNorm):
+    """Each example by itself: its channels in `groups` groups of neighbours, each normalised over all its pixels.
 
     Without trainable affine, as `BatchNorm`.
     """
@@ -27,8 +70,8 @@ class GroupNorm:
         if self.groups < 1:
             raise ValueError(f"groups must be 1 or more, not {self.groups}")
 
-    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of the other norms depend on it
-        """How many groups so many channels make."""
+    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of other norms depend on it
+        """The same number for all."""
         return self.groups
 
     def __str__(self) -> str:
@@ -36,13 +79,13 @@ class GroupNorm:
 
 
 @record
-class LayerNorm:
+class LayerNorm(_ExampleNorm):
     """Each example by itself, over all channels and pixels: a group norm with one group."""
 
     eps: float = 0.0
 
-    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of the other norms depend on it
-        """How many groups so many channels make."""
+    def groups_of(self, channels: int) -> int:  # noqa: ARG002 - those of other norms depend on it
+        """One."""
         return 1
 
     def __str__(self) -> str:
@@ -50,13 +93,13 @@ class LayerNorm:
 
 
 @record
-class InstanceNorm:
+class InstanceNorm(_ExampleNorm):
     """Each channel of each example by itself, over its pixels: a group norm with a group for each channel."""
 
     eps: float = 0.0
 
     def groups_of(self, channels: int) -> int:
-        """How many groups so many channels make."""
+        """One for each channel."""
         return channels
 
     def __str__(self) -> str:
@@ -64,7 +107,7 @@ class InstanceNorm:
 
 
 @record
-class WeightNorm:
+class WeightNorm(Norm):
     """Weights are normalised, not activations: each unit's incoming weights have the norm √2.
 
     That keeps the mean square of activations through ReLU, which drops half of it (He et al. 2015). It does not
@@ -76,16 +119,11 @@ class WeightNorm:
 
 
 @record
-class NoNorm:
+class NoNorm(Norm):
     """No normalisation: the net is not scale-invariant."""
 
     def __str__(self) -> str:
         return "no normalisation"
-
-
-ExampleNorm = GroupNorm | LayerNorm | InstanceNorm
-"""Those that normalise each example by itself."""
-Norm = BatchNorm | ExampleNorm | WeightNorm | NoNorm
 
 
 def _broken_by(eps: float) -> str:

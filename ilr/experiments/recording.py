@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ilr.experiments.experiment import Experiment
 
 Array = npt.NDArray[Any]
+"""An array of numpy; its axes are told where it is made."""
 
 DIVERGED_AT = "diverged_at"
 """Name of the array [replica] with the first observed step at which a value is not finite; −1 if there is none."""

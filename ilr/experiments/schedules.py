@@ -33,6 +33,9 @@ class Constant:
 
     value: float
 
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
     def values(self, steps: int) -> Values:
         """The value of each step, float64 [steps]."""
         return np.full(steps, self.value, dtype=np.float64)
@@ -49,6 +52,14 @@ class StepDecay:
     factor: float
     at: tuple[int, ...]
 
+    def __str__(self) -> str:
+        if self.factor == 1 or not self.at:
+            return f"{self.initial:g}"
+        change = f"÷{1 / self.factor:g}" if 0 < self.factor < 1 else f"×{self.factor:g}"
+        *earlier, last = sorted(self.at)
+        when = f"steps {', '.join(map(str, earlier))} and {last}" if earlier else f"step {last}"
+        return f"{self.initial:g}, {change} at {when}"
+
     def values(self, steps: int) -> Values:
         """The value of each step, float64 [steps]."""
         decays = np.searchsorted(np.sort(np.asarray(self.at)), np.arange(steps), side="right")
@@ -62,6 +73,9 @@ class Cosine:
     initial: float
     until: int
     final: float = 0.0
+
+    def __str__(self) -> str:
+        return f"cosine from {self.initial:g} to {self.final:g} at step {self.until}"
 
     def values(self, steps: int) -> Values:
         """The value of each step, float64 [steps]."""
@@ -83,6 +97,9 @@ class WarmupLinear:
                 f"a warm-up of {self.warmup} steps must end before step {self.until}, where the decay ends"
             )
 
+    def __str__(self) -> str:
+        return f"up to {self.peak:g} within {self.warmup} steps, then linearly to 0 at step {self.until}"
+
     def values(self, steps: int) -> Values:
         """The value of each step, float64 [steps]."""
         step = np.arange(steps)
@@ -98,6 +115,9 @@ class Exponential:
 
     initial: float
     factor: float
+
+    def __str__(self) -> str:
+        return f"{self.initial:g} · {self.factor:.10g}^t"
 
     def values(self, steps: int) -> Values:
         """The value of each step, float64 [steps]."""
@@ -124,6 +144,10 @@ class Phases:
         object.__setattr__(self, "phases", tuple(map(as_schedule, self.phases)))
         if len(self.lengths) != len(self.phases) - 1:
             raise ValueError(f"{len(self.phases)} phases need {len(self.phases) - 1} lengths, not {len(self.lengths)}")
+
+    def __str__(self) -> str:
+        parts = [f"{phase} for {length} steps" for phase, length in zip(self.phases, self.lengths, strict=False)]
+        return "; then ".join([*parts, str(self.phases[-1])])
 
     def values(self, steps: int) -> Values:
         """The value of each step, float64 [steps]."""

@@ -36,7 +36,7 @@ class InProcess(Engine):
     def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
         """Yields every job when it has ended, with `None` or with the error that ended it."""
         for job in jobs:
-            yield job, _run(job, tick, worker=0)
+            yield job, _run(job, tick)
 
 
 class Processes(Engine):
@@ -56,7 +56,7 @@ class Processes(Engine):
         reported = 0
         executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, start_worker, (started, done))
         try:
-            running: dict[Future[str | None], Job] = {executor.submit(_run_in_worker, job): job for job in jobs}
+            running: dict[Future[str | None], Job] = {executor.submit(_run, job, _count): job for job in jobs}
             while running:
                 ended, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
                 tick(done.value - reported)
@@ -88,19 +88,15 @@ def start_worker(started: Any, done: Any) -> None:
     torch.set_flush_denormal(True)
 
 
-def _run_in_worker(job: Job) -> str | None:
-    return _run(job, _count, _worker)
-
-
 def _count(replica_steps: int) -> None:
     with _done.get_lock():
         _done.value += replica_steps
 
 
-def _run(job: Job, tick: Callable[[int], None], worker: int) -> str | None:
+def _run(job: Job, tick: Callable[[int], None]) -> str | None:
     """Runs a job and gives the error that ended it, if any."""
     try:
-        take_gpu(job.device, worker)
+        take_gpu(job.device, _worker)
         job.run(tick)
     except Exception as error:  # a job that fails must not take the others with it, whatever failed
         return f"{type(error).__name__}: {error}"

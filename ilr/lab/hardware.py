@@ -1,8 +1,8 @@
 """What this machine is, and how much of its memory was used."""
 
 import ctypes
+import os
 import platform
-import resource
 import sys
 from pathlib import Path
 
@@ -24,6 +24,18 @@ def processor(device: str) -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def default_device() -> str:
+    """The GPU where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def cpu_cores() -> int:
+    """CPU cores that this process may use: where the system does not say which (macOS, Windows), all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def gpus(device: str) -> int:
@@ -57,6 +69,10 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Most bytes that this process has held so far, libraries included."""
+    """Most bytes that this process has held so far, libraries included; 0 where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

@@ -3,17 +3,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
-from ilr.data.catalog import DataUnavailableError
-from ilr.data.dataset import Dataset, load, synthetic
-from ilr.experiments.experiment import Data
+from ilr.lab.data_folder import DataFolder
 from ilr.lab.hardware import peak_memory, processor
-from ilr.lab.store import Key, Store
+from ilr.lab.store import Facts, Key, Store
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.trainers import trainer_of
@@ -26,10 +26,10 @@ class Job:
 
     keys: tuple[Key, ...]
     store: Path
-    data_root: Path | None
+    data: DataFolder
     device: str
-    rehearsal: bool = False
-    """Random data may stand in for files that are absent, and no time goes into choosing how replicas are computed."""
+    choose: bool = True
+    """Take the fastest way to compute the replicas, which takes time to find; otherwise all at once."""
 
     @property
     def replica_steps(self) -> int:
@@ -44,32 +44,43 @@ class Job:
     def run(self, tick: Callable[[int], None]) -> None:
         """Trains and stores every slice; `tick` is told of replica-steps done."""
         slices = [key.experiment for key in self.keys]
-        store = Store(self.store)
-        facts: dict[str, Any] = {"ilr": __version__, "torch": torch.__version__, "batch": self.replicas}
-
-        def choose(net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, *rest: Any) -> Formulation:
-            """The fastest formulation for tensors like these on this machine: measured once, then remembered."""
-            what = (
-                f"{slices[0]}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
-                f"{processor(self.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-            )
-            found = store.remember(what, lambda: asdict(fastest(net, weights, head, images, *rest)))
-            facts["formulation"] = str(Formulation(**found))
-            return Formulation(**found)
-
+        chooser = _Chooser(self)
         started = time.perf_counter()
-        how = {} if self.rehearsal else {"choose": choose}
-        results = trainer_of(slices[0]).train(slices, self._load, self.device, tick, **how)
+        results = trainer_of(slices[0]).train(slices, self.data.load, self.device, tick, chooser)
         seconds = time.perf_counter() - started
-        facts["peak_memory_bytes"] = peak_memory()
+        facts = Facts(
+            ilr=__version__,
+            torch=str(torch.__version__),
+            batch=self.replicas,
+            formulation=str(chooser.chosen or ""),
+            peak_memory_bytes=peak_memory(),
+            trained=datetime.now(UTC).replace(microsecond=0),
+            device=self.device,
+            processor=processor(self.device),
+        )
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
-            store.save(key, arrays, {**facts, "seconds": seconds * share})
+            Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
 
-    def _load(self, data: Data) -> Dataset:
-        try:
-            return load(data, self.data_root)
-        except DataUnavailableError:
-            if not self.rehearsal:
-                raise
-            return synthetic(data)
+
+class _Chooser:
+    """Chooses how the replicas of a job are computed."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.chosen: Formulation | None = None
+        """What was chosen last; the toy loss has no choice."""
+
+    def __call__(self, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, *rest: Any) -> Formulation:
+        """The fastest formulation for tensors like these on this machine: measured once, then remembered."""
+        self.chosen = Formulation(len(weights))
+        if self.job.choose:
+            # Kept under this text: under another, every machine would measure anew and might choose otherwise.
+            job = self.job
+            what = (
+                f"{job.keys[0].experiment}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
+                f"{processor(job.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+            )
+            found = Store(job.store).remember(what, lambda: asdict(fastest(net, weights, head, images, *rest)))
+            self.chosen = Formulation(**found)
+        return self.chosen

@@ -7,14 +7,15 @@ never trained twice, and a changed one is never mistaken for it.
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from datetime import datetime
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import safetensors
 from safetensors.numpy import load_file, save_file
@@ -27,25 +28,21 @@ T = TypeVar("T")
 
 DECIDING_PACKAGES = ("data", "nn", "training", "experiments")
 """Packages whose source decides what a training run computes: every file of them is part of every key."""
-_RESULTS = "recording.py"
-"""The one file of `experiments` that training does not run: it holds results."""
 
 
 def deciding_files() -> list[Path]:
     """The source files that decide a recording's numbers, in order of path."""
     root = Path(__file__).parents[1]
     files = [path for package in DECIDING_PACKAGES for path in sorted((root / package).rglob("*.py"))]
-    return [path for path in files if path.name != _RESULTS]
+    # Training does not run it: it holds results.
+    return [path for path in files if path.name != "recording.py"]
 
 
 @cache
 def training_code_sha256() -> str:
     """sha256 of the source that decides a recording's numbers, file names included."""
-    checksum = hashlib.sha256()
-    for path in deciding_files():
-        checksum.update(f"{path.parent.name}/{path.name}\n".encode())
-        checksum.update(path.read_bytes())
-    return checksum.hexdigest()
+    named = [f"{path.parent.name}/{path.name}\n".encode() + path.read_bytes() for path in deciding_files()]
+    return hashlib.sha256(b"".join(named)).hexdigest()
 
 
 @record
@@ -59,6 +56,50 @@ class Key:
     device: str
     """Kind of device: "cpu" or "cuda"."""
 
+    @cached_property
+    def place(self) -> Path:
+        """Where in a store its recording lies."""
+        return Path(digest(self.experiment), f"{digest(self)}.safetensors")
+
+
+_IN_WORDS = {"code_sha256": "the training code", "data_sha256": "the data", "device": "the kind of device"}
+"""What a key's fields are to a reader, in whose words a recording's absence is explained."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Who made a recording, with what, when, and how long it took: known of every recording, deciding nothing.
+
+    Fields that a recording's maker did not know of are empty.
+    """
+
+    ilr: str = ""
+    """Version."""
+    torch: str = ""
+    """Version."""
+    batch: int = 0
+    """Replicas that trained together."""
+    formulation: str = ""
+    """How they were computed."""
+    peak_memory_bytes: int = 0
+    """Most that the worker had held by the end."""
+    seconds: float = 0.0
+    """The slice's share of its batch's training time."""
+    trained: datetime | None = None
+    """When training ended, in UTC."""
+    device: str = ""
+    """A torch device such as "cpu" or "cuda:0"."""
+    processor: str = ""
+    """The name of the processor behind it."""
+
+
+class Lookup(NamedTuple):
+    """Whether there is a recording of a key."""
+
+    facts: Facts | None
+    """`None` where there is none."""
+    reason: str
+    """Why there is one or not, in a few words."""
+
 
 class Store:
     """A folder of recordings."""
@@ -71,18 +112,14 @@ class Store:
         arrays, reason = self._read(key, load_file)
         return None if arrays is None else Recording(key.experiment, arrays), reason
 
-    def has(self, key: Key) -> tuple[bool, str]:
-        """Whether there is a recording of a key, from its file's header alone; and why or why not, in a few words."""
-        header, reason = self._read(key, _header)
-        return header is not None, reason
+    def look_up(self, key: Key) -> Lookup:
+        """Whether there is a recording of a key, and who made it, from its file's header alone."""
+        return Lookup(*self._read(key, _facts))
 
-    def save(self, key: Key, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-        """Writes a recording; a reader sees all of it or nothing.
-
-        `facts` (how long it took, with which versions) go into the header and decide nothing.
-        """
-        header = {"key": json.dumps(to_json(key)), "facts": json.dumps(facts)}
-        with _written_whole(self._path(key)) as temporary:
+    def save(self, key: Key, arrays: dict[str, Array], facts: Facts) -> None:
+        """Writes a recording, with its facts in the header; a reader sees all of it or nothing."""
+        header = {"key": json.dumps(to_json(key)), "facts": msgspec.json.encode(facts).decode()}
+        with _written_whole(self.root / key.place) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=header)
 
     def remember(self, what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -96,37 +133,25 @@ class Store:
                 temporary.write_text(json.dumps({"what": what, "found": found}))
         return found
 
-    def facts(self, key: Key) -> dict[str, Any]:
-        """What `save` was told about a recording that is in the store."""
-        facts: dict[str, Any] = json.loads(_header(self._path(key))["facts"])
-        return facts
-
     def _read(self, key: Key, read: Callable[[Path], T]) -> tuple[T | None, str]:
         """What `read` makes of a key's file, or `None`; and why."""
-        path = self._path(key)
+        path = self.root / key.place
         if not path.is_file():
             return None, self._why_missing(key)
         try:
             return read(path), "in the store"
-        except (OSError, safetensors.SafetensorError) as error:
+        except (OSError, safetensors.SafetensorError, KeyError, msgspec.DecodeError) as error:
             return None, f"its file cannot be read ({error})"
-
-    def _path(self, key: Key) -> Path:
-        return self.root / digest(key.experiment) / f"{digest(key)}.safetensors"
 
     def _why_missing(self, key: Key) -> str:
         """Compares a key that is not there with those of the same experiment that are."""
-        for path in sorted(self._path(key).parent.glob("*.safetensors")):
+        for path in sorted((self.root / key.place).parent.glob("*.safetensors")):
             try:
                 other: Key = from_json(json.loads(_header(path)["key"]))
             except (OSError, safetensors.SafetensorError, ValueError, KeyError):
                 continue
-            changes = {
-                "the training code": other.code_sha256 != key.code_sha256,
-                "the data": other.data_sha256 != key.data_sha256,
-                "the kind of device": other.device != key.device,
-            }
-            return " and ".join(what for what, changed in changes.items() if changed) + " changed since it was trained"
+            changed = [what for field, what in _IN_WORDS.items() if getattr(other, field) != getattr(key, field)]
+            return f"{' and '.join(changed)} changed since it was trained"
         return "never trained"
 
 
@@ -134,17 +159,17 @@ class Store:
 def _written_whole(path: Path) -> Iterator[Path]:
     """A temporary file to write, which then takes the name `path`: a reader sees all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    # A folder beside it: a file moves in one step only within a disk.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        temporary = Path(folder, path.name)
         yield temporary
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _header(path: Path) -> dict[str, str]:
     with safetensors.safe_open(path, framework="numpy") as file:
-        header: dict[str, str] = file.metadata()
-    return header
+        return file.metadata() or {}
+
+
+def _facts(path: Path) -> Facts:
+    return msgspec.json.decode(_header(path)["facts"], type=Facts)

@@ -1,7 +1,7 @@
 """The nets there are, each as a fused net, and what their logits are worth."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -18,27 +18,20 @@ from ilr.nn.resnet import FusedBottleneckResNet, FusedPreResNet, FusedResNet
 class FusedMLP(FusedNet):
     """R multi-layer perceptrons; activations are feature-major, [R, feature, N]: normalisation copies nothing."""
 
-    def __init__(self, net: MLP, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
-        self.net = net
-        super().__init__(image_shape, classes, trainable_head=trainable_head)
+    net: MLP
 
-    def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        widths = (math.prod(image_shape), *self.net.widths)
+    def _layer_shapes(self) -> list[tuple[int, ...]]:
+        widths = (math.prod(self.image_shape), *self.net.widths)
         return [(out, into) for into, out in pairwise(widths)]
 
     def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
-        hidden = images.flatten(2).transpose(1, 2)
+        hidden = images.flatten(2).transpose(1, 2)  # [R or 1, N, pixel], then [R or 1, pixel, N]
         for weight in weights:
             hidden = F.relu_(layers.normalise.features(linear(weight, hidden)))
         return hidden
 
-    def multiply_adds(self) -> int:
-        """Multiplications with addition for one example's forward pass below the head."""
-        return sum(self.sizes[: len(self.layers)])
-
-    def activations(self) -> int:
-        """Numbers that one example's forward pass leaves below the head."""
-        return sum(self.net.widths)
+    def _outputs(self) -> list[int]:
+        return list(self.net.widths)
 
 
 class FusedCNN(FusedConvolutionalNet):
@@ -48,13 +41,11 @@ class FusedCNN(FusedConvolutionalNet):
         ValueError: the images are too small to be halved so often.
     """
 
-    def __init__(self, net: CNN, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
-        self.net = net
-        super().__init__(image_shape, classes, trainable_head=trainable_head)
+    net: CNN
 
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
         for layer, (into, out) in enumerate(pairwise((channels, *self.net.channels))):
-            if not side:
+            if side == 0:
                 raise ValueError(f"{self.net} halves the images until nothing is left: larger images or fewer layers")
             yield Convolution(into, out, kernel=3, side=side)
             if self._halves_after(layer):
@@ -74,7 +65,7 @@ class FusedCNN(FusedConvolutionalNet):
         return layer % 2 == 1 and layer < len(self.net.channels) - 1
 
 
-_FUSED: dict[type[Net], Callable[..., FusedNet]] = {
+_FUSED: dict[type[Net], type[FusedNet]] = {
     MLP: FusedMLP,
     CNN: FusedCNN,
     PreResNet: FusedPreResNet,
@@ -84,7 +75,12 @@ _FUSED: dict[type[Net], Callable[..., FusedNet]] = {
 
 
 def build(experiment: Experiment, image_shape: Sequence[int], classes: int) -> FusedNet:
-    """The fused net of an experiment, for images [channel, row, column].
+    """The fused net of an experiment.
+
+    Args:
+        experiment: says which net, and whether its head is trained.
+        image_shape: [channel, row, column].
+        classes: how many logits an example has.
 
     Raises:
         TypeError: the net is not trained on data.
@@ -97,9 +93,10 @@ def build(experiment: Experiment, image_shape: Sequence[int], classes: int) -> F
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of each replica [R], of logits [R, class, N] and labels [R or 1, N]."""
-    return F.cross_entropy(logits, labels.expand(logits.shape[0], -1), reduction="none").mean(dim=1)
+    labels = labels.expand(len(logits), -1)  # [R, N]
+    return F.cross_entropy(logits, labels, reduction="none").mean(dim=1)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of right answers of each replica [R]."""
+    """Proportion of right answers of each replica [R], of logits [R, class, N] and labels [R or 1, N]."""
     return (logits.argmax(dim=1) == labels).to(torch.float64).mean(dim=1)

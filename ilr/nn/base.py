@@ -4,12 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ilr.experiments.architectures import Net
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.layers import Layers, linear
 
@@ -21,21 +23,30 @@ class FusedNet(ABC):
 
     The trainable weights of a replica are one vector: the layers' weights one after another, and the head's at the
     end if the head is trained. No layer has a bias: normalisation would remove it.
+
+    Args:
+        net: the architecture as plain data.
+        image_shape: [channel, row, column].
+        classes: how many logits an example has.
+        trainable_head: whether the head is among the trainable weights.
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
-        self.layers = self._layer_shapes(image_shape)
-        self.head = (classes, self._features_seen())
+    def __init__(self, net: Net, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
+        self.net = net
+        self.image_shape = tuple(image_shape)
         self.trainable_head = trainable_head
+        # Weight shapes: of the layers below the head, of the head, and of all that is trained.
+        self.layers = self._layer_shapes()
+        self.head = (classes, self._features_seen())
         self.shapes = [*self.layers, self.head] if trainable_head else list(self.layers)
         self.sizes = [math.prod(shape) for shape in self.shapes]
 
     @abstractmethod
-    def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        """Weight shapes [out, in, ...] of the layers below the head, for images [channel, row, column]."""
+    def _layer_shapes(self) -> list[tuple[int, ...]]:
+        """Weight shapes [out, in, ...] of the layers below the head."""
 
     def _features_seen(self) -> int:
-        """How many features of an example the head sees: one of each output of the last layer."""
+        """Number of an example's features that the head sees: one of each output of the last layer."""
         return self.layers[-1][0]
 
     @abstractmethod
@@ -43,37 +54,50 @@ class FusedNet(ABC):
         """What the head sees, [R, feature, N]."""
 
     @abstractmethod
-    def multiply_adds(self) -> int:
-        """Multiplications with addition for one example's forward pass below the head."""
+    def _outputs(self) -> list[int]:
+        """How many numbers each layer below the head makes of one example."""
 
-    @abstractmethod
+    def multiply_adds(self) -> int:
+        """Multiplications with addition for one example's forward pass below the head: a fan-in for each output."""
+        return sum(count * math.prod(shape[1:]) for count, shape in zip(self._outputs(), self.layers, strict=True))
+
     def activations(self) -> int:
         """Numbers that one example's forward pass leaves below the head."""
+        return sum(self._outputs())
 
     def layers_of(self, weights: Tensor) -> list[Tensor]:
         """The weights [R, weight] as layers [R, out, in, ...], and last the head if it is trained."""
-        parts = torch.split(weights, self.sizes, dim=1)
-        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        parts = torch.split(weights, self.sizes, dim=1)  # each [R, out·in·…]
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]  # each [R, out, in, …]
 
     def forward(self, weights: Tensor, head: Tensor, images: Tensor, layers: Layers) -> Tensor:
-        """Logits [R, class, N] of images [R or 1, N, channel, row, column] by weights [R, weight] and their heads."""
-        return self.through(self.layers_of(weights), head, images, layers)
+        """Logits [R, class, N].
 
-    def through(self, parts: Sequence[Tensor], head: Tensor, images: Tensor, layers: Layers) -> Tensor:
+        Args:
+            weights: [R, weight].
+            head: [R, class, feature]; not looked at if the head is among the weights.
+            images: [R or 1, N, channel, row, column].
+            layers: how the layers are computed.
+        """
+        return self.forward_layers(self.layers_of(weights), head, images, layers)
+
+    def forward_layers(self, weights: Sequence[Tensor], head: Tensor, images: Tensor, layers: Layers) -> Tensor:
         """As `forward`, by the parts that `layers_of` makes of the weights."""
         if self.trainable_head:
-            *parts, head = parts
-        return linear(head, self._features([layers.normalise.weights(part) for part in parts], images, layers))
+            *weights, head = weights
+        applied = [layers.normalise.weights(layer) for layer in weights]
+        return linear(head, self._features(applied, images, layers))
 
     def initial_weights(self, root_seed: int, replica: int) -> Float64:
         """One replica's trainable weights [weight]: normal with variance 2/fan-in (He et al. 2015)."""
         stream = generator(root_seed, replica, Stream.INITIALISATION)
-        layers = [
-            stream.normal(scale=math.sqrt(2 / math.prod(shape[1:])), size=math.prod(shape)) for shape in self.layers
-        ]
+        parts = []
+        for shape in self.layers:
+            fan_in = math.prod(shape[1:])
+            parts.append(stream.normal(scale=math.sqrt(2 / fan_in), size=math.prod(shape)))
         if self.trainable_head:
-            layers.append(self.initial_head(root_seed, replica).ravel())
-        return np.concatenate(layers)
+            parts.append(self.initial_head(root_seed, replica).ravel())  # [class·feature]
+        return np.concatenate(parts)
 
     def initial_head(self, root_seed: int, replica: int) -> Float64:
         """One replica's top linear layer [class, feature], normal with variance 1/fan-in."""
@@ -112,21 +136,23 @@ def strided(side: int, stride: int) -> int:
 
 
 class Pass:
-    """One forward pass of R replicas through a net of convolutions, which are applied in their order."""
+    """One forward pass of R replicas through a net of convolutions, which are applied in their order.
 
-    def __init__(
-        self, convolutions: Sequence[Convolution], weights: Sequence[Tensor], layers: Layers, *, shared: bool
-    ) -> None:
+    Args:
+        convolutions: of the net, in that order.
+        weights: of each convolution, [R, out, in, row, column].
+        layers: how they are computed.
+    """
+
+    def __init__(self, convolutions: Sequence[Convolution], weights: Sequence[Tensor], layers: Layers) -> None:
         self._remaining: Iterator[tuple[Convolution, Tensor]] = zip(convolutions, weights, strict=True)
         self._layers = layers
-        self._shared = shared
         self.replicas = weights[0].shape[0]
 
     def convolved(self, maps: Tensor) -> Tensor:
         """Maps [N, R·channel, row, column], or those that all replicas share, through the next convolution."""
         convolution, weights = next(self._remaining)
-        shared, self._shared = self._shared, False
-        return self._layers.convolution(weights, maps, shared=shared, stride=convolution.stride)
+        return self._layers.convolution(weights, maps, convolution.stride)
 
     def normalised(self, maps: Tensor) -> Tensor:
         """Maps [N, R·channel, row, column] after normalisation."""
@@ -136,10 +162,11 @@ class Pass:
 class FusedConvolutionalNet(FusedNet):
     """Nets of convolutions; activations are [N, R·channel, row, column]."""
 
-    def __init__(self, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
-        channels, side, _ = image_shape
-        self.convolutions = list(self._convolutions(channels, side))
-        super().__init__(image_shape, classes, trainable_head=trainable_head)
+    @cached_property
+    def convolutions(self) -> list[Convolution]:
+        """Every convolution, in the order of the forward pass."""
+        channels, side, _ = self.image_shape
+        return list(self._convolutions(channels, side))
 
     @abstractmethod
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
@@ -149,18 +176,15 @@ class FusedConvolutionalNet(FusedNet):
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
         """What the head sees of the images, as maps or as their means [N, R·channel]."""
 
-    def _layer_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, ...]]:  # noqa: ARG002 - known by now
+    def _layer_shapes(self) -> list[tuple[int, ...]]:
         return [convolution.shape for convolution in self.convolutions]
 
+    def _outputs(self) -> list[int]:
+        return [convolution.activations for convolution in self.convolutions]
+
     def _features(self, weights: Sequence[Tensor], images: Tensor, layers: Layers) -> Tensor:
-        through = Pass(self.convolutions, weights, layers, shared=images.shape[0] == 1)
-        maps = self._last_maps(images.transpose(0, 1).flatten(1, 2), through)
-        return maps.reshape(len(maps), through.replicas, -1).permute(1, 2, 0)
-
-    def multiply_adds(self) -> int:
-        """Multiplications with addition for one example's forward pass below the head."""
-        return sum(one.activations * math.prod(one.shape[1:]) for one in self.convolutions)
-
-    def activations(self) -> int:
-        """Numbers that one example's forward pass leaves below the head."""
-        return sum(one.activations for one in self.convolutions)
+        through = Pass(self.convolutions, weights, layers)
+        maps = images.transpose(0, 1).flatten(1, 2)  # [N, (R or 1)·channel, row, column]
+        seen = self._last_maps(maps, through)
+        features = seen.reshape(len(seen), through.replicas, -1)  # [N, R, feature]
+        return features.permute(1, 2, 0)  # [R, feature, N]

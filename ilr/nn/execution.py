@@ -8,6 +8,7 @@ product of unfolded patches, depending on channels and device. So the candidates
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import get_args
 
@@ -17,14 +18,15 @@ from torch import Tensor
 from ilr.nn.architectures import FusedMLP
 from ilr.nn.base import FusedNet
 from ilr.nn.gradients import loss_and_gradients
-from ilr.nn.layers import ConvolutionKernel, Layers, Normalise
+from ilr.nn.layers import ConvolutionKernel, Layers
+from ilr.nn.norms import Normalise
 
 AT_ONCE = (1, 4, 16, 64)
 """Replicas at once that are tried, besides all."""
 TIMINGS = 3
-"""Each candidate is run so often, after once to warm up; the fastest counts."""
+"""Timed runs of each candidate, after one to warm up; the fastest counts."""
 HOPELESS = 1.5
-"""A candidate that is so many times slower than the best so far in its first run is not timed further."""
+"""A candidate whose first timed run takes this multiple of the best so far is not timed further."""
 
 
 @dataclass(frozen=True)
@@ -41,46 +43,63 @@ class Formulation:
     def loss_and_gradients(
         self, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
     ) -> tuple[Tensor, list[Tensor]]:
-        """Each replica's loss [R] and the layers' gradients [R, ...], as `ilr.nn.gradients.loss_and_gradients`."""
+        """Each replica's loss [R] and the gradient of each layer's weights [R, out, in, ...], in the layers' order.
+
+        Args:
+            net: the architecture.
+            weights: [R, weight].
+            head: [R, class, feature].
+            images: [R or 1, N, channel, row, column].
+            labels: [R or 1, N].
+            normalise: how the layers are normalised.
+        """
         layers = Layers(normalise, self.kernel)
         if self.at_once >= len(weights):
             return loss_and_gradients(net, weights, head, images, labels, layers)
-        losses, gradients = weights.new_empty(len(weights)), net.layers_of(torch.empty_like(weights))
+        losses = weights.new_empty(len(weights))
+        gradients = net.layers_of(torch.empty_like(weights))
         for start in range(0, len(weights), self.at_once):
             part = slice(start, start + self.at_once)
-            own = part if len(images) > 1 else slice(None)
+            batch = _batch_of(part, images)
             losses[part], computed = loss_and_gradients(
-                net, weights[part], head[part], images[own], labels[own], layers
+                net, weights[part], head[part], images[batch], labels[batch], layers
             )
             for gradient, one in zip(gradients, computed, strict=True):
                 gradient[part] = one
         return losses, gradients
 
 
+def _batch_of(part: slice, images: Tensor) -> slice:
+    """Where the batches of some replicas are among images [R or 1, N, ...]: one that all replicas share is theirs."""
+    return part if len(images) > 1 else slice(None)
+
+
 def candidates(net: FusedNet, replicas: int) -> list[Formulation]:
     """The formulations worth trying for so many replicas."""
-    kernels: tuple[ConvolutionKernel, ...] = (
-        get_args(ConvolutionKernel) if not isinstance(net, FusedMLP) else ("grouped",)
-    )
-    return [Formulation(*one) for one in product([n for n in AT_ONCE if n < replicas] + [replicas], kernels)]
+    counts = [count for count in AT_ONCE if count < replicas]
+    counts.append(replicas)
+    kernels: tuple[ConvolutionKernel, ...] = get_args(ConvolutionKernel)
+    if isinstance(net, FusedMLP):
+        kernels = ("grouped",)  # It has no convolution that could differ.
+    return [Formulation(at_once, kernel) for at_once, kernel in product(counts, kernels)]
 
 
 def fastest(
     net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
 ) -> Formulation:
-    """The fastest formulation for these tensors, measured; arguments as `ilr.nn.gradients.loss_and_gradients`."""
+    """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`."""
     best, least = Formulation(len(weights)), float("inf")
     for formulation in candidates(net, len(weights)):
-        some = slice(formulation.at_once)
-        own = some if len(images) > 1 else slice(None)
-
-        def run(formulation: Formulation = formulation, some: slice = some, own: slice = own) -> None:
-            formulation.loss_and_gradients(net, weights[some], head[some], images[own], labels[own], normalise)
-
-        run()
+        # One pass is timed, of as many replicas as it takes; the others would only take as much again.
+        part = slice(formulation.at_once)
+        batch = _batch_of(part, images)
+        given = weights[part], head[part], images[batch], labels[batch]
+        run = partial(formulation.loss_and_gradients, net, *given, normalise)
+        run()  # to warm up
         taken = seconds(run, weights.device) / formulation.at_once
         if taken < HOPELESS * least:
-            taken = min(taken, *(seconds(run, weights.device) / formulation.at_once for _ in range(TIMINGS - 1)))
+            for _ in range(TIMINGS - 1):
+                taken = min(taken, seconds(run, weights.device) / formulation.at_once)
         if taken < least:
             best, least = formulation, taken
     return best

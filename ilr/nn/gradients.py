@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ilr.nn.architectures import FusedMLP, loss
 from ilr.nn.base import FusedNet
-from ilr.nn.layers import ByBatch, Layers
+from ilr.nn.layers import Layers
+from ilr.nn.norms import BatchStatistics
 
 
 def loss_and_gradients(
@@ -25,10 +26,10 @@ def loss_and_gradients(
         labels: [R or 1, N].
         layers: how the layers are computed.
     """
-    if isinstance(net, FusedMLP) and isinstance(layers.normalise, ByBatch):
+    if isinstance(net, FusedMLP) and isinstance(layers.normalise, BatchStatistics):
         return _by_hand(net, weights, head, images, labels, layers.normalise.eps)
     parts = [part.detach().requires_grad_() for part in net.layers_of(weights)]
-    losses = loss(net.through(parts, head, images, layers), labels)
+    losses = loss(net.forward_layers(parts, head, images, layers), labels)
     # The sum, not the mean: a mean would divide every replica's learning rate by their number.
     return losses.detach(), list(torch.autograd.grad(losses.sum(), parts))
 
@@ -38,30 +39,37 @@ def _by_hand(
     net: FusedMLP, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, eps: float
 ) -> tuple[Tensor, list[Tensor]]:
     """The chain rule of linear, batch normalisation, ReLU, ..., linear, cross-entropy."""
-    layers = net.layers_of(weights)
+    layers = net.layers_of(weights)  # each [R, out, in]
     if net.trainable_head:
         head = layers.pop()
+    examples = images.shape[1]
+    # What each layer sees, [R, in, N]; the images that all replicas share are [1, pixel, N].
     hidden = [images.flatten(2).transpose(1, 2)]
     normalisations = []
     for layer in layers:
         normalised, inverse_deviation = _normalised(torch.matmul(layer, hidden[-1]), eps)
         normalisations.append((normalised, inverse_deviation))
         hidden.append(torch.relu(normalised))
-    log_probabilities = torch.log_softmax(torch.matmul(head, hidden[-1]), dim=1)
-    right = labels.expand(len(weights), -1)[:, None]
+    log_probabilities = torch.log_softmax(torch.matmul(head, hidden[-1]), dim=1)  # [R, class, N]
+    right = labels.expand(len(weights), -1)[:, None]  # [R, 1, N]
     losses = -log_probabilities.gather(1, right).mean(dim=(1, 2))
 
-    # The derivative of cross-entropy by the logits: probabilities, less one for the right class.
-    outer = log_probabilities.exp_()
-    outer.scatter_add_(1, right, outer.new_full((1, 1, 1), -1.0).expand_as(right)).div_(right.shape[2])
-    gradients = [torch.matmul(outer, hidden[-1].transpose(1, 2))] if net.trainable_head else []
-    outer = torch.matmul(head.transpose(1, 2), outer)
+    # d_x is the derivative of each replica's loss by x, and has the shape of x. That of cross-entropy by the logits is
+    # the probabilities, less one for the right class; the mean over examples divides by their number.
+    d_logits = log_probabilities.exp_()
+    minus_one = d_logits.new_full((1, 1, 1), -1.0).expand_as(right)  # [R, 1, N]
+    d_logits.scatter_add_(1, right, minus_one).div_(examples)
+    gradients = []
+    if net.trainable_head:
+        gradients.append(torch.matmul(d_logits, hidden[-1].transpose(1, 2)))  # [R, class, N] by [R, N, feature]
+    d_hidden = torch.matmul(head.transpose(1, 2), d_logits)  # [R, feature, class] by [R, class, N]
     for index in reversed(range(len(layers))):
-        outer = torch.ops.aten.threshold_backward(outer, hidden[index + 1], 0)
-        outer = _normalisation_backward(outer, *normalisations[index])
-        gradients.append(torch.matmul(outer, hidden[index].transpose(1, 2)))
-        if index:
-            outer = torch.matmul(layers[index].transpose(1, 2), outer)
+        d_normalised = torch.ops.aten.threshold_backward(d_hidden, hidden[index + 1], 0)
+        d_features = _normalisation_backward(d_normalised, *normalisations[index])
+        gradients.append(torch.matmul(d_features, hidden[index].transpose(1, 2)))  # [R, out, N] by [R or 1, N, in]
+        # Nobody asks for the derivative by the images.
+        if index > 0:
+            d_hidden = torch.matmul(layers[index].transpose(1, 2), d_features)  # [R, in, out] by [R, out, N]
     return losses, gradients[::-1]
 
 
@@ -76,13 +84,15 @@ def _normalised(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return features.mul_(inverse_deviation), inverse_deviation
 
 
-def _normalisation_backward(outer: Tensor, normalised: Tensor, inverse_deviation: Tensor) -> Tensor:
+def _normalisation_backward(d_normalised: Tensor, normalised: Tensor, inverse_deviation: Tensor) -> Tensor:
     """The derivative by the features, from that by what they became: both [R, C, N]."""
-    rows = normalised.flatten(0, 1)[None]
+    rows = normalised.flatten(0, 1)[None]  # [1, R·C, N]
+    d_rows = d_normalised.view_as(rows)
+    scales = inverse_deviation.flatten()  # [R·C]
     # Torch's kernel, told of features that were normal to begin with; what scales them back it takes for a weight.
-    mean, one = rows.new_zeros(rows.shape[1]), rows.new_ones(rows.shape[1])
-    inner, _, _ = torch.ops.aten.native_batch_norm_backward(
-        outer.view_as(rows), rows, inverse_deviation.flatten(), None, None, mean, one, True, 0.0, [True, False, False]
+    mean, one = torch.zeros_like(scales), torch.ones_like(scales)
+    by_features, _, _ = torch.ops.aten.native_batch_norm_backward(
+        d_rows, rows, scales, None, None, mean, one, True, 0.0, [True, False, False]
     )
-    derivative: Tensor = inner.view_as(outer)
-    return derivative
+    d_features: Tensor = by_features.view_as(d_normalised)
+    return d_features

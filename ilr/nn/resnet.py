@@ -6,8 +6,9 @@ must scale by c, so every convolution, those of shortcuts too, must see normalis
 before the head sees it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,77 +19,11 @@ from ilr.nn.base import Convolution, FusedConvolutionalNet, Pass, strided
 
 @dataclass(frozen=True)
 class Block:
-    """A residual block."""
+    """A residual block: the sum of a branch and a shortcut."""
 
-    inputs: int
-    """Channels."""
-    width: int
-    """Channels within."""
-    outputs: int
-    """Channels."""
-    side: int
-    """Side of its inputs in pixels."""
-    stride: int
-    starts: bool
-    """Whether it is the first of its stage."""
-
-    @property
-    def changes(self) -> bool:
-        """Whether its outputs have another shape than its inputs."""
-        return self.stride != 1 or self.inputs != self.outputs
-
-    @property
-    def shortcut(self) -> Convolution:
-        """The 1×1 convolution from its inputs to its outputs."""
-        return Convolution(self.inputs, self.outputs, 1, self.side, self.stride)
-
-
-def blocks(counts: Sequence[int], widths: Sequence[int], inputs: int, side: int, expansion: int = 1) -> Iterator[Block]:
-    """The blocks of all stages, so many in each; every stage but the first halves the side.
-
-    Args:
-        counts: blocks of each stage.
-        widths: channels within the blocks of each stage.
-        inputs: channels of the stem's outputs.
-        side: their side in pixels.
-        expansion: channels of a block's outputs, for one within it.
-    """
-    for stage, (count, width) in enumerate(zip(counts, widths, strict=True)):
-        for index in range(count):
-            stride = 2 if stage and not index else 1
-            block = Block(inputs, width, expansion * width, side, stride, starts=not index)
-            inputs, side = block.outputs, strided(side, stride)
-            yield block
-
-
-class FusedPreResNet(FusedConvolutionalNet):
-    """R residual nets with pre-activation (He et al. 2016b).
-
-    A stage starts with a shortcut of a normalisation and a 1×1 convolution; without the normalisation its output would
-    scale by c². Between the last normalisation and the mean over pixels there is no ReLU.
-    """
-
-    def __init__(self, net: PreResNet, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
-        self.net = net
-        self.blocks = list(blocks(net.blocks, net.widths, net.widths[0], image_shape[1]))
-        super().__init__(image_shape, classes, trainable_head=trainable_head)
-
-    def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
-        yield Convolution(channels, self.net.widths[0], 3, side)
-        for block in self.blocks:
-            yield Convolution(block.inputs, block.outputs, 3, block.side, block.stride)
-            yield Convolution(block.outputs, block.outputs, 3, strided(block.side, block.stride))
-            if block.starts:
-                yield block.shortcut
-
-    def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
-        stream = through.convolved(maps)
-        for block in self.blocks:
-            normalised = through.normalised(stream)
-            hidden = F.relu(through.normalised(through.convolved(F.relu(normalised))))
-            branch = through.convolved(hidden)
-            stream = branch + (through.convolved(normalised) if block.starts else stream)
-        return through.normalised(stream).mean(dim=(2, 3))
+    branch: list[Convolution]
+    shortcut: Convolution | None
+    """Where there is none, the block's inputs themselves are added."""
 
 
 class FusedResNet(FusedConvolutionalNet):
@@ -99,41 +34,56 @@ class FusedResNet(FusedConvolutionalNet):
     stem_pooling = 1
     """Stride of the maximum over 3×3 pixels behind the stem; 1 for none."""
     expansion = 1
-    """Channels of a block's outputs, for one within it."""
+    """Expansion factor: the channels of a block's outputs over those within it."""
+    every_stage_projects = False
+    """Whether a stage's first shortcut is a convolution even where outputs have the shape of inputs."""
 
-    def __init__(
-        self, net: ResNet | BottleneckResNet, image_shape: Sequence[int], classes: int, *, trainable_head: bool
-    ) -> None:
-        self.net = net
-        side = strided(image_shape[1], self.stem_stride * self.stem_pooling)
-        self.blocks = list(blocks(net.blocks, net.widths, net.widths[0], side, self.expansion))
-        super().__init__(image_shape, classes, trainable_head=trainable_head)
+    net: PreResNet | ResNet | BottleneckResNet
 
-    def _branch(self, block: Block) -> list[Convolution]:
-        """The convolutions of a block, but for its shortcut."""
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """All blocks, in the order of the forward pass; every stage but the first halves the side."""
+        side = strided(self.image_shape[1], self.stem_stride * self.stem_pooling)
+        inputs = self.net.widths[0]
+        blocks = []
+        for stage, (count, width) in enumerate(zip(self.net.blocks, self.net.widths, strict=True)):
+            for index in range(count):
+                outputs = self.expansion * width
+                stride = 2 if stage > 0 and index == 0 else 1
+                branch = self._branch(inputs, width, side, stride)
+                shortcut = None
+                if inputs != outputs or stride != 1 or (self.every_stage_projects and index == 0):
+                    shortcut = Convolution(inputs, outputs, kernel=1, side=side, stride=stride)
+                blocks.append(Block(branch, shortcut))
+                inputs, side = outputs, strided(side, stride)
+        return blocks
+
+    def _branch(self, inputs: int, width: int, side: int, stride: int) -> list[Convolution]:
+        """The convolutions of a block, but for its shortcut; inputs and width are channels, the side is the inputs'."""
         return [
-            Convolution(block.inputs, block.width, 3, block.side, block.stride),
-            Convolution(block.width, block.outputs, 3, strided(block.side, block.stride)),
+            Convolution(inputs, width, kernel=3, side=side, stride=stride),
+            Convolution(width, width, kernel=3, side=strided(side, stride)),
         ]
 
     def _convolutions(self, channels: int, side: int) -> Iterator[Convolution]:
         yield Convolution(channels, self.net.widths[0], self.stem_kernel, side, self.stem_stride)
         for block in self.blocks:
-            yield from self._branch(block)
-            if block.changes:
+            yield from block.branch
+            if block.shortcut:
                 yield block.shortcut
 
     def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
-        stream = F.relu(through.normalised(through.convolved(maps)))
+        maps = F.relu(through.normalised(through.convolved(maps)))
         if self.stem_pooling > 1:
-            stream = F.max_pool2d(stream, 3, self.stem_pooling, padding=1)
+            maps = F.max_pool2d(maps, 3, self.stem_pooling, padding=1)
         for block in self.blocks:
-            branch = through.normalised(through.convolved(stream))
-            for _ in self._branch(block)[1:]:
+            branch = through.normalised(through.convolved(maps))
+            # ReLU comes between the convolutions of a branch, and after the sum.
+            for _ in block.branch[1:]:
                 branch = through.normalised(through.convolved(F.relu(branch)))
-            shortcut = through.normalised(through.convolved(stream)) if block.changes else stream
-            stream = F.relu(branch + shortcut)
-        return stream.mean(dim=(2, 3))
+            shortcut = through.normalised(through.convolved(maps)) if block.shortcut else maps
+            maps = F.relu(branch + shortcut)
+        return maps.mean(dim=(2, 3))
 
 
 class FusedBottleneckResNet(FusedResNet):
@@ -144,9 +94,29 @@ class FusedBottleneckResNet(FusedResNet):
     stem_pooling = 2
     expansion = 4
 
-    def _branch(self, block: Block) -> list[Convolution]:
+    def _branch(self, inputs: int, width: int, side: int, stride: int) -> list[Convolution]:
         return [
-            Convolution(block.inputs, block.width, 1, block.side),
-            Convolution(block.width, block.width, 3, block.side, block.stride),
-            Convolution(block.width, block.outputs, 1, strided(block.side, block.stride)),
+            Convolution(inputs, width, kernel=1, side=side),
+            Convolution(width, width, kernel=3, side=side, stride=stride),
+            Convolution(width, self.expansion * width, kernel=1, side=strided(side, stride)),
         ]
+
+
+class FusedPreResNet(FusedResNet):
+    """R residual nets with pre-activation (He et al. 2016b).
+
+    A stage starts with a shortcut of a normalisation and a 1×1 convolution; without the normalisation its output would
+    scale by c². Between the last normalisation and the mean over pixels there is no ReLU.
+    """
+
+    every_stage_projects = True
+
+    def _last_maps(self, maps: Tensor, through: Pass) -> Tensor:
+        maps = through.convolved(maps)
+        for block in self.blocks:
+            normalised = through.normalised(maps)
+            hidden = F.relu(through.normalised(through.convolved(F.relu(normalised))))
+            branch = through.convolved(hidden)
+            shortcut = through.convolved(normalised) if block.shortcut else maps
+            maps = branch + shortcut
+        return through.normalised(maps).mean(dim=(2, 3))

@@ -1,13 +1,34 @@
-"""The contract of evidence.json as types, which other tools read too: what a run found, as plain data."""
+"""The contract of evidence.json as types, which other tools read too: what a run found, as plain data.
+
+The types are schema 2; `docs/evidence.schema.json` is made from them. Their names end in Evidence where the run has an
+object of the same kind: a `ClaimEvidence` is what became of a `Claim`. Whatever schema 1 did not have, or not always,
+has an empty default, so that it can still be read; what is written has every field.
+"""
 
 import datetime
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 
 from ilr.stats.decision import Verdict
 
+# JSON cannot write infinity, but Python reads 1e999 as that: with both bounds a number is finite.
+Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+Seconds = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+Moment = Annotated[datetime.datetime, Meta(tz=True)]
+Range = tuple[Number | None, Number | None]
+"""Lower and upper end; an open end is null."""
+Values = Mapping[str, list[Any]]
+"""What each finding was judged on, by its name: the rule's samples one after another, each a nested list of numbers
+with the replica axis first; empty where the samples are labels."""
 
-class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Attempt(Struct, frozen=True, forbid_unknown_fields=True):
     """One time that a claim was judged, whatever came out."""
 
     date: datetime.date
@@ -21,7 +42,7 @@ class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class Regime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Regime(Struct, frozen=True, forbid_unknown_fields=True):
     """A net, data, rates or number of replicas that was tried, and why it was kept or left."""
 
     scale: str
@@ -32,7 +53,7 @@ class Regime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Exploratory seeds, on which nothing was ever judged; empty where they are not known."""
 
 
-class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class History(Struct, frozen=True, forbid_unknown_fields=True):
     """What became of a claim so far: `claims/history/<id>.toml`, appended to and never edited."""
 
     attempts: tuple[Attempt, ...] = ()
@@ -40,3 +61,216 @@ class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regimes: tuple[Regime, ...] = ()
     notes: tuple[str, ...] = ()
     """What earlier reports found, and what is believed of it."""
+
+
+class TrainedBy(Struct, frozen=True):
+    """Who trained the slices of a recording, and when: each value once; empty where a recording does not say."""
+
+    ilr_versions: tuple[str, ...] = ()
+    torch_versions: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    """As torch calls them, such as cpu or cuda:0."""
+    processors: tuple[str, ...] = ()
+    """Models of the CPU or the GPU."""
+    first_trained: Moment | None = None
+    """When the training of the first slice ended."""
+    last_trained: Moment | None = None
+
+
+class ExperimentEvidence(Struct, frozen=True):
+    """One experiment, and what its recording cost."""
+
+    description: str
+    replicas: Count
+    steps: Count
+    seconds: Seconds
+    """Training time of all its slices, whenever it was."""
+    origin: str
+    """Whether it was trained for this run, and why or why not."""
+    computed: str
+    """How its replicas were computed."""
+    net: str = ""
+    norm: str = ""
+    optimiser: str = ""
+    data: str = ""
+    """Empty for the toy loss, which has none."""
+    learning_rate: str = ""
+    """η(t) in words; t counts steps."""
+    weight_decay: str = ""
+    """λ(t) in words."""
+    intrinsic_learning_rate: Range = (None, None)
+    """λₑ = ηλ at the first step and at the last; null where it is not finite."""
+    batch_size: Count | None = None
+    """Examples per step; null for the full batch."""
+    trained_by: TrainedBy = TrainedBy()
+    record: Mapping[str, Any] = {}
+    """All that its digest is made of."""
+
+
+class FindingEvidence(Struct, frozen=True):
+    """One statistical decision on one quantity."""
+
+    name: str
+    estimate: Number
+    interval: Range
+    expected: Number
+    margin: Number
+    accepted: Range
+    """True values that agree with the prediction."""
+    rule: str
+    """The rule in words, with what its error rates rest on."""
+    alpha: Probability
+    n: Count
+    """Replicas the decision rests on (of the smaller group, where there are two)."""
+    p: Probability
+    """Of the hypothesis that the truth lies outside the accepted range, before Holm's correction."""
+    p_refuted: Probability
+    """Of the hypothesis that it lies inside."""
+    verdict: Verdict
+    replicas_needed: Count | None
+    """For an INCONCLUSIVE finding: how many would decide; null if no number would."""
+
+
+class Look(Struct, frozen=True):
+    """One time at which a run asked whether its data decide."""
+
+    n: Count
+    """Replicas per group so far."""
+    level: Probability
+    """α at this look: of the strictest prediction, where they differ."""
+    findings: tuple[FindingEvidence, ...]
+
+
+class ControlEvidence(Struct, frozen=True):
+    """A variant with the mechanism taken away, which must not come out REPRODUCED."""
+
+    name: str
+    takes_away: str
+    verdict: Verdict
+    sound: bool
+    findings: tuple[FindingEvidence, ...]
+    message: str
+    digests: Mapping[str, str] = {}
+    """Under which its experiments are found, by their names in the claim's file."""
+    values: Values = {}
+
+
+class RegisteredPrediction(Struct, frozen=True):
+    """One prediction in a claim's record."""
+
+    quantity: str
+    rule: str
+    expected: Number
+    margin: Number
+    reason: str
+    alpha: Probability
+    power: Probability
+
+
+class RegisteredControl(Struct, frozen=True):
+    """One control in a claim's record."""
+
+    name: str
+    takes_away: str
+
+
+class Registered(Struct, frozen=True):
+    """What the report reads of a claim's record."""
+
+    predictions: tuple[RegisteredPrediction, ...]
+    controls: tuple[RegisteredControl, ...]
+    replicas: Mapping[str, int | str | None]
+    """Per group by scale; the key `record` names the kind of record."""
+
+
+class ClaimEvidence(Struct, frozen=True):
+    """How one claim was judged."""
+
+    id: str
+    title: str
+    source: str
+    statement: str
+    verdict: Verdict
+    findings: tuple[FindingEvidence, ...]
+    """Those of the last look."""
+    controls: tuple[ControlEvidence, ...]
+    experiments: tuple[str, ...]
+    """Digests, of the controls' too."""
+    figures: tuple[str, ...]
+    """SVG texts."""
+    seconds: Seconds
+    """Time to judge and draw, without training."""
+    message: str
+    record: Mapping[str, Any]
+    """The claim as it was written down: its own JSON, whatever that holds."""
+    record_sha256: str
+    looks: tuple[Look, ...] = ()
+    """Earliest first; none if the claim was not judged."""
+    history: History = History()
+    digests: Mapping[str, str] = {}
+    """Under which its experiments are found, by their names in the claim's file."""
+    values: Values = {}
+
+    @property
+    def registered(self) -> Registered:
+        """The record, as far as the report reads it.
+
+        Raises:
+            ValueError: it is not the record of a claim.
+        """
+        try:
+            return msgspec.convert(self.record, Registered)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"the record of the claim {self.id!r}: {error}") from None
+
+
+class DataEvidence(Struct, frozen=True):
+    """A data set that was trained on."""
+
+    sha256: str
+
+
+class Provenance(Struct, frozen=True, kw_only=True):
+    """Where and with what the claims were judged."""
+
+    ilr: str
+    git: str
+    """Commit of the claims, and whether the work tree differed from it; empty outside a repository."""
+    python: str
+    torch: str
+    device: str
+    cpu: str
+    threads: Count
+    peak_memory_bytes: Count
+    platform: str = ""
+    data: Mapping[str, DataEvidence]
+    claims_sha256: str
+    """One digest of all claims as they were written down."""
+
+
+class Invocation(Struct, frozen=True):
+    """How the run was asked for."""
+
+    command: str = ""
+    """Repeats it; DIR stands for a folder of data files."""
+    selected: tuple[str, ...] = ()
+    """Paths and expressions that chose among the claims, as they were given."""
+    overrides: Mapping[str, str] = {}
+    """Options that were given and differ from their default, with their values."""
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """Everything a run found."""
+
+    schema: Literal[2]
+    scale: str
+    seed: int
+    started: Moment
+    seconds: Seconds
+    invocation: Invocation = Invocation()
+    provenance: Provenance
+    claims: tuple[ClaimEvidence, ...]
+    appendix: tuple[str, ...]
+    """Figures that belong to no claim, as SVG texts."""
+    experiments: Mapping[str, ExperimentEvidence]
+    """By digest."""

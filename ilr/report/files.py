@@ -2,28 +2,30 @@
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+import msgspec
+
+from ilr.report.evidence import Evidence
 from ilr.report.html import render_html
 from ilr.report.junit import render_junit
-from ilr.report.schema import problem
 
 EVIDENCE = "evidence.json"
-PAGE = "index.html"
-JUNIT = "junit.xml"
 
 
-def write_report(evidence: Mapping[str, Any], directory: Path) -> None:
+def write_report(evidence: Evidence, directory: Path) -> None:
     """Write the evidence into `directory`, then the page and the JUnit XML made from what was written.
 
     The evidence comes first: whatever else goes wrong, a run's data are kept.
 
     Raises:
-        ValueError: the evidence holds NaN or infinity, or departs from schema 1.
+        ValueError: the evidence holds NaN or infinity, or departs from schema 2.
     """
-    text = json.dumps(evidence, indent=1, ensure_ascii=False, allow_nan=False)
+    # numpy's floats, which a rule may leave in a finding, are no plain data yet.
+    plain = msgspec.to_builtins(evidence, enc_hook=float)
+    # msgspec's own JSON writes NaN as null, which would pass for the open end of an interval.
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory / EVIDENCE, text + "\n")
     render_again(directory)
@@ -40,27 +42,31 @@ def render_again(directory: Path) -> None:
         page, junit = render_html(evidence), render_junit(evidence)
     except ValueError as error:
         raise ValueError(f"{directory / EVIDENCE}: {error}") from error
-    _write(directory / PAGE, page)
-    _write(directory / JUNIT, junit)
+    _write(directory / "index.html", page)
+    _write(directory / "junit.xml", junit)
 
 
-def read_evidence(directory: Path, name: str = EVIDENCE) -> dict[str, Any]:
-    """The evidence in `directory`, in the file called `name`.
+def read_evidence(directory: Path, name: str = EVIDENCE) -> Evidence:
+    """The evidence in `directory`, in the file called `name`; of schema 1 or 2.
 
     Raises:
-        ValueError: the file is missing, is not JSON, or departs from schema 1; in one line.
+        ValueError: the file is missing, is not JSON, or departs from its schema; in one line.
     """
     path = directory / name
     try:
-        evidence = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        # msgspec's own JSON refuses half of a surrogate pair, which the message of a crash may hold.
+        parsed = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
-    if wrong := problem(evidence):
-        raise ValueError(f"{path}: {wrong}")
-    assert isinstance(evidence, dict)
-    return evidence
+    if isinstance(parsed, dict) and parsed.get("schema") == 1:
+        # Schema 2 only adds to it, and what it adds has defaults.
+        parsed["schema"] = 2
+    try:
+        return msgspec.convert(parsed, Evidence)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _refuse(constant: str) -> NoReturn:

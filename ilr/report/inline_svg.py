@@ -55,7 +55,9 @@ def _copy(element: ElementTree.Element, prefix: str) -> ElementTree.Element | No
         kept = attribute.replace(f"{{{_XLINK}}}", "")
         if not kept.startswith(("on", "{")) and _is_local(kept, value):
             copy.set(kept, _with_prefix(kept, value, prefix))
-    copy.extend([child for child in (_copy(child, prefix) for child in element) if child is not None])
+    for child in element:
+        if (inner := _copy(child, prefix)) is not None:
+            copy.append(inner)
     return copy
 
 

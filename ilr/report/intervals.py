@@ -1,9 +1,10 @@
 """The drawing of one finding: its interval against the range accepted, as a small inline SVG."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from markupsafe import Markup
+
+from ilr.report.evidence import FindingEvidence, Range
 
 _WIDTH = 240.0
 _HEIGHT = 34.0
@@ -15,56 +16,67 @@ _ARROW = 7.0
 _CAP = 6.0
 
 
-def interval_plot(finding: Mapping[str, Any], label: str) -> Markup:
+def interval_plot(finding: FindingEvidence, label: str) -> Markup:
     """The finding drawn: accepted range a band, interval a line (open end: arrow), estimate a dot, expected a tick.
 
     Every part is told apart by its shape, so the drawing needs no colour; `label` says the same in words.
     """
     x = _scale(finding)
-    low, high = finding["interval"]
+    expected = x(finding.expected)
     parts = [
-        *_band(*(None if end is None else x(end) for end in finding["accepted"])),
-        _line("expected", x(finding["expected"]), 2, x(finding["expected"]), _HEIGHT - 2),
-        *_whiskers(None if low is None else x(low), None if high is None else x(high)),
-        Markup('<circle class="estimate" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x(finding["estimate"]), _MIDDLE),
+        *_band(_ends(finding.accepted, x)),
+        _line("expected", expected, 2, expected, _HEIGHT - 2),
+        *_whiskers(_ends(finding.interval, x)),
+        Markup('<circle class="estimate" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x(finding.estimate), _MIDDLE),
     ]
     return Markup('<svg class="plot" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
         _WIDTH, _HEIGHT, label, Markup("").join(parts)
     )
 
 
-def _scale(finding: Mapping[str, Any]) -> Callable[[float], float]:
+def _scale(finding: FindingEvidence) -> Callable[[float], float]:
     """The map from the finding's values to horizontal positions in its drawing."""
-    values = [finding["estimate"], finding["expected"], *finding["interval"], *finding["accepted"]]
-    known = [value for value in values if value is not None]
+    lower_ends, upper_ends = zip(finding.interval, finding.accepted, strict=True)
+    left = _INSET_OPEN if None in lower_ends else _INSET
+    right = _INSET_OPEN if None in upper_ends else _INSET
+    known = [end for end in lower_ends + upper_ends if end is not None]
+    known += [finding.estimate, finding.expected]
     low, high = min(known), max(known)
-    left, right = (
-        _INSET_OPEN if finding["interval"][side] is None or finding["accepted"][side] is None else _INSET
-        for side in (0, 1)
-    )
 
     def position(value: float) -> float:
-        return left + ((value - low) / (high - low) if low < high else 0.5) * (_WIDTH - left - right)
+        # Values that all coincide stand in the middle.
+        share = (value - low) / (high - low) if low < high else 0.5
+        return left + share * (_WIDTH - left - right)
 
     return position
 
 
-def _band(low: float | None, high: float | None) -> list[Markup]:
-    left, right = 0.0 if low is None else low, _WIDTH if high is None else high
+def _ends(ends: Range, x: Callable[[float], float]) -> Range:
+    """The ends of a range as positions."""
+    low, high = ends
+    return None if low is None else x(low), None if high is None else x(high)
+
+
+def _band(ends: Range) -> list[Markup]:
+    low, high = ends
+    left = 0.0 if low is None else low
+    right = _WIDTH if high is None else high
     # A range that is narrow beside its interval still has to be seen.
     if right - left < 2:
         left, right = (left + right) / 2 - 1, (left + right) / 2 + 1
     band = Markup('<rect class="accepted" x="{:.1f}" y="4" width="{:.1f}" height="{:.1f}"/>')
-    bounds = [_line("bound", end, 4, end, _HEIGHT - 4) for end in (low, high) if end is not None]
+    bounds = [_line("bound", end, 4, end, _HEIGHT - 4) for end in ends if end is not None]
     return [band.format(left, right - left, _HEIGHT - 8), *bounds]
 
 
-def _whiskers(low: float | None, high: float | None) -> list[Markup]:
-    left, right = 1.0 if low is None else low, _WIDTH - 1 if high is None else high
+def _whiskers(ends: Range) -> list[Markup]:
+    low, high = ends
+    left = 1.0 if low is None else low
+    right = _WIDTH - 1 if high is None else high
     return [
         _line("interval", left, _MIDDLE, right, _MIDDLE),
-        _cap(left) if low is not None else _arrow(left, left + _ARROW),
-        _cap(right) if high is not None else _arrow(right, right - _ARROW),
+        _arrow(left, left + _ARROW) if low is None else _cap(left),
+        _arrow(right, right - _ARROW) if high is None else _cap(right),
     ]
 
 

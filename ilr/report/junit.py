@@ -1,10 +1,9 @@
 """The verdicts as JUnit XML, which continuous-integration services read."""
 
-from collections.abc import Mapping
-from typing import Any
 from xml.etree import ElementTree
 
-from ilr.report.findings import rows
+from ilr.report.evidence import ClaimEvidence, Evidence
+from ilr.report.findings import finding_texts
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
@@ -17,31 +16,30 @@ _OUTCOMES = {
 }
 
 
-def render_junit(evidence: Mapping[str, Any]) -> str:
+def render_junit(evidence: Evidence) -> str:
     """One test case for each claim; all that is not REPRODUCED is a failure, an error or skipped, and says why."""
-    claims = evidence["claims"]
-    outcomes = [_OUTCOMES.get(Verdict(claim["verdict"])) for claim in claims]
+    outcomes = [_OUTCOMES.get(claim.verdict) for claim in evidence.claims]
     suite = ElementTree.Element(
         "testsuite",
         name="claims",
-        tests=str(len(claims)),
+        tests=str(len(outcomes)),
         failures=str(outcomes.count("failure")),
         errors=str(outcomes.count("error")),
         skipped=str(outcomes.count("skipped")),
-        time=f"{evidence['seconds']:.3f}",
-        timestamp=printable(evidence["started"]),
+        time=f"{evidence.seconds:.3f}",
+        timestamp=evidence.started.isoformat(timespec="seconds"),
     )
     properties = ElementTree.SubElement(suite, "properties")
-    for name in ("scale", "seed"):
-        ElementTree.SubElement(properties, "property", name=name, value=printable(str(evidence[name])))
-    for claim, outcome in zip(claims, outcomes, strict=True):
+    for name, value in (("scale", evidence.scale), ("seed", str(evidence.seed))):
+        ElementTree.SubElement(properties, "property", name=name, value=printable(value))
+    for claim, outcome in zip(evidence.claims, outcomes, strict=True):
         case = ElementTree.SubElement(
-            suite, "testcase", classname="claims", name=printable(claim["id"]), time=f"{claim['seconds']:.3f}"
+            suite, "testcase", classname="claims", name=printable(claim.id), time=f"{claim.seconds:.3f}"
         )
         if outcome:
             why = _why(claim)
-            message = f"{claim['verdict']}: {why[0]}" if why else claim["verdict"]
-            detail = ElementTree.SubElement(case, outcome, type=str(claim["verdict"]), message=printable(message))
+            message = f"{claim.verdict}: {why[0]}" if why else claim.verdict
+            detail = ElementTree.SubElement(case, outcome, type=str(claim.verdict), message=printable(message))
             detail.text = printable("\n".join(why))
     suites = ElementTree.Element("testsuites", name="ilr")
     suites.append(suite)
@@ -49,13 +47,12 @@ def render_junit(evidence: Mapping[str, Any]) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
 
 
-def _why(claim: Mapping[str, Any]) -> list[str]:
+def _why(claim: ClaimEvidence) -> list[str]:
     """What kept the claim from REPRODUCED, the most telling line first."""
-    message = claim["message"].strip()
-    controls = [
-        f"control {control['name']} is not sound: {control['verdict']}"
-        for control in claim["controls"]
-        if not control["sound"]
-    ]
-    findings = sorted(rows(claim["findings"]), key=lambda row: row.verdict == Verdict.REPRODUCED)
-    return [*message.splitlines(), *controls, *(row.sentence for row in findings)]
+    lines = claim.message.strip().splitlines()
+    for control in claim.controls:
+        if not control.sound:
+            lines.append(f"control {control.name} is not sound: {control.verdict}")
+    # Sorting is stable: what was reproduced moves behind the rest, and nothing else changes its place.
+    texts = sorted(finding_texts(claim.findings), key=lambda text: text.verdict is Verdict.REPRODUCED)
+    return lines + [text.sentence for text in texts]

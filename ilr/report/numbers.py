@@ -27,16 +27,17 @@ def registered(value: float, margin: float) -> str:
 
 def p_value(p: float, alpha: float) -> str:
     """A p-value to two digits, or more where fewer would read as equal to the `alpha` it is compared with."""
+    # Below a thousandth, or the power of ten below α, a p-value is only said to be small.
     least = 10.0 ** math.floor(math.log10(min(alpha, 0.005)))
     if p < least:
         return f"<{registered(least, 0.0)}"
     if p > 1 - least:
         return f">{1 - least:g}"
-    for extra in range(6):
-        text = f"{p:.{places(p) + extra}f}"
-        if float(text) != alpha or p == alpha:
-            break
-    return text
+    decimals = places(p)
+    # After five more digits the difference is of no interest to anybody.
+    while float(f"{p:.{decimals}f}") == alpha != p and decimals < places(p) + 5:
+        decimals += 1
+    return f"{p:.{decimals}f}"
 
 
 def duration(seconds: float) -> str:
@@ -51,8 +52,10 @@ def duration(seconds: float) -> str:
 
 def size(number: int) -> str:
     """A number of bytes in the unit that gives it one to three digits before the point."""
-    power = min(max(number.bit_length() - 1, 0) // 10, 4)
-    return f"{number / 1024**power:.3g}{_SPACE}{('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    # Every unit is ten bits more than the one before.
+    power = min(max(number.bit_length() - 1, 0) // 10, len(units) - 1)
+    return f"{number / 1024**power:.3g}{_SPACE}{units[power]}"
 
 
 def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
@@ -61,13 +64,15 @@ def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
         return "0"
     power = math.floor(math.log10(abs(value)))
     # Five leading zeros, or seven digits before the point, are more than an eye counts.
-    exponent = power if (power < -4 and decimals > 5) or power > 6 else 0
-    shown = max(0, min(decimals + exponent, 12))
-    scaled = round(value / 10.0**exponent, min(decimals + exponent, 12))
-    text = f"{abs(scaled):,.{shown}f}"
+    as_power = (power < -4 and decimals > 5) or power > 6
+    exponent = power if as_power else 0
+    # A float has no more than some fifteen digits to show; negative places round, but show none.
+    decimals = min(decimals + exponent, 12)
+    mantissa = round(value / 10.0**exponent, decimals)
+    text = f"{abs(mantissa):,.{max(decimals, 0)}f}"
     if not idle_zeros and "." in text:
         text = text.rstrip("0").rstrip(".")
-    sign = _MINUS if scaled < 0 else ""
-    return f"{sign}{text}" + (
-        f"{_THIN_SPACE}×{_THIN_SPACE}10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent else ""
-    )
+    if as_power:
+        text += f"{_THIN_SPACE}×{_THIN_SPACE}10{str(exponent).translate(_SUPERSCRIPTS)}"
+    # Only here: what was rounded to zero has no sign.
+    return f"{_MINUS}{text}" if mantissa < 0 else text

@@ -1,23 +1,27 @@
 """Whether the verdicts of a report stand together: Holm's correction over all its claims."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ilr.stats.decision import Verdict, holm, p_of_verdict
+from ilr.report.evidence import ClaimEvidence
+from ilr.stats.decision import holm, p_of_verdict
 
 
-def shaken(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+def shaken(claims: Sequence[ClaimEvidence]) -> list[str]:
     """Titles of the claims whose verdict does not stand after Holm's correction over all decided claims.
 
     The more claims a report judges, the likelier it is that some verdict is false; this is for a reader who wants the
     error rate to hold for all of them at once.
     """
-    decided: list[tuple[str, float, float]] = []
-    for claim in claims:
-        findings = claim["findings"]
-        p, p_refuted = ([finding[name] for finding in findings] for name in ("p", "p_refuted"))
-        whole = p_of_verdict(Verdict(claim["verdict"]), p, p_refuted)
-        if whole is not None:
-            decided.append((claim["title"], whole, min(finding["alpha"] for finding in findings)))
-    corrected = holm([whole for _, whole, _ in decided])
-    return [title for (title, _, alpha), p in zip(decided, corrected, strict=True) if p > alpha]
+    decided = [(claim, p) for claim in claims if (p := _p_of(claim)) is not None]
+    corrected = holm([p for _, p in decided])
+    # Where its predictions differ in α, a claim has to meet the strictest.
+    return [
+        claim.title
+        for (claim, _), p in zip(decided, corrected, strict=True)
+        if p > min(finding.alpha for finding in claim.findings)
+    ]
+
+
+def _p_of(claim: ClaimEvidence) -> float | None:
+    findings = claim.findings
+    return p_of_verdict(claim.verdict, [finding.p for finding in findings], [finding.p_refuted for finding in findings])

@@ -1,6 +1,8 @@
 """evidence.json: everything a run found, as plain data; the only input of the report."""
 
+import math
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,20 +10,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+import msgspec
+import numpy as np
 
 from ilr.experiments.experiment import Experiment
+from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import processor
-from ilr.lab.scheduler import Lab, Source
-from ilr.report.schema import SCHEMA
+from ilr.lab.scheduler import Lab
+from ilr.report import evidence as schema
 from ilr.serialization import digest, to_json
-from ilr.session.options import Options
+from ilr.session.options import Options, flag, table
 from ilr.stats.decision import Finding
 from ilr.trials.claim import Claim
-from ilr.trials.claim_file import ControlOutcome, Outcome
+from ilr.trials.outcome import ControlOutcome, Outcome
 from ilr.version import __version__
 
-Evidence = dict[str, Any]
+_NO_OVERRIDES = ("scale", "seed", "store", "report", "plan", "rehearse")
+"""Options that stand elsewhere in the evidence, or that decide nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -36,94 +42,138 @@ class Run:
     seconds: float
 
 
-def evidence(run: Run, outcomes: Sequence[Outcome]) -> Evidence:
-    """The evidence of a run, in schema 1."""
+def evidence(run: Run, outcomes: Sequence[Outcome]) -> schema.Evidence:
+    """The evidence of a run, in schema 2."""
     experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.experiments)
     sources = {experiment: run.lab.source(experiment) for experiment in experiments}
-    return {
-        "schema": SCHEMA,
-        "scale": run.options.scale,
-        "seed": run.options.seed,
-        "started": run.started.isoformat(timespec="seconds"),
-        "seconds": round(run.seconds, 1),
-        "provenance": _provenance(run, [outcome.claim for outcome in outcomes], sources.values()),
-        "claims": [_claim(outcome) for outcome in outcomes],
-        "appendix": _appendix(run.root),
-        "experiments": {digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
-    }
+    return schema.Evidence(
+        schema=2,
+        scale=run.options.scale,
+        seed=run.options.seed,
+        started=run.started.replace(microsecond=0),
+        seconds=round(run.seconds, 1),
+        invocation=_invocation(run.options),
+        provenance=_provenance(run, [outcome.claim for outcome in outcomes], sources.values()),
+        claims=tuple(_claim(outcome, run.options) for outcome in outcomes),
+        # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
+        appendix=tuple(path.read_text() for path in sorted((run.root / "reports").glob("*.svg"))),
+        experiments={digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
+    )
 
 
-def claims_sha256(claims: Sequence[Claim]) -> str:
-    """One digest of all claims as they were written down, whatever order they ran in."""
-    return digest(tuple(sorted(digest(claim) for claim in claims)))
+def _invocation(options: Options) -> schema.Invocation:
+    """What was asked for, less what a machine calls its folders."""
+    usual, overrides = Options(), {}
+    for name in table():
+        value = getattr(options, name)
+        if name not in _NO_OVERRIDES and value != getattr(usual, name):
+            overrides[flag(name)] = "" if value is True else str(value)
+    if options.data_root:
+        overrides[flag("data_root")] = "DIR"
+    command = ["pytest", *options.selected, f"--scale={options.scale}", f"--seed={options.seed}"]
+    for name, text in overrides.items():
+        command.append(f"{name}={text}" if text else name)
+    return schema.Invocation(shlex.join(command), options.selected, overrides)
 
 
-def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Source]) -> Mapping[str, Any]:
+def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Origin]) -> schema.Provenance:
     device = run.lab.device
-    return {
-        "ilr": __version__,
-        "git": _git(run.root),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "device": device if device == "cpu" else f"{device} ({processor(device)})",
-        "cpu": processor("cpu"),
-        "threads": run.lab.engine.workers,
-        "peak_memory_bytes": run.lab.peak_memory(sources),
-        "platform": sys.platform,
-        "data": {name: {"sha256": sha256} for name, sha256 in sorted(run.lab.data_sha256.items())},
-        "claims_sha256": claims_sha256(claims),
-    }
+    return schema.Provenance(
+        ilr=__version__,
+        git=_git(run.root),
+        python=platform.python_version(),
+        torch=version("torch"),
+        device=device if device == "cpu" else f"{device} ({processor(device)})",
+        cpu=processor("cpu"),
+        threads=run.lab.engine.workers,
+        peak_memory_bytes=run.lab.peak_memory(sources),
+        platform=sys.platform,
+        data={name: schema.DataEvidence(sha256) for name, sha256 in sorted(run.lab.data_sha256.items())},
+        # Sorted: the same claims have one digest in whatever order they ran.
+        claims_sha256=digest(tuple(sorted(digest(claim) for claim in claims))),
+    )
 
 
-def _claim(outcome: Outcome) -> Mapping[str, Any]:
-    claim = outcome.claim
-    return {
-        "id": claim.id,
-        "title": claim.title,
-        "source": claim.source,
-        "statement": claim.statement,
-        "verdict": outcome.verdict.value,
-        "findings": [_finding(finding) for finding in outcome.findings],
-        "controls": [_control(control) for control in outcome.controls],
-        "experiments": [digest(experiment) for experiment in outcome.experiments],
-        "figures": list(outcome.figures),
-        "seconds": round(outcome.seconds, 2),
-        "message": outcome.message,
-        "record": to_json(claim),
-        "record_sha256": digest(claim),
-    }
+def _claim(outcome: Outcome, options: Options) -> schema.ClaimEvidence:
+    claim, findings = outcome.claim, _findings(outcome.findings)
+    replicas = options.replicas or getattr(claim.replicas, options.scale) or 0
+    # There is one look, at the end.
+    looks = (schema.Look(replicas, min(finding.alpha for finding in findings), findings),) if findings else ()
+    return schema.ClaimEvidence(
+        id=claim.id,
+        title=claim.title,
+        source=claim.source,
+        statement=claim.statement,
+        verdict=outcome.verdict,
+        findings=findings,
+        controls=tuple(_control(control, outcome.planned.controls[control.name]) for control in outcome.controls),
+        experiments=tuple(digest(experiment) for experiment in outcome.experiments),
+        figures=outcome.figures,
+        seconds=round(outcome.seconds, 2),
+        message=outcome.message,
+        record=to_json(claim),
+        record_sha256=digest(claim),
+        looks=looks,
+        history=outcome.history,
+        digests=_digests(outcome.planned.experiments),
+        values=outcome.values,
+    )
 
 
-def _control(control: ControlOutcome) -> Mapping[str, Any]:
-    return {
-        "name": control.name,
-        "takes_away": control.takes_away,
-        "verdict": control.verdict.value,
-        "sound": control.sound,
-        "findings": [_finding(finding) for finding in control.findings],
-        "message": control.message,
-    }
+def _control(control: ControlOutcome, experiments: Mapping[str, Experiment]) -> schema.ControlEvidence:
+    return schema.ControlEvidence(
+        name=control.name,
+        takes_away=control.takes_away,
+        verdict=control.verdict,
+        sound=control.sound,
+        findings=_findings(control.findings),
+        message=control.message,
+        digests=_digests(experiments),
+        values=control.values,
+    )
 
 
-def _finding(finding: Finding) -> Mapping[str, Any]:
-    return {name: value for name, value in to_json(finding).items() if name != "record"}
+def _findings(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
+    names = schema.FindingEvidence.__struct_fields__
+    # Not msgspec.convert, which checks: a run that found something odd is to be written down first.
+    return tuple(schema.FindingEvidence(**{name: getattr(finding, name) for name in names}) for finding in findings)
 
 
-def _experiment(experiment: Experiment, source: Source) -> Mapping[str, Any]:
-    return {
-        "description": str(experiment),
-        "replicas": experiment.replicas,
-        "steps": experiment.steps,
-        "seconds": round(source.seconds, 1),
-        "origin": source.origin,
-        "computed": "; ".join(source.formulations),
-        "record": to_json(experiment),
-    }
+def _digests(experiments: Mapping[str, Experiment]) -> dict[str, str]:
+    return {name: digest(experiment) for name, experiment in experiments.items()}
 
 
-def _appendix(root: Path) -> list[str]:
-    """Figures that belong to no claim, as SVG texts: what `benchmarks/` measured here, if it was run."""
-    return [path.read_text() for path in sorted((root / "reports").glob("*.svg"))]
+def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvidence:
+    data = [str(part) for part in (experiment.data, experiment.augmentation) if part is not None]
+    return schema.ExperimentEvidence(
+        description=str(experiment),
+        replicas=experiment.replicas,
+        steps=experiment.steps,
+        seconds=round(source.seconds, 1),
+        origin=source.origin,
+        computed="; ".join(source.formulations),
+        net=str(experiment.net),
+        norm=str(experiment.norm),
+        optimiser=f"SGD, momentum {experiment.momentum:g}" if experiment.momentum else "SGD",
+        data=", ".join(data),
+        learning_rate=str(experiment.learning_rate),
+        weight_decay=str(experiment.weight_decay),
+        intrinsic_learning_rate=_first_and_last(experiment),
+        batch_size=experiment.batch_size,
+        trained_by=msgspec.convert(source, schema.TrainedBy, from_attributes=True),
+        record=to_json(experiment),
+    )
+
+
+def _first_and_last(experiment: Experiment) -> tuple[float | None, float | None]:
+    """λₑ at the first step and at the last, where it is finite."""
+    try:
+        with np.errstate(all="ignore"):
+            rates = experiment.intrinsic_learning_rates()
+    except Exception:  # a schedule of a claim's own that fails; its training has told of it
+        return None, None
+    first, last = float(rates[0]), float(rates[max(experiment.steps - 1, 0)])
+    return first if math.isfinite(first) else None, last if math.isfinite(last) else None
 
 
 def _git(folder: Path) -> str:

@@ -1,114 +1,48 @@
 """The command line's options, checked: a bad value gives one line with the option, the value and what is allowed."""
 
 import argparse
+import os.path
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from platformdirs import user_cache_path
 
 from ilr.trials.scales import SCALES, Scale
 
-T = TypeVar("T")
-
-ENGINES = ("processes", "in-process")
-
-EXCLUSIVE = ("--plan", "--rehearse", "--no-train", "--refresh")
-"""At most one of these can be given."""
+Check = Callable[[str], Any]
+"""Makes of what was typed what the option means; raises a ValueError that says what is allowed."""
 
 
 class BadOptionError(Exception):
     """A value that an option does not take; the message is the line for the user."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of one run, checked."""
-
-    scale: Scale
-    seed: int
-    replicas: int | None
-    """Overrides every claim's number of replicas per group."""
-    device: str | None
-    """A torch device; `None` takes the GPU where there is one."""
-    engine: str
-    workers: int | None
-    data_root: Path | None
-    store: Path
-    report: Path | None
-    """Folder of the report; `None` is reports/<scale>."""
-    train: bool
-    refresh: bool
-    plan: bool
-    """Say what a run would cost, and run nothing."""
-    rehearse: bool
-    """Run everything in small, and judge nothing."""
-    allow_inconclusive: bool
+def expanded(path: str) -> Path:
+    """A path as it was typed, with the user's home for `~`, which no shell fills in within --option=~/folder."""
+    # pathlib's own raises where there is no such user; a shell leaves such a name as it is.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
-def check(given: argparse.Namespace) -> Options:
-    """The options as given on the command line, checked and converted.
+def _one_of(*allowed: str) -> Check:
+    def check(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"choose from {', '.join(allowed)}")
+        return value
 
-    Raises:
-        BadOptionError: a value is not allowed.
-    """
-    chosen = [option for option in EXCLUSIVE if getattr(given, option[2:].replace("-", "_"))]
-    if len(chosen) > 1:
-        raise BadOptionError(f"{chosen[0]} and {chosen[1]} contradict each other: give one of them")
-    scale: Scale = _choice("--scale", given.scale, SCALES)
-    return Options(
-        scale=scale,
-        seed=_whole("--seed", given.seed, 0),
-        replicas=None if given.replicas is None else _whole("--replicas", given.replicas, 2),
-        device=None if given.device is None else _device(given.device),
-        engine=_choice("--engine", given.engine, ENGINES),
-        workers=None if given.workers is None else _whole("--workers", given.workers, 1),
-        data_root=None if given.data_root is None else _folder("--data-root", given.data_root),
-        store=Path(user_cache_path("ilr") if given.store is None else _place("--store", given.store)),
-        report=None if given.report is None else _place("--report", given.report),
-        train=not given.no_train,
-        refresh=given.refresh,
-        plan=given.plan,
-        rehearse=given.rehearse,
-        allow_inconclusive=given.allow_inconclusive,
-    )
+    return check
 
 
-def _choice(option: str, value: str, allowed: tuple[T, ...]) -> T:
-    for choice in allowed:
-        if value == choice:
-            return choice
-    raise BadOptionError(f"{option}={value}: choose from {', '.join(map(str, allowed))}")
+def _whole(least: int) -> Check:
+    def check(value: str) -> int:
+        # Every `least` is 0 or more, so a sign is none of the characters allowed.
+        if not value.isdecimal() or int(value) < least:
+            raise ValueError(f"must be a whole number, {least} or more")
+        return int(value)
 
-
-def _whole(option: str, value: str, least: int) -> int:
-    complaint = f"{option}={value}: must be a whole number, {least} or more"
-    try:
-        number = int(value)
-    except ValueError:
-        raise BadOptionError(complaint) from None
-    if number < least:
-        raise BadOptionError(complaint)
-    return number
-
-
-def _folder(option: str, value: str) -> Path:
-    if not Path(value).is_dir():
-        raise BadOptionError(f"{option}={value}: must be an existing folder that holds the data sets' files")
-    return Path(value).resolve()
-
-
-def _place(option: str, value: str) -> Path:
-    """A folder that exists or can be made."""
-    path = Path(value).resolve()
-    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
-    try:
-        # Trying beats asking: permissions tell root nothing about /proc or a read-only disk.
-        tempfile.TemporaryFile(dir=nearest).close()
-    except OSError:
-        raise BadOptionError(f"{option}={value}: must be a folder that can be written, and {nearest} is not") from None
-    return path
+    return check
 
 
 def _device(value: str) -> str:
@@ -117,12 +51,107 @@ def _device(value: str) -> str:
 
     available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if value not in available and not (value == "cuda" and len(available) > 1):
-        raise BadOptionError(f"--device={value}: this machine has {', '.join(available)}")
+        raise ValueError(f"this machine has {', '.join(available)}")
     return value
 
 
-def default_device() -> str:
-    """The GPU where there is one, else the CPU."""
-    import torch
+def _data_folder(value: str) -> Path:
+    path = expanded(value)
+    if not path.is_dir():
+        raise ValueError("must be an existing folder that holds the data sets' files")
+    return path.resolve()
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+
+def _writable(value: str) -> Path:
+    """A folder that exists or can be made."""
+    path = expanded(value).resolve()
+    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    try:
+        # Trying beats asking: permissions tell root nothing about /proc or a read-only disk.
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError:
+        raise ValueError(f"must be a folder that can be written, and {nearest} is not") from None
+    return path
+
+
+class Option(NamedTuple):
+    """What the command line knows of one option."""
+
+    help: str
+    check: Check = bool
+    """With `bool`, it takes no value."""
+
+
+CACHE = user_cache_path("ilr")
+"""Where recordings are kept unless an option says otherwise."""
+
+ENGINES = ("processes", "in-process")
+
+EXCLUSIVE = ("plan", "rehearse", "no_train", "refresh")
+"""At most one of these can be given."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one run, checked.
+
+    Each is a row: its name (`no_train` is typed `--no-train`), type, help, check, and value where it is not given.
+    """
+
+    scale: Annotated[Scale, Option("size of nets and data: tiny (default), reduced or full", _one_of(*SCALES))] = "tiny"
+    seed: Annotated[int, Option("root seed of every replica (default: 0)", _whole(0))] = 0
+    replicas: Annotated[int | None, Option("replicas per group, in place of each claim's own number", _whole(2))] = None
+    device: Annotated[str | None, Option("torch device: cpu, cuda:0, cuda (default: all GPUs, if any)", _device)] = None
+    engine: Annotated[str, Option("who trains: processes (default) or in-process", _one_of(*ENGINES))] = "processes"
+    workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _whole(1))] = None
+    data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None
+    store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _writable)] = CACHE
+    report: Annotated[Path | None, Option("folder of the report (default: reports/<scale>)", _writable)] = None
+    plan: Annotated[bool, Option("say what a run would cost, on GPUs too; train nothing")] = False
+    rehearse: Annotated[bool, Option("train a few steps of everything at true shapes, for no verdict")] = False
+    no_train: Annotated[bool, Option("judge what the store has; train nothing")] = False
+    refresh: Annotated[bool, Option("train again what the store has")] = False
+    allow_inconclusive: Annotated[bool, Option("do not let an INCONCLUSIVE claim fail the run")] = False
+    selected: tuple[str, ...] = ()
+    """Paths, -k and -m, which chose among the claims, as they were given: pytest's own, no row of the table."""
+
+
+def table() -> dict[str, Option]:
+    """Every option by its field of `Options`, in order."""
+    hints = get_type_hints(Options, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+def flag(name: str) -> str:
+    """An option as it is typed, by its field of `Options`: "--no-train" for "no_train"."""
+    return f"--{name.replace('_', '-')}"
+
+
+def check(given: argparse.Namespace) -> Options:
+    """The options as given on the command line, checked and converted.
+
+    Raises:
+        BadOptionError: a value is not allowed, or two options contradict each other.
+    """
+    alone = [flag(name) for name in EXCLUSIVE if getattr(given, name)]
+    if len(alone) > 1:
+        raise BadOptionError(f"{alone[0]} and {alone[1]} contradict each other: give one of them")
+    checked: dict[str, Any] = {}
+    for name, option in table().items():
+        value = getattr(given, name)
+        # What is not given keeps its field's default, unchecked: the check of a folder writes into it.
+        if value is not None:
+            try:
+                checked[name] = option.check(value)
+            except ValueError as error:
+                raise BadOptionError(f"{flag(name)}={value}: {error}") from None
+    return Options(**checked, selected=_selected(given))
+
+
+def _selected(given: argparse.Namespace) -> tuple[str, ...]:
+    # With --help pytest stops before it has read any paths.
+    selected = list(getattr(given, "file_or_dir", ()))
+    for option, expression in (("-k", given.keyword), ("-m", given.markexpr)):
+        if expression:
+            selected += [option, expression]
+    return tuple(selected)

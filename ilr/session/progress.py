@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ilr.lab.scheduler import Plan
+from ilr.lab.scheduler import TrainingPlan
 
 Tick = Callable[[int], None]
 
 
 @contextmanager
-def training_progress(plan: Plan, workers: int, console: Console) -> Iterator[Tick]:
+def training_progress(plan: TrainingPlan, workers: int, console: Console) -> Iterator[Tick]:
     """Says what will be trained and how long it may take; gives the function to call with replica-steps done."""
     if not plan.jobs:
         console.print(f"Nothing to train: {plan.stored} recordings are in the store.", soft_wrap=True)

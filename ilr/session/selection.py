@@ -1,6 +1,5 @@
 """The selected claims with all their experiments, and a lab for them: what a run, a plan and a rehearsal begin with."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,45 +7,75 @@ from types import ModuleType
 
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import Engine, InProcess, Processes
-from ilr.lab.hardware import gpus
+from ilr.lab.hardware import cpu_cores, default_device, gpus
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
-from ilr.session.options import Options, default_device
+from ilr.session.options import Options
 from ilr.trials.claim import Setting
-from ilr.trials.claim_file import Plan, Trial
+from ilr.trials.claim_file import ClaimFile, ClaimFileError
+from ilr.trials.judging import Archive
+from ilr.trials.outcome import Outcome, PlannedExperiments
+
+
+@dataclass(frozen=True)
+class SelectedClaim:
+    """A claim's file, and the experiments that the options make of it."""
+
+    file: ClaimFile
+    planned: PlannedExperiments
+
+    @property
+    def id(self) -> str:
+        """The claim's id."""
+        return self.file.claim.id
+
+    def judged(self, archive: Archive) -> Outcome:
+        """The verdict on the claim, from the recordings of its experiments."""
+        return self.file.judged(self.planned, archive)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Trials and the plans of their experiments, by the name of their module."""
+    """What one run is of: its options, the folder of the claims, and the claims by the ids of their tests."""
 
-    trials: Mapping[str, Trial]
-    plans: Mapping[str, Plan]
+    options: Options
+    root: Path
+    claims: Mapping[str, SelectedClaim]
 
     @classmethod
-    def of(cls, options: Options, modules: Mapping[str, ModuleType]) -> "Selection":
+    def of(cls, options: Options, root: Path, modules: Mapping[str, ModuleType]) -> "Selection":
         """The claims in some modules, planned as the options say.
 
+        Args:
+            options: of the command line.
+            root: folder of the claims, for the report's place and provenance.
+            modules: the claims' files, by the ids of the tests that judge them.
+
         Raises:
-            ClaimFileError: a file does not keep the rules.
+            ClaimFileError: a file does not keep the rules, or two tests judge claims of one id.
         """
-        trials = {name: Trial.of(module) for name, module in modules.items()}
-        return cls(trials, {name: _plan(trial, options) for name, trial in trials.items()})
+        claims: dict[str, SelectedClaim] = {}
+        tests: dict[str, str] = {}
+        for name, module in modules.items():
+            file = ClaimFile.of(module)
+            first = tests.setdefault(file.claim.id, name)
+            if first != name:
+                raise ClaimFileError(f"two tests judge a claim called {file.claim.id!r}: {first} and {name}")
+            replicas = options.replicas or getattr(file.claim.replicas, options.scale) or 0
+            claims[name] = SelectedClaim(file, file.plan(Setting(options.scale, options.seed, replicas)))
+        return cls(options, root, claims)
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
         """Every experiment once, in order of appearance."""
-        return tuple(dict.fromkeys(experiment for plan in self.plans.values() for experiment in plan.all()))
+        return tuple(dict.fromkeys(experiment for claim in self.claims.values() for experiment in claim.planned.all()))
 
 
-def lab_for(options: Options, store: Path, *, rehearsal: bool = False) -> Lab:
-    """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for `rehearsal`."""
+def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bool = True) -> Lab:
+    """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments."""
     device = options.device or default_device()
-    workers = options.workers or gpus(device) or len(os.sched_getaffinity(0))
+    workers = options.workers or gpus(device) or cpu_cores()
     engine: Engine = Processes(workers) if options.engine == "processes" else InProcess()
-    return Lab(Store(store), engine, device, options.data_root, refresh=options.refresh, rehearsal=rehearsal)
-
-
-def _plan(trial: Trial, options: Options) -> Plan:
-    replicas = options.replicas or getattr(trial.claim.replicas, options.scale) or 0
-    return trial.plan(Setting(options.scale, options.seed, replicas))
+    return Lab(
+        Store(store), engine, device, options.data_root, refresh=options.refresh, stand_in=stand_in, choose=choose
+    )

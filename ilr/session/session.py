@@ -1,60 +1,63 @@
-"""One run of the claims: what the pytest plugin does between collection and the last verdict, without pytest."""
+"""The mode without an option: the claims are trained together, judged one by one, reported."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from types import ModuleType
 
 from rich.console import Console
 
-from ilr.session.evidence import Evidence, Run, evidence
-from ilr.session.options import Options
+from ilr.report.files import write_report
+from ilr.session.evidence import Run, evidence
+from ilr.session.mode import Mode
 from ilr.session.progress import training_progress
 from ilr.session.selection import Selection, lab_for
-from ilr.trials.claim_file import Outcome, Plan
+from ilr.trials.outcome import Outcome, PlannedExperiments
 
 
-class Session:
-    """Trials gathered, trained together, judged one by one, reported.
+class Session(Mode):
+    """One run of the claims."""
 
-    Args:
-        options: of the command line.
-        root: folder of the claims, for the report's place and provenance.
-        modules: the claims' files, as modules.
+    heading = "verdicts"
 
-    Raises:
-        ClaimFileError: a file does not keep the rules.
-        DataUnavailableError: a data set that a claim needs is not there.
-    """
-
-    def __init__(self, options: Options, root: Path, modules: Mapping[str, ModuleType]) -> None:
-        self.options = options
-        self.root = root
-        self.report = options.report or root / "reports" / options.scale
+    def __init__(self, selection: Selection) -> None:
+        super().__init__(selection)
+        options = selection.options
+        self.report = options.report or selection.root / "reports" / options.scale
         self.started = datetime.now(UTC)
-        self._clock = time.monotonic()
         self.outcomes: dict[str, Outcome] = {}
-        self.selection = Selection.of(options, modules)
         self.lab = lab_for(options, options.store)
-        self.training = self.lab.plan(self.selection.experiments)
+        self.training = self.lab.plan(selection.experiments)
 
-    def train(self, console: Console) -> None:
+    def prepare(self, console: Console) -> int:
         """Trains what the store lacks, unless the options say not to."""
-        if self.options.train:
+        if not self.selection.options.no_train:
             with training_progress(self.training, self.lab.engine.workers, console) as tick:
                 self.lab.train(self.training, tick)
+        return 0
 
-    def judge(self, name: str) -> Outcome:
-        """The verdict on one claim, by the name of its module; judged once."""
-        if name not in self.outcomes:
-            plan = self.selection.plans[name]
-            if not self.options.train and (missing := self.lab.missing(plan.all())):
-                plan = Plan(not_run=f"--no-train, and {missing} of its recordings are not in the store")
-            self.outcomes[name] = self.selection.trials[name].judged(plan, self.lab)
+    def outcome(self, name: str) -> Outcome:
+        """Judges one claim."""
+        claim = self.selection.claims[name]
+        if self.selection.options.no_train and (missing := self.lab.missing(claim.planned.all())):
+            not_run = f"--no-train, and {missing} of its recordings are not in the store"
+            claim = replace(claim, planned=PlannedExperiments(not_run=not_run))
+        self.outcomes[name] = claim.judged(self.lab)
         return self.outcomes[name]
 
-    def evidence(self) -> Evidence:
-        """The evidence of what has been judged so far."""
-        run = Run(self.options, self.lab, self.root, self.started, time.monotonic() - self._clock)
-        return evidence(run, list(self.outcomes.values()))
+    def finish(self) -> None:
+        """Writes the report of what was judged, if anything was."""
+        if self.outcomes:
+            seconds = (datetime.now(UTC) - self.started).total_seconds()
+            run = Run(self.selection.options, self.lab, self.selection.root, self.started, seconds)
+            write_report(evidence(run, list(self.outcomes.values())), self.report)
+
+    def summary(self) -> Iterable[str]:
+        """The verdicts, and where the report is."""
+        for outcome in self.outcomes.values():
+            sound = sum(control.sound for control in outcome.controls)
+            controls = f"  controls sound {sound}/{len(outcome.controls)}" if outcome.controls else ""
+            yield f"{outcome.verdict.value:<13} {outcome.claim.id}{controls}"
+            if outcome.message:
+                yield f"{'':<13} {outcome.message}"
+        if self.outcomes:
+            yield f"report: {self.report / 'index.html'}"

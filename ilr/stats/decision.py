@@ -29,7 +29,7 @@ class Prediction:
     quantity: str
     """Name of what is measured, with its unit where it has one."""
     rule: str
-    """Name of the function in `ilr.stats.rules` or `ilr.stats.function_space` that decides."""
+    """Name of the rule in `ilr.stats.registry` that decides."""
     expected: float
     """The value the theory gives, or the bound of a one-sided rule."""
     margin: float

@@ -7,14 +7,15 @@ resample does, and replicas that agree with their copies make two groups look fu
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ilr.stats.decision import Finding, Prediction
-from ilr.stats.power import Floats, pooled
-from ilr.stats.rules import of_estimate, rule, within
+from ilr.stats.decision import Prediction
+from ilr.stats.rule import Assessment, Floats, Within
+from ilr.stats.t_tests import Estimate, TTest, check_positive, pooled
 
 Group = TypeVar("Group", NDArray[Any], tuple[NDArray[Any], ...])
 """One array, replica axis first; or several such arrays of independent replicas, equally many of each."""
@@ -22,17 +23,32 @@ Group = TypeVar("Group", NDArray[Any], tuple[NDArray[Any], ...])
 SUBSETS = 200
 """How many parts of a group are measured."""
 FEWEST = 4
-"""So many replicas have a quarter to leave out."""
+"""A smaller group has no quarter to leave out."""
 
 
-@rule
-def power_law(
-    prediction: Prediction,
-    x: ArrayLike,
-    measure: Callable[[Group], float],
-    groups: Sequence[Group],
-    generator: np.random.Generator | None = None,
-) -> Finding:
+@dataclass(frozen=True)
+class Places:
+    """The places x of groups of equal size, and the standard deviation of log t for one replica.
+
+    The log t of n replicas is taken to vary as a mean does: with this standard deviation over √n.
+    """
+
+    x: Sequence[float]
+    standard_deviation: float
+
+    def __post_init__(self) -> None:
+        check_positive("the standard deviation", self.standard_deviation)
+        check_positive("x", *self.x)
+        if len(set(self.x)) < 2:
+            raise ValueError(f"x={self.x}: a slope needs two different places")
+
+    def expected(self, replicas: int) -> Estimate:
+        """What to expect of the exponent of n replicas, where it is 0."""
+        errors = log_log_weights(np.asarray(self.x, np.float64)) * self.standard_deviation
+        return pooled(0.0, (errors**2 / replicas).tolist(), [replicas] * len(errors))
+
+
+class PowerLaw(Within, TTest):
     """The exponent b of t = c · x^b is `expected ± margin`, where t[k] = `measure(groups[k])` belongs to `x[k]`.
 
     b is the least-squares slope of log t against log x; the errors of all log t count. `measure` takes a group and
@@ -58,25 +74,52 @@ def power_law(
             group has fewer than 4 replicas, or arrays of different numbers of them; and where the quantity is not
             reached by a whole group.
     """
-    at = np.asarray(x, np.float64)
-    if at.shape != (len(groups),) or not (np.isfinite(at) & (at > 0)).all() or len(np.unique(at)) < 2:
-        raise ValueError(f"{prediction.quantity!r}: x must be {len(groups)} positive numbers that are not all equal")
-    sizes = [_size(prediction, group) for group in groups]
-    measured = np.array([float(measure(group)) for group in groups])
-    if not (np.isfinite(measured) & (measured > 0)).all():
-        raise ValueError(f"{prediction.quantity!r} must be measured by positive numbers, not by {measured.tolist()}")
-    weights = log_log_weights(at)
-    generator = generator or np.random.default_rng(0)
-    variances = [
-        weight**2 * _variance_of_logarithm(measure, group, n, generator)
-        for weight, group, n in zip(weights.tolist(), groups, sizes, strict=True)
-    ]
-    if not all(map(math.isfinite, variances)):
-        # The middle one of three places may have the weight 0, and 0 · ∞ is no number.
-        variances = [math.inf] * len(groups)
-    estimate = float((weights * np.log(measured)).sum())
+
+    name = "power_law"
+    spread = Places
+    fewest = FEWEST
     test = f"Two one-sided t tests on the log-log slope, its error from {SUBSETS} subsets of each group's replicas"
-    return of_estimate(prediction, test, within(prediction), estimate, *pooled(variances, sizes), min(sizes))
+
+    def assess(
+        self,
+        prediction: Prediction,
+        x: ArrayLike,
+        measure: Callable[[Group], float],
+        groups: Sequence[Group],
+        generator: np.random.Generator | None = None,
+    ) -> Assessment:
+        """A t test of the log-log slope, at each end of the region.
+
+        Args:
+            prediction: what is to be decided.
+            x: places, [group].
+            measure: what gives t of a group, or of a part of it.
+            groups: arrays [replica, ...], or tuples of such arrays; [group].
+            generator: of the subsets; without it they are always the same.
+        """
+        at, quantity = np.asarray(x, np.float64), prediction.quantity
+        if at.shape != (len(groups),) or not (np.isfinite(at) & (at > 0)).all() or len(np.unique(at)) < 2:
+            raise ValueError(f"{quantity!r}: x must be {len(groups)} positive numbers that are not all equal")
+        sizes = [_size(quantity, group) for group in groups]
+        measured = np.array([float(measure(group)) for group in groups])
+        if not (np.isfinite(measured) & (measured > 0)).all():
+            raise ValueError(f"{quantity!r} must be measured by positive numbers, not by {measured.tolist()}")
+        weights = log_log_weights(at)  # [group]
+        generator = generator or np.random.default_rng(0)
+        variances = [
+            weight**2 * _variance_of_logarithm(measure, group, n, generator)
+            for weight, group, n in zip(weights.tolist(), groups, sizes, strict=True)
+        ]
+        if not all(map(math.isfinite, variances)):
+            # The middle one of three places may have the weight 0, and 0 · ∞ is no number.
+            variances = [math.inf] * len(groups)
+        exponent = float((weights * np.log(measured)).sum())
+        return self.of_estimate(prediction, pooled(exponent, variances, sizes))
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """Means of replicas of standard deviation 0.3, relative to the mean, at three places."""
+        x = (1.0, 4.0, 16.0)
+        return x, np.mean, [at**truth * (1 + 0.3 * noise.rvs(n, random_state=generator)) for at in x], generator
 
 
 def log_log_weights(x: Floats) -> Floats:
@@ -100,22 +143,22 @@ def _variance_of_logarithm(
 
 def _subset(group: Group, size: int, generator: np.random.Generator) -> Group:
     if isinstance(group, tuple):
+        # The arrays are of independent replicas: each leaves out its own.
         return tuple(array[generator.permutation(len(array))[:size]] for array in group)
     return group[generator.permutation(len(group))[:size]]
 
 
-def _size(prediction: Prediction, group: NDArray[Any] | tuple[NDArray[Any], ...]) -> int:
+def _size(quantity: str, group: NDArray[Any] | tuple[NDArray[Any], ...]) -> int:
     """The number of replicas of a group."""
     arrays = group if isinstance(group, tuple) else (group,)
-    sizes = {len(array) for array in arrays}
+    sizes = sorted({len(array) for array in arrays})
     if len(sizes) != 1:
-        raise ValueError(
-            f"{prediction.quantity!r} has a group of arrays with {sorted(sizes)} replicas: unequal numbers"
-        )
-    if min(sizes) < FEWEST:
-        raise ValueError(
-            f"{prediction.quantity!r} has {min(sizes)} replica(s) in a group: at least {FEWEST} are needed"
-        )
+        raise ValueError(f"{quantity!r} has a group of arrays with {sizes} replicas: unequal numbers")
+    if sizes[0] < FEWEST:
+        raise ValueError(f"{quantity!r} has {sizes[0]} replica(s) in a group: at least {FEWEST} are needed")
     if bad := sum(np.count_nonzero(~np.isfinite(array)) for array in arrays):
-        raise ValueError(f"{prediction.quantity!r} holds {bad} non-finite value(s): a replica diverged")
-    return min(sizes)
+        raise ValueError(f"{quantity!r} holds {bad} non-finite value(s): a replica diverged")
+    return sizes[0]
+
+
+power_law = PowerLaw()

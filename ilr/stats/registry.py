@@ -1,36 +1,15 @@
 """Every rule there is, by the name that predictions give."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from ilr.stats.decision import Finding
-from ilr.stats.function_space import closer_than, differ, further_than
+from ilr.stats.function_space.rules import closer_than, differ, further_than
 from ilr.stats.jackknife import power_law
-from ilr.stats.rules import (
-    at_least,
-    at_most,
-    equivalence,
-    equivalence_of_groups,
-    increasing,
-    quantile_at_least,
-    ratio,
-    share_at_least,
-    slope,
-    universal,
-)
+from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
+from ilr.stats.rule import Rule
+from ilr.stats.shares import quantile_at_least, share_at_least, universal
 
-RULES: Mapping[str, Callable[..., Finding]] = {
-    "equivalence": equivalence,
-    "equivalence_of_groups": equivalence_of_groups,
-    "ratio": ratio,
-    "at_least": at_least,
-    "at_most": at_most,
-    "slope": slope,
-    "increasing": increasing,
-    "universal": universal,
-    "share_at_least": share_at_least,
-    "quantile_at_least": quantile_at_least,
-    "closer_than": closer_than,
-    "further_than": further_than,
-    "differ": differ,
-    "power_law": power_law,
-}
+ON_MEANS: tuple[Rule, ...] = equivalence, at_least, at_most, slope, increasing, equivalence_of_groups, ratio
+ON_COUNTS: tuple[Rule, ...] = share_at_least, quantile_at_least, universal
+ON_GROUPS: tuple[Rule, ...] = closer_than, further_than, differ, power_law
+
+RULES: Mapping[str, Rule] = {rule.name: rule for rule in (*ON_MEANS, *ON_COUNTS, *ON_GROUPS)}

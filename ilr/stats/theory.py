@@ -23,6 +23,11 @@ def exponential_growth_root(learning_rate: float, weight_decay: float, momentum:
     Weight decay SGD with iterates θ_t takes the same directions as SGD without weight decay at the learning rate
     η·α⁻²ᵗ⁻¹, whose iterates are α^(−t)·θ_t.
 
+    Args:
+        learning_rate: η.
+        weight_decay: λ.
+        momentum: β.
+
     Raises:
         ValueError: the roots are complex: the weight decay is too strong for the momentum.
     """
@@ -51,7 +56,13 @@ def squared_norm_after_step(
     """‖w₊‖² = (1 − ηλ)²‖w‖² + η²‖ḡ‖²/‖w‖² after a step of SGD without momentum, ḡ the gradient at unit norm.
 
     Exact where the loss is scale-invariant: the gradient is orthogonal to the weights and inversely proportional to
-    their norm. `gradient_second_moment` is that step's own ‖ḡ‖² = ‖w‖²‖∇L‖².
+    their norm.
+
+    Args:
+        squared_norm: ‖w‖² before the step.
+        learning_rate: η.
+        weight_decay: λ.
+        gradient_second_moment: that step's own ‖ḡ‖² = ‖w‖²‖∇L‖².
     """
     shrunk = (1 - intrinsic_learning_rate(learning_rate, weight_decay)) ** 2 * squared_norm
     return shrunk + learning_rate**2 * gradient_second_moment / squared_norm
@@ -77,11 +88,17 @@ def equilibrium_step_angle(intrinsic_learning_rate: float) -> float:
 def relaxed_effective_learning_rate(
     initial: Numbers, intrinsic_learning_rate: float, gradient_second_moment: Numbers, steps: Numbers
 ) -> Numbers:
-    """η/‖w‖² so many steps after it was `initial`, while E‖ḡ‖² stays as it is; λₑ may be 0.
+    """η/‖w‖² some steps after it was `initial`, while E‖ḡ‖² stays as it is; λₑ may be 0.
 
     γ = ‖w‖⁴/η² follows dγ/dt = −4λₑγ + 2E‖ḡ‖² (blog post, "So what's really going on?"). After a learning rate drop
     by k at an equilibrium the effective one is `initial` = 1/k of what it was, and γ needs some 1/(4λₑ) steps of the
     new λₑ to bring it to 1/√k: the ratio is [k + (k² − k)e^(−4λₑt)]^(−1/2), the law review 1 asks for.
+
+    Args:
+        initial: η/‖w‖² at first.
+        intrinsic_learning_rate: λₑ, per step.
+        gradient_second_moment: E‖ḡ‖².
+        steps: how many later.
     """
     forgotten = 4 * intrinsic_learning_rate * steps
     gathered = -np.expm1(-forgotten) / (4 * intrinsic_learning_rate) if intrinsic_learning_rate else steps
@@ -95,9 +112,14 @@ def toy_orbit_loss(learning_rate: float, weight_decay: float) -> float:
 
 
 def ornstein_uhlenbeck_squared_distance(lag: Numbers, relaxation: Numbers, plateau: float = 1.0) -> Numbers:
-    """E‖W_T − W_{T+Δ}‖² of a stationary Ornstein-Uhlenbeck process that relaxes in so many steps: p(1 − e^(−Δ/τ)).
+    """E‖W_T − W_{T+Δ}‖² of a stationary Ornstein-Uhlenbeck process of relaxation time τ, in steps: p(1 − e^(−Δ/τ)).
 
-    The plateau p is 2 Tr Σ, twice the trace of its covariance (blog post, figure 3). Lags and relaxations broadcast.
+    Lags and relaxations broadcast.
+
+    Args:
+        lag: Δ, in steps.
+        relaxation: τ, in steps.
+        plateau: p = 2 Tr Σ, twice the trace of the covariance (blog post, figure 3).
     """
     distance: Numbers = plateau * -np.expm1(-lag / relaxation)
     return distance

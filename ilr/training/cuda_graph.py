@@ -21,8 +21,10 @@ class Replay:
     def __init__(
         self, function: Callable[..., Mapping[str, Tensor]], inputs: Sequence[Tensor], state: Sequence[Tensor]
     ) -> None:
+        # A graph reads and writes the very memory it was recorded with: inputs are copied into tensors of its own.
         self.inputs = [tensor.clone() for tensor in inputs]
         before = [tensor.clone() for tensor in state]
+        # Torch asks for a stream of its own for the warm-up; each stream waits for what the other has begun.
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -32,6 +34,7 @@ class Replay:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.outputs = function(*self.inputs)
+        # The warm-ups have taken steps that do not count.
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
 

@@ -17,9 +17,9 @@ from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation
-from ilr.nn.layers import Normalise
+from ilr.nn.norms import Normalise, in_training
 from ilr.training.cuda_graph import Replay
-from ilr.training.metrics import Networks, Step, in_training
+from ilr.training.metrics import Networks, Step
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 

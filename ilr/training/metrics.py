@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ilr.data.on_device import ExampleSet
 from ilr.experiments.experiment import Observe
-from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
+from ilr.experiments.norms import Norm
 from ilr.experiments.quantities import QUANTITIES, Requirement
-from ilr.nn import layers
 from ilr.nn.architectures import accuracy, loss
 from ilr.nn.base import FusedNet
-from ilr.nn.layers import Layers, Normalise, Statistics
+from ilr.nn.layers import Layers
+from ilr.nn.norms import Statistics, by_training_set, in_training, measuring
 
 EVALUATION_EXAMPLES = 2048
 """Training loss, training accuracy and normalisation statistics are those of the first so many training examples;
@@ -31,29 +31,6 @@ GPU_BYTES = 2**30
 
 PROBE_EXAMPLES = 32
 """The rescaling quantities use the first so many training examples as their one batch."""
-
-
-def in_training(norm: Norm) -> Normalise:
-    """How a training step normalises."""
-    match norm:
-        case BatchNorm():
-            return layers.ByBatch(norm.eps)
-        case GroupNorm() | LayerNorm() | InstanceNorm():
-            return layers.ByExample(norm.groups_of, norm.eps)
-        case WeightNorm():
-            return layers.ByWeights()
-        case NoNorm():
-            return layers.Unchanged()
-
-
-def measuring(norm: Norm, statistics: Statistics) -> Normalise:
-    """As `in_training`, with the batch's statistics, where it has some, appended to `statistics`."""
-    return layers.Measuring(norm.eps, statistics) if isinstance(norm, BatchNorm) else in_training(norm)
-
-
-def by_training_set(norm: Norm, statistics: Statistics) -> Normalise:
-    """How evaluation normalises: a batch norm by statistics that were measured on the training set."""
-    return layers.ByStatistics(norm.eps, statistics) if isinstance(norm, BatchNorm) else in_training(norm)
 
 
 def evaluated_at_once(net: FusedNet, weights: Tensor) -> int:

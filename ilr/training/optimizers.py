@@ -35,9 +35,9 @@ class SGD:
         """One step.
 
         Args:
-            gradients: each layer's [R, ...]; they are used up.
-            learning_rate: η, [R, 1].
-            weight_decay: λ, [R, 1].
+            gradients: of each layer, [R, ...]; used up, because the direction is computed in their place.
+            learning_rate: [R, 1].
+            weight_decay: [R, 1].
         """
         for index, (layer, gradient) in enumerate(zip(self.layers, gradients, strict=True)):
             direction = gradient.addcmul_(_like(layer, weight_decay), layer)
@@ -48,5 +48,5 @@ class SGD:
 
 def _like(layer: Tensor, values: Tensor) -> Tensor:
     """Each replica's value [R, 1] with as many axes as its layer [R, ...]."""
-    further_axes = (1,) * (layer.dim() - 1)
-    return values.view(-1, *further_axes)  # [R, 1, ..., 1]
+    ones = [1] * (layer.dim() - 1)
+    return values.view(-1, *ones)  # [R, 1, …]

@@ -11,15 +11,16 @@ from typing import get_args
 import numpy as np
 import torch
 
-from ilr.data.catalog import form_of
+from ilr.data.catalog import info_of
 from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
 from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
 from ilr.nn.layers import ConvolutionKernel
+from ilr.nn.norms import in_training
 from ilr.training.loop import Choose, Slices, Tick, all_at_once, silent, train
-from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, in_training
+from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.toy import train_toy
 
@@ -108,23 +109,23 @@ class NetTrainer(Trainer):
     def __init__(self, experiment: Experiment, data: Data) -> None:
         super().__init__(experiment)
         self.data = data
-        self.form = form = form_of(data)
-        self.net = net = build(experiment, form.image_shape, form.classes)
-        self.batch = experiment.batch_size or form.train
-        passed = min(EVALUATION_EXAMPLES, form.train)
+        self.info = info = info_of(data)
+        self.net = net = build(experiment, info.image_shape, info.classes)
+        self.batch = experiment.batch_size or info.train
+        passed = min(EVALUATION_EXAMPLES, info.train)
         number = np.dtype(experiment.precision).itemsize
         forward = 2.0 * net.multiply_adds() * (number / 4)
         self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
-        self.evaluation_operations = (passed + form.test) * forward
+        self.evaluation_operations = (passed + info.test) * forward
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
         self.step_bytes = 3 * net.activations() * self.batch * number
         self.evaluation_bytes = net.activations() * passed * number
-        pixels = 0 if form.streamed else (form.train + form.test) * form.channels * form.side**2
+        pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
         self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
-        self.lengths = {"weight": sum(net.sizes), "test example": form.test}
+        self.lengths = {"weight": sum(net.sizes), "test example": info.test}
         self.layers = len(net.layers) + 1
-        self.classes = form.classes
+        self.classes = info.classes
 
     def train(
         self, slices: Slices, load: Load, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
@@ -142,7 +143,7 @@ class NetTrainer(Trainer):
         random = partial(torch.randn, generator=stream, device=device, dtype=dtype)
         weights, head = random(count, sum(self.net.sizes)) / 10, random(count, *self.net.head)
         own = 1 if self.experiment.batch_size is None else count
-        images = random(own, examples, *self.form.image_shape)
+        images = random(own, examples, *self.info.image_shape)
         labels = torch.zeros(own, examples, dtype=torch.int64, device=device)
         normalise = in_training(self.experiment.norm)
 

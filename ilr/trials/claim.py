@@ -1,13 +1,23 @@
 """A claim as it is written down before its data is seen: `Claim`, its `Control`s, and the `Setting` of one run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, Observe, Steps
+from ilr.experiments.recording import Recording
 from ilr.serialization import record
 from ilr.stats.decision import Prediction
 from ilr.trials.scales import STANDARD, Scale
+
+Experiments = dict[str, Experiment]
+"""What a claim, or one of its controls, trains, by name."""
+Recordings = Mapping[str, Recording]
+"""What those experiments left behind, by the same names."""
+ControlRecordings = Mapping[str, Recordings]
+"""What each control's experiments left behind, by the control's name."""
+Measurements = Iterable[tuple[Prediction, *tuple[Any, ...]]]
+"""What a judge yields: each prediction with the samples that its rule takes."""
 
 
 @record
@@ -91,6 +101,38 @@ class Setting:
         replicas = fields.pop("replicas", self.replicas)
         given = {"replicas": replicas, "first_replica": group * replicas, "seed": self.seed}
         return Experiment(**{**STANDARD[self.scale], **given, **fields})
+
+
+def for_each(names: Iterable[str], *predictions: Prediction) -> tuple[Prediction, ...]:
+    """All predictions for the first name, then all for the second, and so on.
+
+    >>> grows = Prediction("{}: growth", "at_least", 1.0, 0.0, reason="no decay")
+    >>> [one.quantity for one in for_each(("slow", "fast"), grows)]
+    ['slow: growth', 'fast: growth']
+    """
+    return tuple(prediction.of(name) for name in names for prediction in predictions)
+
+
+def observe_all(*quantities: str, at: Steps) -> tuple[Observe, ...]:
+    """Several quantities, all at the same steps."""
+    return tuple(Observe(quantity, at) for quantity in quantities)
+
+
+def changed(experiments: Experiments, only: Iterable[str] | None = None, **fields: Any) -> Experiments:
+    """Experiments of which some fields have other values, as a control needs them.
+
+    Args:
+        experiments: by name; they stay as they are.
+        only: names of those that change; the others are kept. `None` changes all.
+        fields: of `Experiment`, with their new values.
+
+    Raises:
+        KeyError: there is no experiment of a name.
+    """
+    result = dict(experiments)
+    for name in experiments if only is None else only:
+        result[name] = replace(experiments[name], **fields)
+    return result
 
 
 def _repeated(names: Sequence[str]) -> str | None:

@@ -1,6 +1,7 @@
 """Figures for the report: one quiet style, and SVG text that is the same for the same data."""
 
 import io
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from cycler import cycler
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; the black is left for text.
@@ -55,8 +57,45 @@ def to_svg(figure: Figure, salt: str) -> str:
     return text[text.index("<svg") :]
 
 
-def draw_band(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label: str, **style: Any) -> None:
-    """The mean over replicas of values [replica, time], with the range of the middle four fifths as a band."""
-    [line] = axes.plot(steps, values.mean(axis=0), label=label, **style)
+def draw_band(
+    axes: Axes,
+    steps: npt.ArrayLike,
+    values: npt.NDArray[Any],
+    label: str,
+    middle: Callable[..., npt.NDArray[Any]] = np.mean,
+    **style: Any,
+) -> None:
+    """The mean over replicas of some values, with the range of the middle four fifths as a band.
+
+    Args:
+        axes: to draw on.
+        steps: where the values belong, [time].
+        values: of every replica, [replica, time].
+        label: for the legend.
+        middle: drawn as a line, in place of the mean: `np.median`.
+        style: of the line, as for `Axes.plot`.
+    """
+    [line] = axes.plot(steps, middle(values, axis=0), label=label, **style)
     low, high = np.quantile(values, (0.1, 0.9), axis=0)
     axes.fill_between(np.asarray(steps), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+
+
+def draw_largest(axes: Axes, at: npt.ArrayLike, values: npt.NDArray[Any], label: str = "", **style: Any) -> None:
+    """The largest over replicas of deviations from an identity, on a logarithmic scale.
+
+    Args:
+        axes: to draw on.
+        at: where the values belong, [time].
+        values: of every replica, [replica, time], 0 or more.
+        label: for the legend; without one the line is not in it.
+        style: of the line, as for `Axes.plot`.
+    """
+    # A logarithmic scale has no place for a deviation of exactly 0: it is drawn a digit below float64's rounding.
+    axes.semilogy(at, np.maximum(values.max(axis=0), 1e-17), label=label or None, **style)
+
+
+def ticks_at(axis: Axis, values: npt.ArrayLike) -> None:
+    """Ticks at these values and nowhere else, written as short numbers: for a few points on a logarithmic axis."""
+    places = np.asarray(values)
+    axis.set_ticks(places, labels=[f"{place:g}" for place in places.tolist()])
+    axis.minorticks_off()

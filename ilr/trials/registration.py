@@ -1,12 +1,17 @@
 """Claims as they are written down in a folder, and what has changed in them since a report was made."""
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import invalidate_caches
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from ilr.report.evidence import Evidence
 from ilr.serialization import to_json
 from ilr.trials.claim import Claim
 
@@ -35,19 +40,56 @@ def _declares_claim(path: Path) -> bool:
 
 
 def load_module(path: Path) -> ModuleType:
-    """A claim's file as a module.
+    """A claim's file as the module that pytest makes of it, but compiled afresh.
+
+    While it is loaded it stands in `sys.modules` and its folder is importable, as in pytest's prepend mode, so it may
+    import what lies beside it. Afterwards that is forgotten: whoever loads it again gets what is written then.
 
     Raises:
         ValueError: it cannot be imported; in one line.
     """
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    try:
-        # Compiled afresh: bytecode is told from its source by size and second, and a margin may change within both.
-        exec(compile(path.read_bytes(), path, "exec"), vars(module))
-    except Exception as error:  # whatever a stranger's file raises, the answer is one line
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    path = path.absolute()
+    root, name = path.parent, path.stem
+    while (root / "__init__.py").exists():  # in a package, modules are named from its outermost folder on
+        root, name = root.parent, f"{root.name}.{name}"
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    module = module_from_spec(spec)
+    with _importable(root, module, path.parent):
+        try:
+            # Bytecode is told from its source by size and second, and a margin may change within both.
+            exec(compile(path.read_bytes(), path, "exec"), vars(module))
+        except Exception as error:  # whatever a stranger's file raises, the answer is one line
+            raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _importable(root: Path, module: ModuleType, folder: Path) -> Iterator[None]:
+    """Puts a folder on the import path and a module among those that are loaded, for a while.
+
+    Args:
+        root: goes on the path.
+        module: is found by its name.
+        folder: what is imported from here is forgotten afterwards.
+    """
+    modules, writes_no_bytecode = dict(sys.modules), sys.dont_write_bytecode
+    sys.path.insert(0, str(root))
+    sys.modules[module.__name__] = module
+    sys.dont_write_bytecode = True
+    invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(root))
+        sys.dont_write_bytecode = writes_no_bytecode
+        del sys.modules[module.__name__]
+        for name in set(sys.modules) - set(modules):
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).parent == folder:
+                del sys.modules[name]
+        if module.__name__ in modules:
+            sys.modules[module.__name__] = modules[module.__name__]
 
 
 @dataclass(frozen=True)
@@ -64,9 +106,9 @@ class Comparison:
         return self.status in ("CHANGED", "REMOVED")
 
 
-def compare(evidence: Mapping[str, Any], claims: Sequence[Claim]) -> list[Comparison]:
+def compare(evidence: Evidence, claims: Sequence[Claim]) -> list[Comparison]:
     """Every claim of an evidence file, and every one of `claims`, then and now."""
-    before = {claim["id"]: claim["record"] for claim in evidence["claims"]}
+    before = {claim.id: claim.record for claim in evidence.claims}
     now = {claim.id: claim for claim in claims}
     comparisons = []
     for claim_id in dict.fromkeys((*before, *now)):

@@ -24,10 +24,11 @@ import numpy as np
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
 from ilr.serialization import digest, from_json, to_json
-from ilr.stats.decision import Finding
 from ilr.training.trainers import trainer_of
-from ilr.trials.claim import Claim, Setting
-from ilr.trials.claim_file import Experiments, Plan, Trial
+from ilr.trials.claim import Claim, Experiments, Setting
+from ilr.trials.claim_file import ClaimFile
+from ilr.trials.judging import MeasurementError, findings_of
+from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.plotting import in_style, to_svg
 from ilr.trials.registration import claim_modules
 from ilr.trials.scales import SCALES, Scale
@@ -42,12 +43,12 @@ def check_folder(folder: Path) -> None:
 
 def check_claim(module: ModuleType) -> None:
     """All checks of one claim's file."""
-    trial = Trial.of(module)
-    check_record(trial.claim)
-    for scale in scales(trial.claim):
-        check_plan(trial, scale)
-    check_judge(trial)
-    check_figure(trial)
+    file = ClaimFile.of(module)
+    check_record(file.claim)
+    for scale in scales(file.claim):
+        check_plan(file, scale)
+    check_judge(file)
+    check_figure(file)
 
 
 def check_record(claim: Claim) -> None:
@@ -60,48 +61,50 @@ def check_record(claim: Claim) -> None:
     assert scales(claim), f"{claim.id}: runs at no scale"
 
 
-def check_plan(trial: Trial, scale: Scale) -> None:
+def check_plan(file: ClaimFile, scale: Scale) -> None:
     """The plan depends on its setting alone, follows its seed, and every control changes something."""
-    plan = _plan(trial, scale, seed=1)
-    again = _plan(trial, scale, seed=1)
-    assert plan == again, f"{trial.claim.id}: two plans of one setting differ"
+    plan = _plan(file, scale, seed=1)
+    again = _plan(file, scale, seed=1)
+    assert plan == again, f"{file.claim.id}: two plans of one setting differ"
     assert [digest(one) for one in plan.all()] == [digest(one) for one in again.all()]
     for experiment in plan.all():
-        assert experiment.seed == 1, f"{trial.claim.id}: an experiment does not take its seed from the setting"
-    other = _plan(trial, scale, seed=2)
-    assert not set(plan.all()) & set(other.all()), f"{trial.claim.id}: plans of two seeds share an experiment"
+        assert experiment.seed == 1, f"{file.claim.id}: an experiment does not take its seed from the setting"
+    other = _plan(file, scale, seed=2)
+    assert not set(plan.all()) & set(other.all()), f"{file.claim.id}: plans of two seeds share an experiment"
     for name, experiments in plan.controls.items():
-        assert experiments != plan.experiments, f"{trial.claim.id}: the control {name!r} changes nothing"
+        assert experiments != plan.experiments, f"{file.claim.id}: the control {name!r} changes nothing"
         assert set(experiments) == set(plan.experiments), (
-            f"{trial.claim.id}: the control {name!r} has other experiments than the claim"
+            f"{file.claim.id}: the control {name!r} has other experiments than the claim"
         )
 
 
-def check_judge(trial: Trial) -> None:
+def check_judge(file: ClaimFile) -> None:
     """The judge finds what was predicted, the same twice, and leaves the recordings as they were."""
-    plan = _plan(trial, scales(trial.claim)[0], seed=1)
+    plan = _plan(file, scales(file.claim)[0], seed=1)
     for experiments in (plan.experiments, *plan.controls.values()):
         recordings = _recordings(experiments)
         before = {name: _copies(recording) for name, recording in recordings.items()}
-        first, second = _found(trial, recordings), _found(trial, recordings)
-        predicted = [prediction.quantity for prediction in trial.claim.predictions]
-        assert [finding.name for finding in first] == predicted, f"{trial.claim.id}: findings are not the predictions"
-        assert first == second, f"{trial.claim.id}: the judge finds something else the second time"
+        try:
+            first, _ = findings_of(file.claim, file.judge(recordings))
+            second, _ = findings_of(file.claim, file.judge(recordings))
+        except MeasurementError as error:
+            raise AssertionError(f"{file.claim.id}: findings are not the predictions: {error}") from None
+        assert first == second, f"{file.claim.id}: the judge finds something else the second time"
         for name, recording in recordings.items():
             for quantity, values in recording.arrays.items():
                 same = np.array_equal(values, before[name][quantity])
-                assert same, f"{trial.claim.id}: the judge changes {quantity!r} of {name!r}"
+                assert same, f"{file.claim.id}: the judge changes {quantity!r} of {name!r}"
 
 
-def check_figure(trial: Trial) -> None:
+def check_figure(file: ClaimFile) -> None:
     """The figure can be drawn from recordings of a single replica, or pair of partners, and has a caption."""
-    plan = _plan(trial, scales(trial.claim)[0], seed=1)
+    plan = _plan(file, scales(file.claim)[0], seed=1)
     recordings = _recordings(_smallest(plan.experiments))
     controls = {name: _recordings(_smallest(experiments)) for name, experiments in plan.controls.items()}
     with in_style():
-        figure = trial.figure(recordings, controls)
-        assert to_svg(figure, trial.claim.id).startswith("<svg")
-    assert str(figure.get_label()).strip(), f"{trial.claim.id}: the figure has no caption"
+        figure = file.figure(recordings, controls)
+        assert to_svg(figure, file.claim.id).startswith("<svg")
+    assert str(figure.get_label()).strip(), f"{file.claim.id}: the figure has no caption"
 
 
 def scales(claim: Claim) -> list[Scale]:
@@ -129,9 +132,9 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
     return Recording(experiment, arrays)
 
 
-def _plan(trial: Trial, scale: Scale, seed: int) -> Plan:
-    plan = trial.plan(Setting(scale, seed, getattr(trial.claim.replicas, scale)))
-    assert not plan.error, f"{trial.claim.id}: {plan.error}"
+def _plan(file: ClaimFile, scale: Scale, seed: int) -> PlannedExperiments:
+    plan = file.plan(Setting(scale, seed, getattr(file.claim.replicas, scale)))
+    assert not plan.error, f"{file.claim.id}: {plan.error}"
     return plan
 
 
@@ -146,7 +149,3 @@ def _recordings(experiments: Experiments) -> dict[str, Recording]:
 
 def _copies(recording: Recording) -> Mapping[str, Array]:
     return {quantity: values.copy() for quantity, values in recording.arrays.items()}
-
-
-def _found(trial: Trial, recordings: Mapping[str, Recording]) -> list[Finding]:
-    return list(trial.judge(recordings))

@@ -8,7 +8,7 @@ import torch
 
 from ilr.data.augmentation import Augmenter, Draws, crop_and_flip
 from ilr.data.dataset import Dataset, synthetic
-from ilr.data.lazy_images import Files
+from ilr.data.lazy_images import ImageFiles
 from ilr.data.on_device import place
 from ilr.experiments.architectures import MLP
 from ilr.experiments.experiment import Augmentation, CropFlip, Data, Observe, ResizedCropFlip
@@ -60,7 +60,7 @@ def test_an_augmented_replica_is_the_same_alone_and_in_company(random_dataset: D
         np.testing.assert_allclose(alone["weights"][0], together["weights"][replica], **EXACT)
 
 
-def test_a_streamed_replica_is_the_same_alone_and_in_company(image_files: Files) -> None:
+def test_a_streamed_replica_is_the_same_alone_and_in_company(image_files: ImageFiles) -> None:
     labels = np.arange(4)
     dataset = Dataset(image_files, labels, image_files, labels, classes=4)
     whole = replace(BASE, net=MLP((3,)), batch_size=3, steps=4, observe=(Observe("batch_loss", range(4)),))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ilr.data import dataset as data_module
-from ilr.data.catalog import FORMS, DataUnavailableError, Form, form_of
+from ilr.data.catalog import DATASETS, DatasetInfo, DataUnavailableError, info_of
 from ilr.data.dataset import Dataset, Pixels, load, synthetic
 from ilr.data.on_device import place
 from ilr.experiments.architectures import MLP
@@ -51,11 +51,11 @@ def test_impossible_wishes_are_refused(data: Data, complaint: str) -> None:
     with pytest.raises(DataUnavailableError, match=complaint):
         load(data)
     with pytest.raises(DataUnavailableError, match=complaint):
-        form_of(data)
+        info_of(data)
 
 
 def test_a_streamed_set_is_not_averaged_down() -> None:
-    for cut in (form_of, synthetic):
+    for cut in (info_of, synthetic):
         with pytest.raises(DataUnavailableError, match="imagenet is streamed at side 224: leave side=112 out"):
             cut(Data("imagenet", side=112))
 
@@ -107,22 +107,22 @@ def test_training_is_the_same_from_bytes(
         np.testing.assert_array_equal(kept[quantity], values)
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_synthetic_sets_have_the_form_of_real_ones(name: str) -> None:
     data = Data(name, train=30, test=20)
-    form, dataset = form_of(data), synthetic(data)
-    assert dataset.train_images.shape == dataset.train_images[:].shape == (30, *form.image_shape)
-    assert dataset.test_images.shape == (20, *form.image_shape)
+    info, dataset = info_of(data), synthetic(data)
+    assert dataset.train_images.shape == dataset.train_images[:].shape == (30, *info.image_shape)
+    assert dataset.test_images.shape == (20, *info.image_shape)
     assert dataset.train_images[:].dtype == np.float32
-    assert dataset.classes == form.classes
-    assert 0 <= dataset.train_labels.min() <= dataset.train_labels.max() < form.classes
+    assert dataset.classes == info.classes
+    assert 0 <= dataset.train_labels.min() <= dataset.train_labels.max() < info.classes
     np.testing.assert_array_equal(dataset.train_images[:], synthetic(data).train_images[:])
     assert not np.array_equal(dataset.train_images[:], synthetic(data, seed=1).train_images[:])
 
 
 def test_the_forms_are_those_of_the_files() -> None:
     digits = load(Data("digits", side=4))
-    assert form_of(Data("digits", side=4)) == Form(1, 4, 10, train=1297, test=500)
+    assert info_of(Data("digits", side=4)) == DatasetInfo(1, 4, 10, train=1297, test=500)
     assert (len(digits.train_labels), *digits.train_images.shape[1:]) == (1297, 1, 4, 4)
     assert len(digits.test_labels) == 500
 

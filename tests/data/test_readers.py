@@ -11,7 +11,7 @@ import pytest
 import torchvision
 from PIL import Image
 
-from ilr.data.catalog import FORMS, DataUnavailableError
+from ilr.data.catalog import DATASETS, DataUnavailableError
 from ilr.data.readers import READERS, read
 
 
@@ -42,7 +42,7 @@ def write_files(tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
 
 
 def test_every_data_set_has_a_reader() -> None:
-    assert set(READERS) == set(FORMS)
+    assert set(READERS) == set(DATASETS)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -51,10 +51,10 @@ def test_files_are_found_in_every_layout(
     write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path, folder: str, *, compressed: bool
 ) -> None:
     arrays = write_files(folder, compressed=compressed)
-    source = read("fashion-mnist", tmp_path)
-    np.testing.assert_array_equal(source.train_images[:, 0], arrays["train-images-idx3-ubyte"])
-    np.testing.assert_array_equal(source.test_labels, arrays["t10k-labels-idx1-ubyte"])
-    assert len(source.sha256) == 64
+    raw = read("fashion-mnist", tmp_path)
+    np.testing.assert_array_equal(raw.train_images[:, 0], arrays["train-images-idx3-ubyte"])
+    np.testing.assert_array_equal(raw.test_labels, arrays["t10k-labels-idx1-ubyte"])
+    assert len(raw.sha256) == 64
 
 
 def test_the_files_are_the_ones_torchvision_reads(
@@ -130,17 +130,17 @@ def test_cifar_is_read_as_it_was_written(
 ) -> None:
     kind, labels = CIFAR[name]
     batches = write_cifar(name)
-    source = read(name, tmp_path)
+    raw = read(name, tmp_path)
     for part, images, found in (
-        (kind.train_list, source.train_images, source.train_labels),
-        (kind.test_list, source.test_images, source.test_labels),
+        (kind.train_list, raw.train_images, raw.train_labels),
+        (kind.test_list, raw.test_images, raw.test_labels),
     ):
         rows = np.concatenate([batches[file]["data"] for file, _ in part])
         np.testing.assert_array_equal(images, rows.reshape(-1, 3, 32, 32))
         np.testing.assert_array_equal(found, np.concatenate([batches[file][labels] for file, _ in part]))
         assert images.dtype == np.uint8
-    assert source.classes == FORMS[name].classes
-    assert len(source.sha256) == 64
+    assert raw.classes == DATASETS[name].classes
+    assert len(raw.sha256) == 64
 
 
 @pytest.mark.parametrize("name", CIFAR)
@@ -182,14 +182,14 @@ def imagenet(tmp_path: Path) -> Path:
 
 
 def test_imagenet_is_listed_and_shuffled(imagenet: Path) -> None:
-    source = read("imagenet", imagenet)
-    assert source.train_images.shape == (6, 3, 224, 224)
-    assert source.test_images.shape == (4, 3, 224, 224)
-    assert source.classes == 2
+    raw = read("imagenet", imagenet)
+    assert raw.train_images.shape == (6, 3, 224, 224)
+    assert raw.test_images.shape == (4, 3, 224, 224)
+    assert raw.classes == 2
     # Red is class 0, blue class 1: labels go with their images, whatever the order.
-    blue = source.train_images[:][:, 2].mean(axis=(1, 2)) > 0
-    np.testing.assert_array_equal(blue, source.train_labels == 1)
-    assert 0 < np.argmax(source.train_labels != source.train_labels[0]) < 3
+    blue = raw.train_images[:][:, 2].mean(axis=(1, 2)) > 0
+    np.testing.assert_array_equal(blue, raw.train_labels == 1)
+    assert 0 < np.argmax(raw.train_labels != raw.train_labels[0]) < 3
 
 
 def test_imagenets_checksum_is_of_names_and_sizes(imagenet: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -220,7 +220,7 @@ def test_an_incomplete_imagenet_is_one_line(imagenet: Path, damage: str) -> None
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMS) - {"digits"}))
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"digits"}))
 def test_sets_of_files_need_a_folder(name: str) -> None:
     with pytest.raises(DataUnavailableError, match=r"needs --data-root: a folder with .*torchvision\.datasets"):
         read(name, None)

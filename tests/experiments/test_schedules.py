@@ -68,3 +68,23 @@ def test_every_schedule_gives_one_float64_per_step(schedule: Schedule) -> None:
     assert schedule.values(7).shape == (7,)
     assert schedule.values(7).dtype == np.float64
     assert isinstance(schedule, Schedule)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (Constant(0.1 + 0.2), "0.3"),
+        (StepDecay(0.5, 0.1, (400,)), "0.5, ÷10 at step 400"),
+        (StepDecay(0.5, 0.25, (400, 100, 200)), "0.5, ÷4 at steps 100, 200 and 400"),
+        (StepDecay(0.1, 5.0, (50, 150)), "0.1, ×5 at steps 50 and 150"),
+        (StepDecay(0.1, 0.0, (50,)), "0.1, ×0 at step 50"),
+        (StepDecay(0.1, 1.0, (50,)), "0.1"),
+        (StepDecay(0.1, 0.5, ()), "0.1"),
+        (Cosine(0.2, 200), "cosine from 0.2 to 0 at step 200"),
+        (WarmupLinear(0.4, 100, 1000), "up to 0.4 within 100 steps, then linearly to 0 at step 1000"),
+        (Exponential(0.1, 1.0000125), "0.1 · 1.0000125^t"),
+        (Phases((0.5, Cosine(0.05, 60)), (400,)), "0.5 for 400 steps; then cosine from 0.05 to 0 at step 60"),
+    ],
+)
+def test_a_schedule_in_words(schedule: Schedule, words: str) -> None:
+    assert str(schedule) == words

@@ -1,9 +1,14 @@
-"""Workers and the GPUs they take. No machine that ran this had one: what torch says of them is made up."""
+"""Workers, the cores and the GPUs they take. No machine that ran this had a GPU: what torch says of them is made up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from ilr.lab.hardware import gpus, take_gpu
+from ilr.lab.hardware import cpu_cores, gpus, peak_memory, take_gpu
 
 
 @pytest.fixture
@@ -34,3 +39,46 @@ def test_a_worker_takes_the_gpu_that_was_asked_for(taken: list[int]) -> None:
 def test_a_cpu_needs_no_gpu(taken: list[int]) -> None:
     take_gpu("cpu", worker=1)
     assert taken == []
+
+
+def test_cores_are_counted_where_the_system_does_not_say_which_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= cpu_cores() <= (os.cpu_count() or 1)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert cpu_cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cpu_cores() == 1
+
+
+def test_memory_is_unknown_without_the_module_that_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory() == 0
+
+
+ELSEWHERE = """
+import os, sys
+from argparse import Namespace
+from pathlib import Path
+sys.modules["resource"] = None
+if hasattr(os, "sched_getaffinity"):
+    del os.sched_getaffinity
+
+from ilr.experiments.architectures import MLP
+from ilr.experiments.experiment import Data, Experiment, Observe
+from ilr.experiments.norms import BatchNorm
+from ilr.session.selection import lab_for
+
+experiment = Experiment(
+    net=MLP((8, 8)), norm=BatchNorm(), data=Data("digits", train=64, test=32), batch_size=16,
+    learning_rate=0.1, weight_decay=0.05, steps=3, replicas=2, seed=5, observe=(Observe("weight_norm", (3,)),),
+)
+options = Namespace(device="cpu", workers=None, engine="in-process", data_root=None, refresh=False)
+lab = lab_for(options, Path(sys.argv[1]))
+lab.train(lab.plan([experiment]))
+assert lab.recording(experiment).final("weight_norm").shape == (2,)
+assert lab.peak_memory([lab.source(experiment)]) == 0
+"""
+"""A run on a system that has neither of the calls that exist only on Linux, or only on Unix."""
+
+
+def test_a_run_needs_nothing_that_only_linux_has(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path)], check=True, timeout=120)

@@ -16,10 +16,11 @@ from ilr.data.dataset import load
 from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Phases
+from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine, InProcess, Processes
 from ilr.lab.jobs import Job
-from ilr.lab.scheduler import Lab, Plan, TrainingFailedError
-from ilr.lab.store import Key, Store, deciding_files
+from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan, run
+from ilr.lab.store import Facts, Key, Store, deciding_files
 from ilr.training.loop import train
 
 MakeLab = Callable[..., Lab]
@@ -33,7 +34,7 @@ def make_lab(tmp_path: Path) -> MakeLab:
     return make
 
 
-def trained(lab: Lab, *experiments: Experiment) -> Plan:
+def trained(lab: Lab, *experiments: Experiment) -> TrainingPlan:
     plan = lab.plan(experiments)
     lab.train(plan)
     return plan
@@ -109,11 +110,11 @@ def test_a_miss_says_why(tmp_path: Path, small_experiment: Experiment, change: d
     store = Store(tmp_path)
     key = Key(small_experiment, "code", "data", "cpu")
     assert store.find(key) == (None, "never trained")
-    store.save(key, {"x": np.ones(3)}, {"seconds": 1.5})
+    store.save(key, {"x": np.ones(3)}, Facts(seconds=1.5))
     recording, why = store.find(key)
     assert recording is not None
     assert why == "in the store"
-    assert store.facts(key) == {"seconds": 1.5}
+    assert store.look_up(key).facts == Facts(seconds=1.5)
     assert store.find(replace(key, **change)) == (None, reason)
 
 
@@ -131,7 +132,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, small_experiment: Experime
     store = Store(tmp_path)
     key = Key(small_experiment, "code", "data", "cpu")
     with pytest.raises(safetensors.SafetensorError):
-        store.save(key, {"x": np.array(["text"])}, {})
+        store.save(key, {"x": np.array(["text"])}, Facts())
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -149,7 +150,7 @@ def test_the_digest_of_the_code_covers_every_module_training_imports() -> None:
                 # What is imported from a package is a module of it.
                 imported = {str(node.module), *(f"{node.module}.{one.name}" for one in node.names)}
                 waiting += [name for name in (imported - reached) & set(sys.modules) if name.startswith("ilr.")]
-    # Records carry data and do no arithmetic; recordings hold results.
+    # Records carry data and do no arithmetic; recordings hold results; cores decide how fast images are decoded.
     assert reached - covered == {"ilr.serialization", "ilr.experiments.recording"}
 
 
@@ -186,10 +187,29 @@ class _Dying(Job):
 
 
 def test_a_worker_that_dies_is_an_error_not_a_hang(tmp_path: Path, small_experiment: Experiment) -> None:
-    job = _Dying((Key(small_experiment, "", "", "cpu"),), tmp_path, None, "cpu")
+    job = _Dying((Key(small_experiment, "", "", "cpu"),), tmp_path, DataFolder(), "cpu")
     [(_, error)] = list(Processes(1).run([job], lambda _: None))
     assert error is not None
     assert error.startswith("the worker died")
+
+
+@pytest.mark.parametrize("in_cache", [False, True], ids=["store given", "user's cache"])
+def test_one_experiment_is_trained_or_found(
+    in_cache: bool, tmp_path: Path, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilr.lab.scheduler.user_cache_path", lambda name: tmp_path / name)
+    store = None if in_cache else tmp_path / "store"
+    recording = run(small_experiment, store=store, device="cpu")
+    assert recording.experiment == small_experiment
+    assert {path.name for path in tmp_path.iterdir()} == {"ilr" if in_cache else "store"}
+    monkeypatch.setattr(Job, "run", lambda *_: pytest.fail("trained again"))
+    again = run(small_experiment, store=store, device="cpu")
+    np.testing.assert_array_equal(again["weight_norm"], recording["weight_norm"])
+
+
+def test_one_experiment_that_cannot_be_trained_says_why(tmp_path: Path, toy_that_fails: Experiment) -> None:
+    with pytest.raises(TrainingFailedError, match="cannot be observed on the toy loss"):
+        run(toy_that_fails, store=tmp_path)
 
 
 def test_unknown_data_is_noticed_before_training(make_lab: MakeLab, small_experiment: Experiment) -> None:

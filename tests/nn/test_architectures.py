@@ -1,7 +1,7 @@
 """Every net under every normalisation: against the oracle, and under a change of the weights' scale."""
 
 import math
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from itertools import product
 from typing import get_args
 
@@ -12,15 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet50
 
 from ilr.data.dataset import Dataset
+from ilr.experiments import norms
 from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet
 from ilr.experiments.experiment import Experiment, Observe
-from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
+from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, NoNorm, Norm, WeightNorm
 from ilr.experiments.schedules import Constant
 from ilr.nn.architectures import build
 from ilr.nn.layers import ConvolutionKernel, Layers
+from ilr.nn.norms import COMPUTED_BY, in_training
 from ilr.training.loop import train
-from ilr.training.metrics import in_training
-from tests.oracle import plain_net
+from tests.oracle import PLAIN_NORMS, PlainNorm, plain_net
 from tests.training.test_loop import BASE, assert_equals_oracle
 
 NETS: list[Net] = [
@@ -31,7 +32,6 @@ NETS: list[Net] = [
     ResNet(2, (4, 6)),
     BottleneckResNet((2, 1), (4, 2)),
 ]
-NORMS: list[Norm] = [BatchNorm(), GroupNorm(2), LayerNorm(), InstanceNorm(), WeightNorm()]
 REFUSED: list[tuple[Net, Norm, str]] = [
     (MLP((8, 8)), InstanceNorm(), "each unit of MLP 8-8 would be normalised by itself, a single number"),
     (MLP((12, 6)), GroupNorm(6), "each unit of MLP 12-6 would be normalised by itself"),
@@ -43,11 +43,7 @@ REFUSED: list[tuple[Net, Norm, str]] = [
 RESCALING = ("loss_rescaling", "gradient_rescaling", "curvature_rescaling")
 
 
-def takes(net: Net, norm: Norm) -> bool:
-    return not (isinstance(net, MLP | PreResNet) and isinstance(norm, InstanceNorm))
-
-
-TABLE = [(net, norm) for net, norm in product(NETS, NORMS) if takes(net, norm)]
+PAIRS = [(net, norm) for net, norm in product(NETS, PLAIN_NORMS) if not isinstance(net, norm.refuses)]
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +59,29 @@ def dataset() -> Dataset:
     )
 
 
-@pytest.fixture(params=TABLE, ids=lambda pair: f"{pair[0]}, {pair[1]}")
-def experiment(request: pytest.FixtureRequest) -> Experiment:
+def of_every(pairs: list[tuple[Net, PlainNorm]]) -> pytest.MarkDecorator:
     """Learns slowly: normalisation over four pixels makes gradients so large that faster training would be chaos,
     in which rounding errors grow tenfold in a few steps."""
-    net, norm = request.param
-    return replace(BASE, net=net, norm=norm, replicas=2, batch_size=8, learning_rate=Constant(0.001))
+    slow = replace(BASE, replicas=2, batch_size=8, learning_rate=Constant(0.001))
+    experiments = [replace(slow, net=net, norm=norm.example) for net, norm in pairs]
+    return pytest.mark.parametrize("experiment", experiments, ids=lambda one: f"{one.net}, {one.norm}")
 
 
+EVERY_NET_AND_NORM = of_every(PAIRS)
+EVERY_INVARIANT = of_every([(net, norm) for net, norm in PAIRS if norm.scale_invariant])
+
+
+def test_every_norm_is_computed_and_has_an_oracle() -> None:
+    kinds = {kind for kind in vars(norms).values() if is_dataclass(kind) and issubclass(kind, Norm)}
+    assert kinds == set(COMPUTED_BY) == {type(norm.example) for norm in PLAIN_NORMS}
+
+
+@EVERY_NET_AND_NORM
 def test_it_trains_as_the_oracle_does(experiment: Experiment, dataset: Dataset) -> None:
     assert_equals_oracle(experiment, dataset)
 
 
+@EVERY_INVARIANT
 def test_loss_gradient_and_curvature_follow_the_scale_of_the_weights(experiment: Experiment, dataset: Dataset) -> None:
     observe = tuple(Observe(quantity, (1,), (0.01, 100.0)) for quantity in RESCALING)
     [arrays] = train([replace(experiment, steps=1, observe=observe)], dataset)
@@ -82,6 +89,7 @@ def test_loss_gradient_and_curvature_follow_the_scale_of_the_weights(experiment:
         assert arrays[quantity].max() < 1e-9, quantity
 
 
+@EVERY_INVARIANT
 def test_ten_times_the_weights_are_the_same_function(experiment: Experiment, dataset: Dataset) -> None:
     net = build(experiment, dataset.train_images.shape[1:], dataset.classes)
     weights, head = (
@@ -95,7 +103,9 @@ def test_ten_times_the_weights_are_the_same_function(experiment: Experiment, dat
     torch.testing.assert_close(net.forward(10 * weights, head, images, layers), logits, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("norm", [GroupNorm(2, 0.1), LayerNorm(0.1), InstanceNorm(0.1)], ids=str)
+@pytest.mark.parametrize(
+    "norm", [replace(norm.example, eps=0.1) for norm in PLAIN_NORMS if hasattr(norm.example, "eps")], ids=str
+)
 def test_eps_is_added_to_the_variance(norm: Norm, dataset: Dataset) -> None:
     experiment = replace(BASE, net=CNN((4, 6)), norm=norm)
     assert_equals_oracle(experiment, dataset)

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from ilr.__main__ import main
-from ilr.report import read_evidence, render_html, render_junit, write_report
-from ilr.report.findings import rows
+from ilr.report.evidence import Evidence, FindingEvidence, History, Invocation, TrainedBy
+from ilr.report.files import read_evidence, render_again, write_report
+from ilr.report.findings import finding_texts
+from ilr.report.html import render_html
 from ilr.report.inline_svg import Figure
 from ilr.report.intervals import interval_plot
+from ilr.report.junit import render_junit
 from ilr.report.numbers import duration, measured, p_value, registered, size
 from ilr.version import __version__
-from tests.sample_evidence import claim, figure, finding, sample_evidence
+from tests.sample_evidence import claim, figure, finding, in_schema_1, sample_evidence, typed
 
+ROOT = Path(__file__).parents[2]
 VOID = {"br", "link", "meta", "hr", "img", "input"}
 
 
@@ -60,17 +65,21 @@ class Page(HTMLParser):
         return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
 
 
-def with_claims(claims: list[dict[str, Any]]) -> dict[str, Any]:
-    return sample_evidence() | {"claims": claims}
+def with_claims(claims: list[dict[str, Any]]) -> Evidence:
+    return typed(sample_evidence() | {"claims": claims})
+
+
+def typed_finding(**changes: Any) -> FindingEvidence:
+    return msgspec.convert(finding("x", **changes), FindingEvidence)
 
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(render_html(sample_evidence()))
+    return Page(render_html(typed(sample_evidence())))
 
 
 def test_the_page_loads_and_runs_nothing(page: Page) -> None:
-    text = render_html(sample_evidence())
+    text = render_html(typed(sample_evidence()))
     assert "<script" not in text.lower()
     assert not re.search(r"url\((?!['\"]?#)|@import", text)
     assert {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "img"} == set()
@@ -83,7 +92,7 @@ def test_ids_are_unique_and_every_reference_finds_its_own(page: Page) -> None:
     ids = page.values("id")
     assert len(ids) == len(set(ids))
     references = [value.removeprefix("#") for value in page.values("href") + page.values("xlink:href")]
-    references += re.findall(r"url\(#([^)]*)\)", render_html(sample_evidence()))
+    references += re.findall(r"url\(#([^)]*)\)", render_html(typed(sample_evidence())))
     assert len(references) > len(sample_evidence()["claims"])
     assert set(references) <= set(ids)
 
@@ -159,7 +168,7 @@ def test_text_is_escaped() -> None:
         told["id"] += '"><b>'
         for found in told["findings"]:
             found |= {"name": attack, "rule": attack}
-    text = render_html(evidence)
+    text = render_html(typed(evidence))
     assert "<script" not in text
     assert "<img" not in text
     assert attack in Page(text).text()
@@ -201,6 +210,16 @@ def test_a_claim_that_was_not_judged_still_shows_its_controls() -> None:
     told["record"]["controls"] = [{"record": "Control", "name": "no-decay", "takes_away": "The decay."}]
     text = Page(render_html(with_claims([told]))).text("claim-one")
     assert "Controls registered, not judged no-decay The decay." in text
+
+
+def test_the_history_of_a_claim_is_folded_and_complete(page: Page) -> None:
+    text = page.text("claim-lr-drop-square-root-law")
+    assert "History 2 attempts, 1 regime tried" in text
+    assert "MLP 32-32-32, 12 replicas a group 2026-11-20 tiny 13 4f1c0de INCONCLUSIVE its report was not kept" in text
+    assert "MLP 32-32-32, 48 replicas a group 2026-11-21 tiny 0 – REPRODUCED" in text
+    assert "tiny, exploratory seeds 7 and 8. λ = 0.2: the net <collapses>" in text
+    assert "An earlier report found a larger ratio." in text
+    assert "History" not in page.text("claim-heavy-tailed-noise")
 
 
 # --- numbers
@@ -268,9 +287,10 @@ def test_a_duration_has_two_units(seconds: float, text: str) -> None:
 
 
 def test_rounding_never_hides_on_which_side_of_a_bound_an_interval_ends() -> None:
-    found = finding("distance", estimate=0.0017, interval=[None, 0.0020004], accepted=[None, 0.002], margin=0.002)
-    assert rows([found])[0].interval == "at most 0.0020004"
-    assert rows([found | {"interval": [None, 0.002]}])[0].interval == "at most 0.00200"
+    found = typed_finding(estimate=0.0017, interval=[None, 0.0020004], accepted=[None, 0.002], margin=0.002)
+    assert finding_texts([found])[0].interval == "at most 0.0020004"
+    on_the_bound = msgspec.structs.replace(found, interval=(None, 0.002))
+    assert finding_texts([on_the_bound])[0].interval == "at most 0.00200"
 
 
 @pytest.mark.parametrize(
@@ -283,14 +303,14 @@ def test_rounding_never_hides_on_which_side_of_a_bound_an_interval_ends() -> Non
     ],
 )
 def test_a_range_in_words(interval: list[float | None], text: str) -> None:
-    assert rows([finding("x", interval=interval)])[0].interval == text
+    assert finding_texts([typed_finding(interval=interval)])[0].interval == text
 
 
 # --- drawings
 
 
 def drawing(**changes: Any) -> ElementTree.Element:
-    return ElementTree.fromstring(interval_plot(finding("x", **changes), 'a "label" & more'))
+    return ElementTree.fromstring(interval_plot(typed_finding(**changes), 'a "label" & more'))
 
 
 def places(element: ElementTree.Element, kind: str) -> list[float]:
@@ -348,7 +368,7 @@ def test_values_that_all_coincide_are_drawn_in_the_middle() -> None:
 
 def test_junit_counts_every_verdict_as_what_it_is() -> None:
     evidence = sample_evidence()
-    suite = ElementTree.fromstring(render_junit(evidence).encode())[0]
+    suite = ElementTree.fromstring(render_junit(typed(evidence)).encode())[0]
     assert suite.tag == "testsuite"
     assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped", "time")} == {
         "tests": "7",
@@ -387,7 +407,7 @@ def test_junit_counts_every_verdict_as_what_it_is() -> None:
     ],
 )
 def test_junit_says_why(identity: str, message: str) -> None:
-    suites = ElementTree.fromstring(render_junit(sample_evidence()).encode())
+    suites = ElementTree.fromstring(render_junit(typed(sample_evidence())).encode())
     case = suites.find(f".//testcase[@name='{identity}']")
     assert case is not None
     assert case[0].get("message", "").startswith(message)
@@ -396,7 +416,7 @@ def test_junit_says_why(identity: str, message: str) -> None:
 def test_junit_tells_an_unsound_control_where_the_claim_has_no_message() -> None:
     evidence = sample_evidence()
     evidence["claims"][4]["message"] = ""
-    case = ElementTree.fromstring(render_junit(evidence)).find(".//testcase[@name='norm-follows-square-root']")
+    case = ElementTree.fromstring(render_junit(typed(evidence))).find(".//testcase[@name='norm-follows-square-root']")
     assert case is not None
     assert case[0].get("message") == "UNSOUND: control own-norm is not sound: REPRODUCED"
 
@@ -415,15 +435,41 @@ def test_characters_xml_cannot_hold_are_replaced(tmp_path: Path) -> None:
 
 def test_a_report_is_three_files_and_the_evidence_reads_back(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "report"
-    write_report(sample_evidence(), directory)
+    write_report(typed(sample_evidence()), directory)
     assert sorted(path.name for path in directory.iterdir()) == ["evidence.json", "index.html", "junit.xml"]
-    assert read_evidence(directory) == json.loads(json.dumps(sample_evidence()))
-    assert (directory / "evidence.json").read_text(encoding="utf-8").startswith('{\n "schema": 1,\n "scale": "tiny"')
+    assert read_evidence(directory) == typed(sample_evidence())
+    written = (directory / "evidence.json").read_text(encoding="utf-8")
+    assert json.loads(written) == json.loads(json.dumps(sample_evidence()))
+    assert written.startswith('{\n "schema": 2,\n "scale": "tiny"')
+
+
+def test_evidence_of_schema_1_is_read_with_what_is_new_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "evidence.json").write_text(json.dumps(in_schema_1(sample_evidence())), encoding="utf-8")
+    evidence = read_evidence(tmp_path)
+    assert (evidence.schema, evidence.seed, evidence.invocation) == (2, 0, Invocation())
+    first = evidence.claims[0]
+    assert (first.looks, first.history, first.digests, first.values) == ((), History(), {}, {})
+    assert first.findings == typed(sample_evidence()).claims[0].findings
+    assert first.controls[0].values == {}
+    assert {one.trained_by for one in evidence.experiments.values()} == {TrainedBy()}
+    main(["report", str(tmp_path)])
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert "History" not in page.text()
+    assert "steps to equilibrium × 4λ_e" in page.text()
+
+
+@pytest.mark.parametrize("scale", ["tiny", "reduced"])
+def test_the_reference_reports_are_what_their_evidence_says(scale: str, tmp_path: Path) -> None:
+    reference = ROOT / "reports" / "reference" / scale
+    (tmp_path / "evidence.json").write_bytes((reference / "evidence.json").read_bytes())
+    render_again(tmp_path)
+    for name in ("index.html", "junit.xml"):
+        assert (tmp_path / name).read_bytes() == (reference / name).read_bytes()
 
 
 def test_the_evidence_alone_makes_the_same_report_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    write_report(sample_evidence(), first)
+    write_report(typed(sample_evidence()), first)
     second.mkdir()
     (second / "evidence.json").write_bytes((first / "evidence.json").read_bytes())
     assert main(["report", str(second)]) == 0
@@ -432,9 +478,12 @@ def test_the_evidence_alone_makes_the_same_report_again(tmp_path: Path, capsys: 
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_evidence_with_nan_is_refused_and_writes_nothing(tmp_path: Path) -> None:
-    evidence = sample_evidence()
-    evidence["claims"][0]["findings"][0]["estimate"] = float("nan")
+@pytest.mark.parametrize(("field", "value"), [("estimate", float("nan")), ("interval", (0.1, float("inf")))])
+def test_evidence_with_nan_is_refused_and_writes_nothing(tmp_path: Path, field: str, value: object) -> None:
+    told = with_claims([claim("one", "REPRODUCED", findings=[finding("x")])]).claims[0]
+    nan = msgspec.structs.replace(told.findings[0], **{field: value})
+    told = msgspec.structs.replace(told, findings=(nan,))
+    evidence = msgspec.structs.replace(with_claims([]), claims=(told,))
     with pytest.raises(ValueError, match="JSON"):
         write_report(evidence, tmp_path / "report")
     assert not (tmp_path / "report").exists()
@@ -449,17 +498,17 @@ def test_a_report_that_cannot_be_drawn_keeps_the_evidence(tmp_path: Path) -> Non
 
 
 def test_whoever_reads_a_report_while_it_is_written_again_reads_the_old_one(tmp_path: Path) -> None:
-    write_report(sample_evidence(), tmp_path)
+    write_report(typed(sample_evidence()), tmp_path)
     for name in ("evidence.json", "index.html", "junit.xml"):
         whole = (tmp_path / name).read_text(encoding="utf-8")
         with (tmp_path / name).open(encoding="utf-8") as reader:
             write_report(with_claims([]), tmp_path)
             assert reader.read() == whole
-        write_report(sample_evidence(), tmp_path)
+        write_report(typed(sample_evidence()), tmp_path)
 
 
 def test_a_write_that_fails_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_report(sample_evidence(), tmp_path)
+    write_report(typed(sample_evidence()), tmp_path)
 
     def fill_the_disk(path: Path, data: bytes) -> int:
         with path.open("wb") as file:
@@ -470,7 +519,7 @@ def test_a_write_that_fails_leaves_the_old_report(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="no space left"):
         write_report(with_claims([]), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.json", "index.html", "junit.xml"]
-    assert len(read_evidence(tmp_path)["claims"]) == 7
+    assert len(read_evidence(tmp_path).claims) == 7
 
 
 def broken(path: str, value: Any) -> str:
@@ -495,23 +544,36 @@ def broken(path: str, value: Any) -> str:
         ('{"schema": 1', "is not JSON"),
         ('{"schema": NaN}', "is not JSON: NaN is not a JSON number"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "evidence is not an object"),
-        ('{"schema": 2}', "evidence.schema is 2, not 1"),
-        ("{}", "evidence has no 'schema'"),
-        (broken("schema", 2), "evidence.schema is 2, not 1"),
-        (broken("schema", []), "evidence.schema is [], not 1"),
-        (broken("claims", None), "evidence has no 'claims'"),
-        (broken("claims/0/title", None), "evidence.claims[0] has no 'title'"),
-        (broken("claims/0/verdict", "FINE"), "evidence.claims[0].verdict is 'FINE', not 'ERROR' or"),
-        (broken("claims/0/findings", {}), "evidence.claims[0].findings is not an array"),
-        (broken("claims/0/findings/1/interval", [0]), "evidence.claims[0].findings[1].interval has 1 entries, not 2"),
-        (broken("claims/0/findings/1/estimate", "1"), "evidence.claims[0].findings[1].estimate is not a number"),
+        ("[]", "Expected `object`, got `array`"),
+        ('{"schema": 3}', "Invalid enum value 3 - at `$.schema`"),
+        ("{}", "Object missing required field `schema`"),
+        (broken("schema", 3), "Invalid enum value 3 - at `$.schema`"),
+        (broken("schema", []), "Expected `int`, got `array` - at `$.schema`"),
+        (broken("claims", None), "Object missing required field `claims`"),
+        (broken("claims/0/title", None), "Object missing required field `title` - at `$.claims[0]`"),
+        (broken("claims/0/verdict", "FINE"), "Invalid enum value 'FINE' - at `$.claims[0].verdict`"),
+        (broken("claims/0/findings", {}), "Expected `array`, got `object` - at `$.claims[0].findings`"),
+        (
+            broken("claims/0/findings/1/interval", [0]),
+            "Expected `array` of length 2, got 1 - at `$.claims[0].findings[1].interval`",
+        ),
+        (
+            broken("claims/0/findings/1/estimate", "1"),
+            "Expected `float`, got `str` - at `$.claims[0].findings[1].estimate`",
+        ),
         (
             broken("claims/0/findings/1/estimate", 7).replace('"estimate": 7', '"estimate": 1e999'),
-            "estimate is not finite",
+            "Expected `float` <= 1.7976931348623157e+308 - at `$.claims[0].findings[1].estimate`",
         ),
-        (broken("claims/0/controls/0/sound", "yes"), "evidence.claims[0].controls[0].sound is not true or false"),
-        (broken("started", "yesterday"), "yesterday"),
+        (broken("claims/0/findings/1/p", 1.5), "Expected `float` <= 1.0 - at `$.claims[0].findings[1].p`"),
+        (broken("claims/0/findings/1/n", -1), "Expected `int` >= 0 - at `$.claims[0].findings[1].n`"),
+        (broken("claims/0/controls/0/sound", "yes"), "Expected `bool`, got `str` - at `$.claims[0].controls[0].sound`"),
+        (broken("started", "yesterday"), "Invalid RFC3339 encoded datetime - at `$.started`"),
+        (broken("started", "2026-11-21T23:30:00"), "at `$.started`"),
+        (
+            broken("claims/0/record/predictions/1/reason", None),
+            "the record of the claim 'lr-drop-square-root-law': Object missing required field `reason`",
+        ),
     ],
 )
 def test_evidence_that_cannot_be_used_is_one_clear_line(
@@ -560,12 +622,12 @@ def test_the_module_runs() -> None:
 
 def test_figures_of_no_claim_stand_in_the_appendix() -> None:
     evidence = sample_evidence()
-    assert "appendix" not in render_html(evidence)
+    assert "appendix" not in render_html(typed(evidence))
     drawing = '<svg xmlns="http://www.w3.org/2000/svg"><title>Cost against replicas.</title><text>40</text></svg>'
-    page = render_html(evidence | {"appendix": [drawing]})
+    page = render_html(typed(evidence | {"appendix": [drawing]}))
     assert "<figcaption>Cost against replicas.</figcaption>" in page
     with pytest.raises(ValueError, match="figure 1 of the appendix is not"):
-        render_html(evidence | {"appendix": ["no drawing"]})
+        render_html(typed(evidence | {"appendix": ["no drawing"]}))
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (3 * 2**20, "3 MiB"), (2**31, "2 GiB")])

@@ -1,12 +1,14 @@
 """The pytest plugin on a claims folder elsewhere: outcomes, exit statuses, reports, usage errors."""
 
 import json
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tests.claim_files import VARIANTS, write_claim
-from tests.conftest import Run
+from tests.conftest import LOADS_ILR, Run
 
 
 def evidence(pytester: pytest.Pytester, scale: str = "tiny") -> dict[str, dict[str, object]]:
@@ -124,6 +126,7 @@ def test_the_report_goes_where_it_is_told(pytester: pytest.Pytester, run: Run) -
     [
         (["--scale=huge"], "--scale=huge: choose from tiny, reduced, full"),
         (["--seed=x"], "--seed=x: must be a whole number, 0 or more"),
+        (["--seed=1_0"], "--seed=1_0: must be a whole number, 0 or more"),
         (["--seed=-1"], "--seed=-1: must be a whole number, 0 or more"),
         (["--replicas=1"], "--replicas=1: must be a whole number, 2 or more"),
         (["--replicas=many"], "--replicas=many: must be a whole number, 2 or more"),
@@ -217,14 +220,14 @@ def test_experiments_that_cannot_be_planned_are_that_claims_error(pytester: pyte
 
 def test_findings_that_were_not_predicted_are_an_error(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
-    doubled = 'yield at_least(CLAIM["norm"], recordings["run"].final("weight_norm"))'
+    doubled = 'yield NORM, recordings["run"].final("weight_norm")'
     path.write_text(path.read_text().replace(doubled, f"{doubled}\n    {doubled}"))
     run().stdout.re_match_lines([r" +its judge found \['norm', 'norm'\], but the claim predicts \['norm'\]"])
 
 
 def test_a_judge_cannot_move_the_margin(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
-    path.write_text(path.read_text().replace('at_least(CLAIM["norm"]', 'at_least(replace(CLAIM["norm"], margin=1.0)'))
+    path.write_text(path.read_text().replace("yield NORM", "yield replace(NORM, margin=1.0)"))
     run().stdout.re_match_lines([r" +its judge decided 'norm' by another expected value, margin or alpha"])
 
 
@@ -249,7 +252,7 @@ def test_evidence_keeps_the_schema(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     run("--seed=4")
     found = json.loads((pytester.path / "reports" / "tiny" / "evidence.json").read_text())
-    assert (found["schema"], found["scale"], found["seed"]) == (1, "tiny", 4)
+    assert (found["schema"], found["scale"], found["seed"]) == (2, "tiny", 4)
     assert set(found["provenance"]) >= {
         "ilr", "git", "python", "torch", "device", "cpu", "threads", "data", "claims_sha256",
     }  # fmt: skip
@@ -266,9 +269,78 @@ def test_evidence_keeps_the_schema(pytester: pytest.Pytester, run: Run) -> None:
     assert claim["figures"][0].startswith("<svg")
 
 
-def test_the_plugin_comes_with_the_installed_package(pytester: pytest.Pytester) -> None:
-    """A subprocess, with no conftest.py: only the entry point can load it."""
-    write_claim(Path(pytester.path) / "claims", "reproduced")
-    result = pytester.runpytest_subprocess("claims", f"--store={pytester.path / 'store'}", "--workers=1")
+@pytest.mark.parametrize("conftest", [True, False], ids=["conftest.py", "-p"])
+def test_a_claim_runs_in_any_folder_that_loads_the_plugin(pytester: pytest.Pytester, *, conftest: bool) -> None:
+    claims = write_claim(Path(pytester.path) / "claims", "reproduced").parent
+    if conftest:
+        (claims / "conftest.py").write_text(LOADS_ILR)
+    loaded = [] if conftest else ["-p", "ilr.plugin"]
+    result = pytester.runpytest_subprocess(*loaded, "claims", f"--store={pytester.path / 'store'}", "--workers=1")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.re_match_lines([r"REPRODUCED +reproduced"])
+
+
+def test_an_installed_ilr_leaves_other_projects_alone(pytester: pytest.Pytester) -> None:
+    """Their options may have the names of ours."""
+    stale = [entry for entry in entry_points(group="pytest11") if entry.value.startswith("ilr")]
+    assert not stale, "an older ilr is installed here: install it again"
+    pytester.makeconftest("def pytest_addoption(parser): parser.addoption('--device', default='mine')")
+    pytester.makepyfile(
+        """
+        def test_device(pytestconfig):
+            assert pytestconfig.getoption("device") == "mine"
+            assert not pytestconfig.pluginmanager.has_plugin("ilr.plugin")
+        """
+    )
+    assert pytester.runpytest_subprocess().parseoutcomes() == {"passed": 1}
+
+
+def test_an_entry_point_of_an_older_ilr_is_no_second_plugin(pytester: pytest.Pytester) -> None:
+    """Its name was the module's; the line in conftest.py then finds it there."""
+    older = pytester.mkdir("older") / "older-0.1.dist-info"
+    older.mkdir()
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: older\nVersion: 0.1\n")
+    (older / "entry_points.txt").write_text("[pytest11]\nilr.plugin = ilr.plugin\n")
+    pytester.syspathinsert(older.parent)
+    claims = write_claim(Path(pytester.path) / "claims", "reproduced").parent
+    (claims / "conftest.py").write_text(LOADS_ILR)
+    result = pytester.runpytest_subprocess("claims", "--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["claims/test_reproduced.py::test_reproduced"])
+
+
+def test_the_test_of_a_claim_takes_no_parameters(pytester: pytest.Pytester, run: Run) -> None:
+    path = write_claim(pytester.path / "claims", "reproduced")
+    twice = '@__import__("pytest").mark.parametrize("time", [1, 2])\ndef test_reproduced(trial, time)'
+    path.write_text(path.read_text().replace("def test_reproduced(trial)", twice))
+    result = run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *test_reproduced[[]1]: the test of a claim takes no parameters, *"])
+
+
+def test_two_claims_of_one_id_are_one_line(pytester: pytest.Pytester, run: Run) -> None:
+    for package in ("first", "second"):
+        write_claim(pytester.path / "claims" / package, "reproduced")
+        (pytester.path / "claims" / package / "__init__.py").touch()
+    result = run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: two tests judge a claim called 'reproduced': *first* and *second*"])
+    assert run("-k", "second").ret == pytest.ExitCode.OK
+
+
+def test_judges_have_one_thread(pytester: pytest.Pytester, run: Run) -> None:
+    judge = "from threadpoolctl import threadpool_info; assert {1} == {p['num_threads'] for p in threadpool_info()}"
+    write_claim(pytester.path / "claims", "reproduced", judge=judge)
+    with threadpool_limits(2):
+        run().stdout.re_match_lines([r"REPRODUCED +reproduced"])
+        assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+
+
+def test_a_plan_is_printed_whatever_the_encoding(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy's name has squares in it."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    write_claim(Path(pytester.path) / "claims", "reproduced")
+    store = f"--store={pytester.path / 'store'}"
+    result = pytester.runpytest_subprocess("-p", "ilr.plugin", "claims", "--plan", "--workers=1", store)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["no number of GPUs takes less than 6 networks of toy x?/(x?+y?), *"])

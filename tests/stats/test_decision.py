@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from ilr.report.standing import shaken
 from ilr.stats.decision import Finding, Prediction, Verdict, classify, decide, holm, p_of_verdict
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -108,17 +107,3 @@ def test_the_p_value_of_a_whole_claim() -> None:
     assert p_of_verdict(REFUTED, [0.001, 1.0], [1.0, 0.001]) == pytest.approx(0.002)
     for verdict in (INCONCLUSIVE, Verdict.ERROR, Verdict.NOT_RUN, Verdict.UNSOUND):
         assert p_of_verdict(verdict, [0.5], [0.5]) is None
-
-
-def test_a_report_of_many_claims_asks_for_more() -> None:
-    def claim(title: str, verdict: Verdict, p: float, p_refuted: float) -> dict[str, object]:
-        found = {"p": p, "p_refuted": p_refuted, "alpha": 0.005}
-        return {"title": title, "verdict": verdict.value, "findings": [found]}
-
-    sure, unsure = claim("sure", REPRODUCED, 1e-9, 1.0), claim("unsure", REFUTED, 1.0, 0.003)
-    undecided = claim("undecided", INCONCLUSIVE, 0.3, 0.3)
-    assert shaken([unsure]) == []
-    assert shaken([unsure, undecided]) == []
-    assert shaken([unsure, sure]) == []
-    assert shaken([unsure, sure, unsure | {"title": "another"}]) == ["unsure", "another"]
-    assert shaken([undecided, {"title": "none", "verdict": "NOT RUN", "findings": []}]) == []

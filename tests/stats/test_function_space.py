@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from ilr.serialization import canonical
-from ilr.stats import function_space
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.function_space import (
     agreement,
@@ -20,13 +19,13 @@ from ilr.stats.function_space import (
     differ,
     further_than,
     l1_distance,
-    permutation_p_value,
-    split_half_null,
+    rules,
     squared_distance,
 )
+from ilr.stats.function_space.distances import Pool
+from ilr.stats.rule import Rule
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
-Rule = Callable[..., Finding]
 RULES = [closer_than, further_than]
 Labels = NDArray[np.integer]
 
@@ -36,13 +35,8 @@ FALSE_ALARM = 1e-7
 STANDARD_ERRORS = float(stats.norm.isf(FALSE_ALARM / 2))
 
 
-@pytest.fixture
-def generator(fresh_seed: int) -> np.random.Generator:
-    return np.random.default_rng(fresh_seed)
-
-
 def predict(rule: Rule, expected: float, margin: float = 0.0, alpha: float = 0.05) -> Prediction:
-    return Prediction("distance", rule.__name__, expected, margin, "because", alpha)
+    return Prediction("distance", rule.name, expected, margin, "because", alpha)
 
 
 def at_most_times(rate: float) -> float:
@@ -185,30 +179,11 @@ def test_squared_distance_has_no_bias(world: World, generator: np.random.Generat
     assert abs(values.mean() - world.distance) < STANDARD_ERRORS * error
 
 
-@pytest.mark.parametrize("world", EQUAL)
-def test_the_split_half_null_shows_the_bias_of_l1(world: World, generator: np.random.Generator) -> None:
-    between = np.array([l1_distance(*world.groups(generator, 6)) for _ in range(400)])
-    null = np.array([split_half_null(l1_distance, world.draw[0](generator, 12), generator, 1)[0] for _ in range(400)])
-    assert between.mean() > 0.1
-    error = math.sqrt((between.var() + null.var()) / 400)
-    assert abs(between.mean() - null.mean()) < STANDARD_ERRORS * error
-
-
-@pytest.mark.parametrize("n", [4, 7])
-def test_halves_are_disjoint_and_random(n: int, generator: np.random.Generator) -> None:
-    seen = []
-
-    def distance(a: Labels, b: Labels) -> float:
-        seen.append(tuple(map(tuple, (a[:, 0], b[:, 0]))))
-        return 1.0
-
-    null = split_half_null(distance, np.arange(n)[:, None], generator, 40)
-    np.testing.assert_array_equal(null, np.ones(40))
-    assert all(len(a) == len(b) == n // 2 and not set(a) & set(b) for a, b in seen)
-    assert len(set(seen)) > 1
-
-
 # Permutations
+
+
+def permutation_p_value(a: Labels, b: Labels, generator: np.random.Generator, permutations: int) -> float:
+    return Pool.of(a, b, least=2).permutation_p_value(generator, permutations)
 
 
 @pytest.mark.parametrize("world", EQUAL)
@@ -221,7 +196,7 @@ def test_permutation_p_values_are_valid_for_equal_groups(world: World, generator
 def test_differ_errs_with_alpha_at_most_and_finds_a_difference(
     generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(function_space, "PERMUTATIONS", 99)
+    monkeypatch.setattr(rules, "PERMUTATIONS", 99)
     prediction = Prediction("distance", "differ", 0.0, 0.0, "because", alpha=0.05)
 
     def verdicts(difference: float, data_sets: int) -> list[Verdict]:
@@ -447,8 +422,3 @@ def test_a_rule_needs_three_replicas_and_names_the_quantity(rule: Rule) -> None:
 def test_wrong_labels_are_refused(a: Labels, b: Labels, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         squared_distance(a, b)
-
-
-def test_three_replicas_have_no_halves(generator: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match="at least 4 are needed"):
-        split_half_null(l1_distance, np.ones((3, 2), int), generator, 1)

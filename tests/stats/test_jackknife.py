@@ -25,11 +25,6 @@ X = (1.0, 4.0, 16.0)
 """Equal steps of the logarithm."""
 
 
-@pytest.fixture
-def generator(fresh_seed: int) -> np.random.Generator:
-    return np.random.default_rng(fresh_seed)
-
-
 def predict(expected: float = 1.0, margin: float = 0.2, alpha: float = 0.05) -> Prediction:
     return Prediction("time", "power_law", expected, margin, "because", alpha)
 

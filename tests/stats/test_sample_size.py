@@ -9,47 +9,36 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ilr.stats import function_space, jackknife
-from ilr.stats.decision import Finding, Prediction, Verdict
-from ilr.stats.function_space import closer_than, differ, further_than, noise_of
-from ilr.stats.rules import (
-    at_least,
-    at_most,
-    equivalence,
-    equivalence_of_groups,
-    increasing,
-    quantile_at_least,
-    ratio,
-    share_at_least,
-    slope,
-    universal,
-)
-from ilr.stats.sample_size import PLANS, OneGroup, Places, Share, Spread, TwoGroups, replicas_for, smallest_detectable
+from ilr.stats import jackknife
+from ilr.stats.decision import Prediction, Verdict
+from ilr.stats.function_space import closer_than, differ, further_than, noise_of, rules
+from ilr.stats.function_space.noise import DistanceNoise
+from ilr.stats.jackknife import Places
+from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
+from ilr.stats.registry import RULES
+from ilr.stats.rule import Rule
+from ilr.stats.sample_size import Spread, replicas_for, smallest_detectable
+from ilr.stats.shares import Share, quantile_at_least, share_at_least, universal
+from ilr.stats.t_tests import OneGroup, TwoGroups
 from tests.calibration import EFFECTS, Effect
 from tests.stats.test_function_space import independent_points, one_trait
 
 REPRODUCED, REFUTED = Verdict.REPRODUCED, Verdict.REFUTED
-Rule = Callable[..., Finding]
 
 FALSE_ALARM = 1e-7
 """Probability that a check of a rate fails although the rate is right."""
-BY_NAME = {effect.rule.__name__: effect for effect in EFFECTS}
-
-
-@pytest.fixture
-def generator(fresh_seed: int) -> np.random.Generator:
-    return np.random.default_rng(fresh_seed)
+BY_NAME = {effect.rule.name: effect for effect in EFFECTS}
 
 
 @pytest.fixture
 def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer permutations and subsets, for speed: their errors average out over data sets."""
-    monkeypatch.setattr(function_space, "PERMUTATIONS", 499)
+    monkeypatch.setattr(rules, "PERMUTATIONS", 499)
     monkeypatch.setattr(jackknife, "SUBSETS", 50)
 
 
 def predict(rule: Rule | str, expected: float, margin: float = 0.0, alpha: float = 0.05) -> Prediction:
-    name = rule if isinstance(rule, str) else rule.__name__
+    name = rule if isinstance(rule, str) else rule.name
     return Prediction("quantity", name, expected, margin, "because", alpha)
 
 
@@ -62,7 +51,7 @@ def check_rate(count: int, data_sets: int, at_least: float, at_most: float = 1.0
 
 
 def test_every_rule_has_a_plan() -> None:
-    assert set(BY_NAME) == set(PLANS)
+    assert set(BY_NAME) == set(RULES)
 
 
 SAFE = {"closer_than", "differ", "increasing"}
@@ -87,7 +76,7 @@ def test_what_is_detectable_is_detected_with_the_power_aimed_at(
     count = effect.times_given(generator, n, alpha, verdict, distance)
     print(f"{distance:.3g}: {count} of {effect.data_sets}")
     # An identity that holds is reproduced always.
-    exact = effect.rule.__name__ not in SAFE and distance > 0
+    exact = effect.rule.name not in SAFE and distance > 0
     check_rate(count, effect.data_sets, 0.88, 0.92 if exact else 1.0)
 
 
@@ -209,7 +198,7 @@ def test_the_replicas_for_a_distance_are_the_fewest_that_detect_it(
 
 @pytest.mark.parametrize(
     ("rule", "spread", "verdict"),
-    [(differ, function_space.Noise(0.1, 0.01, 9), REFUTED), (equivalence, OneGroup(0.1), REPRODUCED)],
+    [(differ, DistanceNoise(0.1, 0.01, 9), REFUTED), (equivalence, OneGroup(0.1), REPRODUCED)],
 )
 def test_no_number_of_replicas_decides_what_cannot_be(rule: Rule, spread: Spread, verdict: Verdict) -> None:
     assert replicas_for(predict(rule, 0.0), spread, 100.0, verdict) is None
@@ -266,9 +255,9 @@ def test_a_slope_and_a_power_law_are_means() -> None:
         (share_at_least, 0.9, None, 20, REPRODUCED),
         (share_at_least, 0.1, None, 20, REFUTED),
         (ratio, 0.5, TwoGroups((0.1, 1.0)), 6, REPRODUCED),
-        (differ, 0.0, function_space.Noise(0.1, 0.01, 9), 1000, REFUTED),
-        (differ, 0.0, function_space.Noise(0.001, 1e-6, 9), 3, REPRODUCED),
-        (closer_than, 0.01, function_space.Noise(0.1, 0.01, 9), 9, REPRODUCED),
+        (differ, 0.0, DistanceNoise(0.1, 0.01, 9), 1000, REFUTED),
+        (differ, 0.0, DistanceNoise(0.001, 1e-6, 9), 3, REPRODUCED),
+        (closer_than, 0.01, DistanceNoise(0.1, 0.01, 9), 9, REPRODUCED),
     ],
 )
 def test_some_verdicts_no_truth_can_have(rule: Rule, expected: float, spread: Spread, n: int, verdict: Verdict) -> None:
@@ -293,7 +282,7 @@ def test_an_identity_is_reproduced_by_enough_replicas_and_refuted_by_one_violati
         (quantile_at_least, None, 5, "plan 'quantile_at_least' with Share, not None"),
         (quantile_at_least, Share(1.5), 5, "no test of a share of at least 1.5"),
         (at_least, OneGroup(1.0), 1, r"1 replica\(s\): a decision needs at least 2"),
-        (closer_than, function_space.Noise(0.1, 0.01, 9), 2, r"2 replica\(s\): a decision needs at least 3"),
+        (closer_than, DistanceNoise(0.1, 0.01, 9), 2, r"2 replica\(s\): a decision needs at least 3"),
         ("power_law", Places((1, 2), 0.1), 3, r"3 replica\(s\): a decision needs at least 4"),
     ],
 )

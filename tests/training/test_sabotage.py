@@ -30,12 +30,13 @@ from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
-from ilr.nn.layers import ByBatch
+from ilr.nn.norms import BatchStatistics
 from ilr.stats.decision import Finding, Verdict
 from ilr.training import toy, trainers
 from ilr.training.metrics import Networks
 from ilr.trials.claim import Setting
-from ilr.trials.claim_file import Plan, Trial
+from ilr.trials.claim_file import ClaimFile
+from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.registration import load_module
 from tests.oracle import plain_net
 from tests.sabotage import EXPONENTIAL, INITIAL_SCALE, SABOTAGES, SCALE_INVARIANCE, TOY, Sabotage
@@ -139,7 +140,7 @@ def in_parts(dataset: Dataset, _: Path, __: int) -> None:
     )
     images = torch.from_numpy(dataset.train_images[:20]).double().unflatten(0, (5, 4))
     labels = torch.from_numpy(dataset.train_labels[:20]).unflatten(0, (5, 4))
-    given = net, weights, heads, images, labels, ByBatch(BASE.norm.eps)
+    given = net, weights, heads, images, labels, BatchStatistics(BASE.norm.eps)
     (losses, gradients), whole = (Formulation(at_once).loss_and_gradients(*given) for at_once in (2, 5))
     np.testing.assert_allclose(losses, whole[0], **EXACT)
     for gradient, all_at_once in zip(gradients, whole[1], strict=True):
@@ -200,20 +201,20 @@ TOY_CODE = toy_code()
 
 
 @cache
-def trial_of(name: str) -> Trial:
+def trial_of(name: str) -> ClaimFile:
     """The trial of a claim, without its figure."""
     path = ROOT / "claims" / f"test_{name.replace('-', '_')}.py"
-    return replace(Trial.of(load_module(path)), figure=lambda *_: Figure())
+    return replace(ClaimFile.of(load_module(path)), figure=lambda *_: Figure())
 
 
-def small(plan: Plan) -> Plan:
+def small(plan: PlannedExperiments) -> PlannedExperiments:
     """The same plan with nets of a few neurons."""
     shrunk = {MLP: MLP((8,)), CNN: CNN((2, 2)), Toy: Toy()}
 
     def shrink(group: Mapping[str, Experiment]) -> dict[str, Experiment]:
         return {name: replace(one, net=shrunk[type(one.net)]) for name, one in group.items()}
 
-    return Plan(shrink(plan.experiments), {name: shrink(group) for name, group in plan.controls.items()})
+    return PlannedExperiments(shrink(plan.experiments), {name: shrink(group) for name, group in plan.controls.items()})
 
 
 TESTS: dict[str, Detector] = {

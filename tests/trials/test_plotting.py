@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ilr.trials.plotting import draw_band, in_style, new_figure, to_svg
+from ilr.trials.plotting import draw_band, draw_largest, in_style, new_figure, ticks_at, to_svg
 
 
 def drawn(salt: str = "claim") -> str:
@@ -41,3 +41,25 @@ def test_the_band_holds_the_middle_four_fifths() -> None:
     [band] = axes.collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (1.0, 9.0)
+
+
+def test_the_line_of_a_band_may_be_the_median() -> None:
+    _, [axes] = new_figure("Band.")
+    draw_band(axes, [0, 1], np.array([[0.0, 1.0], [1.0, 1.0], [8.0, 1.0]]), "median", middle=np.median)
+    assert axes.lines[0].get_ydata().tolist() == [1.0, 1.0]
+
+
+def test_the_largest_deviation_is_drawn_and_none_is_rounding() -> None:
+    _, [axes] = new_figure("Deviations.")
+    draw_largest(axes, [0, 1], np.array([[0.0, 1e-9], [0.0, 1e-8]]))
+    assert axes.get_yscale() == "log"
+    assert axes.lines[0].get_ydata().tolist() == [1e-17, 1e-8]
+    assert axes.get_legend_handles_labels() == ([], [])
+
+
+def test_ticks_are_where_they_are_wanted() -> None:
+    _, [axes] = new_figure("Ticks.")
+    axes.loglog([0.01, 0.04], [1, 2])
+    ticks_at(axes.xaxis, [0.01, 0.04])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "0.04"]
+    assert not len(axes.get_xticks(minor=True))

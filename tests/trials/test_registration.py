@@ -1,15 +1,19 @@
 """Pre-registration: what changed in the claims since a report, field by field."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from ilr.__main__ import main
-from ilr.report import write_report
+from ilr.report.files import write_report
 from ilr.serialization import to_json
 from ilr.trials.registration import changes, claim_modules, load_module
-from tests.claim_files import write_claim
-from tests.sample_evidence import sample_evidence
+from ilr.trials.testing import check_claim
+from tests.claim_files import sharing, write_claim
+from tests.conftest import Run
+from tests.sample_evidence import sample_evidence, typed
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def report(folder: Path) -> Path:
     evidence["claims"] = [
         template | {"id": module.CLAIM.id, "record": to_json(module.CLAIM)} for module in claim_modules(folder)
     ]
-    write_report(evidence, folder.parent / "report")
+    write_report(typed(evidence), folder.parent / "report")
     return folder.parent / "report" / "evidence.json"
 
 
@@ -126,6 +130,47 @@ def test_a_broken_file_is_one_line(
     error = capsys.readouterr().err
     assert complaint in error
     assert error.count("\n") == 1
+
+
+def test_a_claim_may_import_what_lies_beside_it(folder: Path, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sharing(folder / "test_reproduced.py")
+    assert main(["claims", str(folder), "--check", str(report)]) == 0
+    assert capsys.readouterr().out.split() == ["unchanged", "other", "unchanged", "reproduced"]
+    for module in claim_modules(folder):
+        check_claim(module)
+
+
+def test_pytest_loads_the_same(pytester: pytest.Pytester, run: Run) -> None:
+    sharing(write_claim(pytester.path / "claims", "reproduced"))
+    run().stdout.re_match_lines([r"REPRODUCED +reproduced  controls sound 1/1"])
+
+
+def test_a_claim_may_lie_in_a_package(tmp_path: Path) -> None:
+    path = sharing(write_claim(tmp_path / "ours" / "claims", "reproduced"))
+    for package in (path.parent, path.parent.parent):
+        (package / "__init__.py").touch()
+    path.write_text(path.read_text().replace("from shared", "from .shared"))
+    assert load_module(path).__name__ == "ours.claims.test_reproduced"
+
+
+def test_loading_leaves_nothing_behind_and_loads_afresh(folder: Path) -> None:
+    path = sharing(folder / "test_reproduced.py")
+    importable, loaded = list(sys.path), dict(sys.modules)
+    assert load_module(path).RATE == 0.1
+    edit(folder / "shared.py", "0.1", "0.2")
+    assert load_module(path).RATE == 0.2
+    (folder / "shared.py").unlink()
+    with pytest.raises(ValueError, match="ModuleNotFoundError: No module named 'shared'"):
+        load_module(path)
+    assert sys.path == importable
+    assert sys.modules == loaded
+
+
+def test_a_module_of_the_same_name_comes_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ModuleType("test_reproduced")
+    monkeypatch.setitem(sys.modules, "test_reproduced", other)
+    assert load_module(folder / "test_reproduced.py") is not other
+    assert sys.modules["test_reproduced"] is other
 
 
 def test_other_tests_are_not_imported(folder: Path) -> None:

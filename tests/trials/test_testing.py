@@ -47,10 +47,10 @@ def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
             '    recordings["run"].arrays["weight_norm"][:] = 2\n',
             "the judge changes 'weight_norm'",
         ),
-        ("    pass\n", "    import random; CLAIM = CLAIMS[random.random()]\n", "name 'CLAIMS' is not defined"),
+        ("    pass\n", "    import random; NORM = NORMS[random.random()]\n", "name 'NORMS' is not defined"),
         (
-            "yield at_least",
-            'at_least(CLAIM["norm"], [1, 2])\n    yield from () and at_least',
+            "yield NORM, ",
+            "NORM, [1, 2]\n    yield from () and ",
             "findings are not",
         ),
         ('new_figure("Norms.")', 'new_figure("")', "the figure has no caption"),

@@ -1,0 +1,42 @@
+"""What each replica draws once an epoch, for all steps of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Int64 = npt.NDArray[np.int64]
+
+
+class EpochDraws(ABC):
+    """What each replica draws when an epoch begins, for every place in its batches.
+
+    A replica's draws follow from its own key and the epoch alone: they are the same in whichever batch of replicas it
+    is, and at whichever step training starts.
+
+    Args:
+        replicas: (root seed, replica id) of each.
+        batch_size: examples per step.
+        steps_per_epoch: steps.
+    """
+
+    def __init__(self, replicas: Sequence[tuple[int, int]], batch_size: int, steps_per_epoch: int) -> None:
+        self.replicas = replicas
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self._epoch = -1
+        self._drawn = np.empty(0, dtype=np.int64)
+
+    @abstractmethod
+    def _draw(self, root_seed: int, replica: int, epoch: int) -> Int64:
+        """One replica's draws of an epoch, [example, ...]."""
+
+    def at(self, step: int) -> Int64:
+        """What was drawn for one step, [R, batch_size, ...]."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._drawn = np.stack([self._draw(seed, replica, epoch) for seed, replica in self.replicas])
+        start = position * self.batch_size
+        return self._drawn[:, start : start + self.batch_size]

@@ -1,0 +1,136 @@
+"""The mode of --plan: a run's budget in two tables, with what the numbers rest on."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.filesize import decimal, pick_unit_and_suffix
+from rich.table import Table
+
+from ilr.dryrun.budget import Budget, ClaimCost
+from ilr.dryrun.rates import EFFICIENCY, GPUS, LAYER_SECONDS
+from ilr.lab.cost import OPERATIONS_PER_SECOND
+from ilr.lab.hardware import processor
+from ilr.session.mode import Mode
+from ilr.session.progress import count, duration
+from ilr.session.selection import Selection
+
+GPU_COUNTS = (1, 8, 64, 512)
+"""Numbers of GPUs that the jobs are spread over."""
+
+WIDTH = 200
+"""Columns that the tables may have."""
+
+
+class Planning(Mode):
+    """Says what a run would cost, and runs nothing."""
+
+    tests_follow = False
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__(selection)
+        self.budget = Budget(selection)
+
+    def prepare(self, console: Console) -> int:
+        """Prints the budget, and gives the number of claims that cannot be planned."""
+        claims = self.selection.claims.values()
+        if not claims:
+            console.print("No claim is selected: there is nothing to plan.")
+            return 0
+        # However narrow the terminal: a line that it wraps can be read, one that is cut cannot.
+        console.width = WIDTH
+        errors = [claim for claim in claims if claim.planned.error]
+        for claim in errors:
+            console.print(f"ERROR {claim.id}: {claim.planned.error}", soft_wrap=True, markup=False)
+        stored = self.budget.training.stored
+        left_out = f" ({stored} recordings are in the store and left out)" if stored else ""
+        console.print(f"Cost of --scale={self.selection.options.scale}{left_out}:\n", soft_wrap=True)
+        console.print(_claims_table(self.budget))
+        here = duration(self.budget.seconds)
+        console.print(f"\nOn this machine: {here}. On GPUs, all jobs, the longest first:\n")
+        console.print(_gpus_table(self.budget))
+        console.print()
+        not_run = [f"NOT RUN {claim.id}: {claim.planned.not_run}" for claim in claims if claim.planned.not_run]
+        for line in (*_notes(self.budget), *not_run):
+            console.print(line, soft_wrap=True, markup=False)
+        return len(errors)
+
+    def outcome(self, name: str) -> None:
+        """Nobody asks: no test runs."""
+
+
+def _claims_table(budget: Budget) -> Table:
+    table = _table(
+        "claim", "experiments", "shared", "networks", "steps", "FLOP", "memory", "disk", "here",
+        *(gpu.name for gpu in GPUS),
+    )  # fmt: skip
+    for claim in budget.claims:
+        table.add_row(claim.id, *_cells(claim, budget.workers))
+    table.add_row(budget.total.id, *_cells(budget.total, budget.workers), style="bold")
+    return table
+
+
+def _cells(cost: ClaimCost, workers: int) -> list[str]:
+    return [
+        str(cost.experiments),
+        str(cost.shared),
+        f"{sum(one.networks for one in cost.slices):,}",
+        _scaled(sum(one.steps for one in cost.slices)),
+        _scaled(sum(one.operations for one in cost.slices)),
+        decimal(max((one.memory for one in cost.slices), default=0)),
+        decimal(sum(one.disk for one in cost.slices)),
+        duration(sum(one.here for one in cost.slices) / workers),
+        *(duration(cost.on_gpu(gpu)) for gpu in GPUS),
+    ]
+
+
+def _gpus_table(budget: Budget) -> Table:
+    table = _table("GPUs", *(gpu.name for gpu in GPUS))
+    for gpus in GPU_COUNTS:
+        table.add_row(str(gpus), *(duration(budget.on_gpus(gpu, gpus)) for gpu in GPUS))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _notes(budget: Budget) -> Iterable[str]:
+    """What the numbers rest on."""
+    measured, assumed = len(budget.rates.measured), len(budget.rates.assumed)
+    yield (
+        "shared: experiments that a claim further up has too; they are counted there. steps: summed over networks. "
+        "memory: at most, of the largest job."
+    )
+    workers = f"{count(budget.workers, 'worker')} of {count(budget.threads, 'thread')}"
+    here = f"here: on {workers}, {processor(budget.lab.device)}"
+    if budget.slices:
+        here += f", at rates measured here for {measured} of {count(measured + assumed, 'kind')} of steps"
+    if assumed:
+        here += f"; assumed for the others, until the next --plan: {_scaled(OPERATIONS_PER_SECOND)}FLOP/s"
+    yield f"{here}."
+    peaks = ", ".join(f"{gpu.name} {_scaled(gpu.peak)}FLOP/s" for gpu in GPUS)
+    yield (
+        f"GPU times: the float32 peaks that NVIDIA states ({peaks}), of which {EFFICIENCY:.0%} are assumed to be "
+        f"reached, and {1000 * LAYER_SECONDS:g} ms a layer and step at least; for one GPU in the upper table."
+    )
+    if budget.slices:
+        one = budget.longest
+        yield (
+            f"no number of GPUs takes less than {count(one.replicas, 'network')} of {one}, {one.steps:,} steps each."
+        )
+    if budget.absent:
+        yield f"no files of {', '.join(budget.absent)}: what is trained on them counts as not in the store."
+
+
+def _scaled(number: float) -> str:
+    """A number with three digits and a decimal prefix.
+
+    >>> _scaled(1.234e12)
+    '1.23 T'
+    """
+    unit, prefix = pick_unit_and_suffix(int(number), ["", "k", "M", "G", "T", "P", "E", "Z"], 1000)
+    return f"{number / unit:.3g} {prefix}" if prefix else str(int(number))

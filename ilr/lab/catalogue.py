@@ -1,0 +1,125 @@
+"""The catalogue: which slices an experiment has, which of them the store has, and where they came from.
+
+Asking changes nothing. Each key is made once, and each file's header read once, until its slice is trained.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ilr.experiments.experiment import Experiment
+from ilr.lab.data_folder import DataFolder
+from ilr.lab.store import Key, Lookup, Store, training_code_sha256
+
+SLICE = 8
+"""Recordings are kept in slices of so many replicas, cut at multiples of it: more replicas later reuse those there
+are."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where one experiment's recording came from, and who made it. Slices may differ: each version, device and so on
+    that they name stands here once.
+    """
+
+    origin: str
+    """In a few words: which slices were in the store, which this lab trained, and why."""
+    seconds: float
+    """Training time of all its slices, whenever it was."""
+    peak_memory: int
+    """Most bytes that a worker had held by the end of training one of its slices."""
+    formulations: tuple[str, ...]
+    """How its replicas were computed."""
+    ilr_versions: tuple[str, ...]
+    torch_versions: tuple[str, ...]
+    devices: tuple[str, ...]
+    """Torch devices such as "cpu" or "cuda:0". Old recordings say neither on which they were trained nor when."""
+    processors: tuple[str, ...]
+    """The names of the processors behind them."""
+    first_trained: datetime | None
+    """When training of the first of its slices ended, in UTC."""
+    last_trained: datetime | None
+
+
+class Catalogue:
+    """What experiments need and the store has.
+
+    Args:
+        store: where recordings are kept.
+        data: where data sets are read from.
+        device: a torch device; recordings of another kind of device do not count.
+        refresh: only what was trained since counts as stored.
+    """
+
+    def __init__(self, store: Store, data: DataFolder, device: str, *, refresh: bool = False) -> None:
+        self.data_sha256: dict[str, str] = {}
+        """By name, of each data set that an experiment so far is trained on."""
+        self._store = store
+        self._data = data
+        self._device_kind = device.partition(":")[0]
+        self._refresh = refresh
+        self._keys: dict[Experiment, tuple[Key, ...]] = {}
+        self._unique: dict[Key, Key] = {}
+        self._lookups: dict[Key, Lookup] = {}
+
+    def keys(self, experiment: Experiment) -> tuple[Key, ...]:
+        """One key for each slice of an experiment, in order of replica.
+
+        Raises:
+            DataUnavailableError: the experiment's data set is not there.
+        """
+        if experiment not in self._keys:
+            # Experiments that share a slice share its key, which computes its digest once.
+            self._keys[experiment] = tuple(self._unique.setdefault(key, key) for key in self._slices(experiment))
+        return self._keys[experiment]
+
+    def look_up(self, key: Key) -> Lookup:
+        """Whether the store has the recording of a key, and why or why not."""
+        if key not in self._lookups:
+            self._lookups[key] = Lookup(None, "to be trained again") if self._refresh else self._store.look_up(key)
+        return self._lookups[key]
+
+    def trained(self, keys: Sequence[Key]) -> None:
+        """Takes note that recordings have just been stored, and keeps why they were missing before."""
+        for key in keys:
+            before = self.look_up(key)
+            reason = before.reason if before.facts else f"trained here: {before.reason}"
+            self._lookups[key] = Lookup(self._store.look_up(key).facts, reason)
+
+    def origin(self, experiment: Experiment) -> Origin:
+        """Where the recording of an experiment came from, and who made it."""
+        lookups = [self.look_up(key) for key in self.keys(experiment)]
+        reasons = dict.fromkeys(one.reason for one in lookups)
+        facts = [one.facts for one in lookups if one.facts]
+        dates = [one.trained for one in facts if one.trained]
+        return Origin(
+            origin=" and ".join(reasons),
+            seconds=sum(one.seconds for one in facts),
+            peak_memory=max((one.peak_memory_bytes for one in facts), default=0),
+            formulations=_once(one.formulation for one in facts),
+            ilr_versions=_once(one.ilr for one in facts),
+            torch_versions=_once(one.torch for one in facts),
+            devices=_once(one.device for one in facts),
+            processors=_once(one.processor for one in facts),
+            first_trained=min(dates, default=None),
+            last_trained=max(dates, default=None),
+        )
+
+    def _slices(self, experiment: Experiment) -> Iterator[Key]:
+        data_sha256 = ""
+        if experiment.data is not None:
+            name = experiment.data.name
+            data_sha256 = self.data_sha256.setdefault(name, self._data.sha256(name))
+        ids = experiment.replica_ids
+        start = ids.start
+        while start < ids.stop:
+            next_cut = (start // SLICE + 1) * SLICE
+            stop = min(next_cut, ids.stop)
+            part = experiment.slice(start, stop - start)
+            yield Key(part, training_code_sha256(), data_sha256, self._device_kind)
+            start = stop
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    """Every name once, sorted; an empty one is none."""
+    return tuple(sorted({*names} - {""}))

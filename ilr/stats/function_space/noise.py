@@ -1,0 +1,166 @@
+"""The noise of a squared distance of two groups: how its estimate scatters about the truth."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, special
+
+from ilr.stats.function_space.distances import Pool
+from ilr.stats.rule import Floats
+from ilr.stats.t_tests import in_standard_errors
+
+LARGEST = 2.0
+"""No squared distance is larger."""
+TRUTHS = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 200) * LARGEST])
+"""True squared distances that are tried where any beyond a bound may be the truth."""
+FEWEST = 3
+"""A smaller group has no noise that could be measured."""
+
+
+@dataclass(frozen=True)
+class DistanceNoise:
+    """The noise of a squared distance, for any true distance: what `noise_of` a pilot tells.
+
+    The estimate is |Δ + ε|² - E|ε|², where Δ is the difference of the two distributions and ε is nearly normal with
+    covariance Σ. Its variance is 4 ΔΣΔ + 2 tr Σ² and its third cumulant 24 ΔΣΣΔ + 8 tr Σ³. Nothing is known of the
+    direction of Δ where it is small, so the one with most noise is taken; tr Σ³ is left out, as that widens the tail.
+    Like Imhof (1961) we take the gamma distribution of these moments; it then goes from the normal to Student's t, for
+    Σ is estimated, too.
+    """
+
+    strongest: float
+    """The largest eigenvalue of Σ."""
+    square: float
+    """tr Σ²."""
+    replicas: int
+    """n of the smaller group."""
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom of Student's t."""
+        return self.replicas - 1
+
+    def planned(self, replicas: int) -> "DistanceNoise":
+        """What to expect of another number of replicas: Σ is inversely proportional to it.
+
+        But fewer replicas find its largest eigenvalue larger than it is: by 2 √(tr Σ² / N) for N in all where no
+        direction stands out (Marchenko & Pastur 1967, without the diagonal), by less where one does.
+        """
+        ratio = self.replicas / replicas
+        square = self.square * ratio**2
+        too_large_then = 2 * math.sqrt(square / (2 * replicas))
+        too_large_now = 2 * math.sqrt(square / (2 * self.replicas))
+        strongest = self.strongest * ratio + max(too_large_then - too_large_now, 0.0)
+        return DistanceNoise(strongest, square, replicas)
+
+    def linear(self, distance: ArrayLike) -> Floats:
+        """4 ΔΣΔ in the direction with most noise."""
+        return 4 * self.strongest * np.maximum(distance, 0.0)
+
+    def standard_deviation(self, distance: ArrayLike) -> Floats:
+        """That of the estimate, for each true distance."""
+        return np.sqrt(self.linear(distance) + 2 * self.square)
+
+    def shape(self, distance: ArrayLike) -> Floats:
+        """Shape of the gamma distribution, finite even without skewness."""
+        third = 24 * self.strongest**2 * np.maximum(distance, 0.0)
+        skewness = third / self.standard_deviation(distance) ** 3 if self.square else 0.0
+        return np.asarray(4 / np.maximum(skewness, 1e-3) ** 2)
+
+    def lower_tail(self, deviates: Floats | float, distance: ArrayLike) -> Floats:
+        """Probability of an estimate at most `deviates` standard deviations above the true distance."""
+        shape = self.shape(distance)
+        below = special.gammainc(shape, np.maximum(shape + deviates * np.sqrt(shape), 0.0))
+        return np.asarray(special.stdtr(self.df, special.ndtri(below)))
+
+    def lower_tails(self, estimate: float, distances: Floats) -> Floats:
+        """Probability of at most this estimate, for each of the true distances, where there is noise: [distance]."""
+        return self.lower_tail((estimate - distances) / self.standard_deviation(distances), distances)
+
+    def quantile(self, probability: float, distance: float) -> float:
+        """The estimate that has `probability` in its lower tail."""
+        shape = self.shape(distance)
+        below = special.ndtr(special.stdtrit(self.df, probability))
+        above_mean = special.gammaincinv(shape, below) - shape
+        return distance + float(self.standard_deviation(distance) * above_mean / np.sqrt(shape))
+
+    def upper_bound(self, estimate: float, alpha: float) -> float:
+        """The true distance beyond which the estimate is in the lower tail of probability `alpha`."""
+        if not self.square:
+            return estimate
+
+        def excess(distance: float) -> float:
+            return estimate - self.quantile(alpha, distance)
+
+        possible = np.flatnonzero(self.lower_tails(estimate, TRUTHS) > alpha)
+        if not possible.size:
+            return excess(0.0)
+        last = possible[-1]
+        if TRUTHS[last] == LARGEST:
+            return LARGEST
+        return float(optimize.brentq(excess, TRUTHS[last], TRUTHS[last + 1]))
+
+    def decided(self, distance: float, linear: float, bound: float, alpha: float) -> tuple[float, float]:
+        """How likely a truth is found to be closer than a bound, and further.
+
+        Args:
+            distance: the truth.
+            linear: 4 ΔΣΔ.
+            bound: what it is compared with.
+            alpha: level of each test.
+        """
+        standard_deviation = math.sqrt(linear + 2 * self.square)
+        jackknife = math.sqrt(linear + 4 * self.square)
+
+        def chance(beyond: float, critical: float) -> float:
+            # How far a critical value is from the bound is estimated, too: of n - 1 degrees of freedom.
+            error = math.hypot(standard_deviation, (critical - bound) / math.sqrt(2 * self.df))
+            return float(special.ndtr(in_standard_errors(beyond, error)))
+
+        most = self.quantile(alpha, bound)
+        least = bound + jackknife * float(special.stdtrit(self.df, 1 - alpha))
+        return chance(most - distance, most), chance(distance - least, least)
+
+    def noticed(self, distance: float, alpha: float, permutations: int) -> float:
+        """How likely a permutation test finds that distributions so far apart differ."""
+        # As many permutations give this p-value at least, and so do the exchanges that there are.
+        exchanges = float(special.binom(2 * self.replicas, self.replicas))
+        least_p = max(2 / exchanges, 1 / (1 + permutations))
+        if distance <= 0 or least_p > alpha:
+            return 0.0
+        # Exchanged replicas have the difference of the groups as noise of their own: Σ becomes Σ + ΔΔᵀ / 2n.
+        own = distance / (2 * self.replicas)
+        strongest, square = self.strongest + own, self.square + 2 * own * self.strongest + own**2
+        # Nothing else is known of tr Σ³ than that it is at most `strongest` tr Σ².
+        shape = 4 * square / (8 * strongest**2)
+        critical = math.sqrt(2 * square) * float(special.gammainccinv(shape, alpha) - shape) / math.sqrt(shape)
+        standard_deviation = float(self.standard_deviation(distance))
+        return float(special.ndtr(in_standard_errors(distance - critical, standard_deviation)))
+
+
+def noise_of(a: ArrayLike, b: ArrayLike) -> DistanceNoise:
+    """The noise of the squared distance of `a` [n, point] and `b` [m, point], from replicas about their group's mean.
+
+    Of a pilot it tells `ilr.stats.sample_size` what other numbers of replicas detect; two halves of one group will do.
+
+    Raises:
+        ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
+    """
+    return noise_in(Pool.of(a, b, least=FEWEST))
+
+
+def noise_in(pool: Pool) -> DistanceNoise:
+    """The noise of the squared distance, from the covariance of replicas about the mean of their group."""
+    centred = pool.agreements.copy()  # [replica, replica]
+    weights = np.empty(len(centred))  # [replica]
+    for group in (pool.members, ~pool.members):
+        n = int(group.sum())
+        centred[group] -= centred[group].mean(axis=0)
+        centred[:, group] -= centred[:, group].mean(axis=1, keepdims=True)
+        weights[group] = 1 / math.sqrt(n * (n - 1))
+    covariance = centred * np.outer(weights, weights) / pool.comparisons
+    # A replica's covariance with itself would count its own noise as if it were shared by all.
+    np.fill_diagonal(covariance, 0.0)
+    return DistanceNoise(float(np.linalg.eigvalsh(covariance)[-1]), float((covariance**2).sum()), pool.smaller)

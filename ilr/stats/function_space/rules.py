@@ -1,0 +1,207 @@
+"""The rules on the squared distance of two groups: closer than a bound, further, or apart at all."""
+
+import math
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from ilr.stats.decision import Prediction
+from ilr.stats.function_space.distances import Pool
+from ilr.stats.function_space.noise import FEWEST, LARGEST, TRUTHS, DistanceNoise, noise_in
+from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test
+from ilr.stats.t_tests import in_standard_errors
+
+PERMUTATIONS = 4999
+"""How often `differ` exchanges replicas: enough for an alpha of 0.005 over a family of twenty-five."""
+
+
+class DistanceRule(Rule):
+    """A rule on the squared distance of two groups of labels."""
+
+    spread = DistanceNoise
+    fewest = FEWEST
+
+    def pool(self, prediction: Prediction, a: ArrayLike, b: ArrayLike) -> Pool:
+        """The two groups together.
+
+        Raises:
+            ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
+        """
+        try:
+            return Pool.of(a, b, least=FEWEST)
+        except ValueError as error:
+            raise ValueError(f"{prediction.quantity!r}: {error}") from None
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
+        """Forty points of three classes, all predicted independently; the truth is at most 2/3."""
+        chances = np.full(3, 1 / 3) + math.sqrt(truth / 1.5) * np.array([1, -0.5, -0.5])
+        return generator.integers(0, 3, (n, 40)), generator.choice(3, (n, 40), p=chances)
+
+
+class BoundRule(DistanceRule):
+    """A rule that bounds a squared distance on one side.
+
+    The noise grows with the distance and is skewed to the right. Two tests of n - 1 degrees of freedom allow for that:
+
+    - "further than the bound": a t test with the jackknife's standard error, which is too large where Δ is small;
+    - "closer than the bound": the lower tail of the noise that there is with the truth on the bound or beyond it,
+      whichever is likeliest: far below zero an estimate may be a little likelier from further away, where there is more
+      noise. The t test would falsely accept up to a quarter of the time at alpha = 0.05, as an estimate that came out
+      small by chance brings a small standard error with it.
+    """
+
+    test = "Jackknife t test and gamma test on the unbiased squared distance of two groups"
+    further: ClassVar[bool]
+    """Whether the region lies above the bound."""
+
+    def by_verdict(self, closer: float, further: float) -> tuple[float, float]:
+        """What belongs to REPRODUCED and to REFUTED, of two numbers on a truth closer and further than the bound."""
+        return (further, closer) if self.further else (closer, further)
+
+    def excess(self, estimate: float, bound: float, error: float) -> float:
+        """How many standard errors an estimate is above the bound; on it, it lies inside the region."""
+        if self.further:
+            return in_standard_errors(estimate - bound, error)
+        return -in_standard_errors(bound - estimate, error)
+
+    def bound(self, prediction: Prediction) -> float:
+        """The one end of the region."""
+        lower, upper = self.region(prediction)
+        return lower if math.isfinite(lower) else upper
+
+    def assess(self, prediction: Prediction, a: ArrayLike, b: ArrayLike) -> Assessment:
+        """The two tests.
+
+        Args:
+            prediction: what is to be decided.
+            a: labels of one group, [n, point] or [n, moment, point].
+            b: labels of the other, [m, point] or [m, moment, point].
+        """
+        pool = self.pool(prediction, a, b)
+        n, alpha, bound = pool.smaller, prediction.alpha, self.bound(prediction)
+        estimate, error, noise = pool.squared_distance, pool.jackknife_error, noise_in(pool)
+
+        # The first is small where the truth is clearly further than the bound, the second where it is clearly closer.
+        p_further = float(special.stdtr(n - 1, -self.excess(estimate, bound, error)))
+        deviates = self.excess(estimate, bound, float(noise.standard_deviation(bound)))
+        p_closer = float(noise.lower_tail(deviates, bound))
+        if noise.square:
+            p_closer = float(noise.lower_tails(estimate, TRUTHS[bound < TRUTHS]).max(initial=p_closer))
+        p, p_refuted = self.by_verdict(p_closer, p_further)
+
+        lower = estimate - error * float(special.stdtrit(n - 1, 1 - alpha))
+        # The jackknife's variance is 4 ΔΣΔ + 4 tr Σ² on average, twice too much in the second term.
+        linear = max(error**2 - 4 * noise.square, 0.0)
+        test = Test(p, p_refuted, (lower, noise.upper_bound(estimate, alpha)))
+        return Assessment(estimate, n, test, partial(self.chances_of, prediction, noise, estimate, linear))
+
+    def room(self, prediction: Prediction, _: DistanceNoise) -> tuple[float, float]:
+        """A truth lies between 0 and the largest distance."""
+        bound = self.bound(prediction)
+        return self.by_verdict(closer=bound, further=LARGEST - bound)
+
+    def chances(self, prediction: Prediction, spread: DistanceNoise, inside: float, replicas: int) -> Chances[float]:
+        """Of a truth in the direction with most noise."""
+        bound = self.bound(prediction)
+        truth = bound + inside if self.further else bound - inside
+        return self.chances_of(prediction, spread, truth, float(spread.linear(truth)), replicas)
+
+    def chances_of(
+        self, prediction: Prediction, noise: DistanceNoise, distance: float, linear: float, replicas: int
+    ) -> Chances[float]:
+        """How likely either verdict is.
+
+        Args:
+            prediction: what is to be decided.
+            noise: what is known of replicas.
+            distance: the truth.
+            linear: 4 ΔΣΔ for as many replicas as that noise is of.
+            replicas: their number (in the smaller group).
+        """
+        bound, alpha = self.bound(prediction), prediction.strictest_alpha
+        linear_then = linear * noise.replicas / replicas
+        closer, further = noise.planned(replicas).decided(distance, linear_then, bound, alpha)
+        reproduced, refuted = self.by_verdict(closer, further)
+        return Chances(reproduced, refuted)
+
+
+class CloserThan(Below, BoundRule):
+    """The squared distance of `a` [n, point] and `b` [m, point] is at most `expected + margin`.
+
+    The groups must be independent, so they share no seed. Closer is tested by the lower tail of the estimate's noise,
+    which is measured from replicas about the mean of their group; further by a t test with the jackknife's standard
+    error. Both are approximate; the rates are in docs/calibration.md. `replicas_needed` counts the smaller group, and
+    takes the other to grow in proportion.
+
+    Raises:
+        ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
+    """
+
+    name = "closer_than"
+    further = False
+
+
+class FurtherThan(Above, BoundRule):
+    """The squared distance of `a` [n, point] and `b` [m, point] is at least `expected - margin`; as `closer_than`.
+
+    Raises:
+        ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
+    """
+
+    name = "further_than"
+    further = True
+
+
+class Differ(Above, DistanceRule):
+    """`a` [n, point] and `b` [m, point] are not equal in distribution: a permutation test of their squared distance.
+
+    It is exact, and it is never REFUTED: no data show that two distributions are equal, only that they are close (see
+    `closer_than`). The prediction's expected value and margin are 0. The interval is open, as nothing is bounded.
+
+    Raises:
+        ValueError: also where the prediction expects anything but a distance of more than 0.
+    """
+
+    name = "differ"
+    test = f"Permutation test on the squared distance of two groups, {PERMUTATIONS} permutations"
+
+    def assess(
+        self, prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.random.Generator | None = None
+    ) -> Assessment:
+        """The permutation test.
+
+        Args:
+            prediction: what is to be decided.
+            a: labels of one group, [n, point] or [n, moment, point].
+            b: labels of the other, [m, point] or [m, moment, point].
+            generator: of the permutations; without it they are always the same.
+        """
+        if prediction.expected or prediction.margin:
+            raise ValueError(f"{prediction.quantity!r}: to differ is to be further apart than 0, with the margin 0")
+        pool = self.pool(prediction, a, b)
+        estimate = pool.squared_distance
+        p = pool.permutation_p_value(generator or np.random.default_rng(0), PERMUTATIONS)
+        outlook = partial(self.chances, prediction, noise_in(pool), estimate)
+        return Assessment(estimate, pool.smaller, Test(p, 1.0, (-math.inf, math.inf)), outlook)
+
+    def room(self, prediction: Prediction, spread: DistanceNoise) -> tuple[float, float]:  # noqa: ARG002
+        """Every distance but 0 lies inside."""
+        return LARGEST, 0.0
+
+    def chances(self, prediction: Prediction, spread: DistanceNoise, inside: float, replicas: int) -> Chances[float]:
+        """Of a difference that is noticed, or not."""
+        noticed = spread.planned(replicas).noticed(inside, prediction.strictest_alpha, PERMUTATIONS)
+        return Chances(reproduced=noticed, refuted=0.0)
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """As for the other rules on distances."""
+        a, b = super().simulate(generator, n, truth, noise)
+        return a, b, generator
+
+
+closer_than = CloserThan()
+further_than = FurtherThan()
+differ = Differ()

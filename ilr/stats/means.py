@@ -1,0 +1,272 @@
+"""Rules on the mean of one number per replica, of a line or a trend fitted to each replica's row, or on two means."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+
+from ilr.stats.decision import Prediction
+from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, replicas_of
+from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances, pooled
+
+
+class OneMean(TTest):
+    """A rule on the mean of one number per replica."""
+
+    def assess(self, prediction: Prediction, values: ArrayLike) -> Assessment:
+        """A t test at each end of the region.
+
+        Args:
+            prediction: what is to be decided.
+            values: one number per replica, [replica].
+        """
+        return self.of_estimate(prediction, Mean.of(replicas_of(prediction, values)).estimate)
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """Replicas of standard deviation 0.3."""
+        return (truth + 0.3 * noise.rvs(n, random_state=generator),)
+
+
+class Equivalence(Within, OneMean):
+    """The mean of `values` [replica] is `expected ± margin`: two one-sided t tests (Schuirmann 1987).
+
+    They are exact for normal replicas.
+    """
+
+    name = "equivalence"
+    test = "Two one-sided t tests on the mean"
+
+
+class AtLeast(Above, OneMean):
+    """The mean of `values` [replica] is at least `expected - margin`: a one-sided t test, exact for normal replicas."""
+
+    name = "at_least"
+    test = "One-sided t test on the mean"
+
+
+class AtMost(Below, OneMean):
+    """The mean of `values` [replica] is at most `expected + margin`: a one-sided t test, exact for normal replicas."""
+
+    name = "at_most"
+    test = "One-sided t test on the mean"
+
+
+class Slope(Within, TTest):
+    """The slope of `values` [replica, k] against `x` [k] is `expected ± margin`: two one-sided t tests on its mean.
+
+    Each replica gives one least-squares slope; the tests are exact where these are normal. For a power law pass the
+    logarithms of both.
+
+    Raises:
+        ValueError: also where `x` is not k finite numbers, at least two of them different.
+    """
+
+    name = "slope"
+    test = "Two one-sided t tests on the mean least-squares slope"
+
+    def assess(self, prediction: Prediction, x: ArrayLike, values: ArrayLike) -> Assessment:
+        """A t test of the mean slope, at each end of the region.
+
+        Args:
+            prediction: what is to be decided.
+            x: places, [k].
+            values: a number at each place, [replica, k].
+        """
+        rows, at = replicas_of(prediction, values, dimensions=2), np.asarray(x, np.float64)
+        k = rows.shape[1]
+        if at.shape != (k,) or not np.isfinite(at).all() or len(np.unique(at)) < 2:
+            raise ValueError(f"{prediction.quantity!r}: x must be {k} finite numbers that are not all equal")
+        lever = at - at.mean()  # [k]
+        # A sum, not a matrix product: BLAS may round equal rows differently, but equal replicas must have no variance.
+        slopes = (rows * lever).sum(axis=1) / (lever**2).sum()  # [replica]
+        return self.of_estimate(prediction, Mean.of(slopes).estimate)
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """Lines through 0 whose slopes have the standard deviation 0.3, and whose points 0.1."""
+        x = np.array([0.0, 1.0, 2.0, 4.0])
+        slopes = truth + 0.3 * noise.rvs((n, 1), random_state=generator)
+        return x, slopes * x + 0.1 * noise.rvs((n, 4), random_state=generator)
+
+
+class Increasing(Above, TTest):
+    """`values` [replica, k] rise along the columns: their mean rank correlation is at least `expected - margin`.
+
+    Each replica gives Spearman's correlation of its row with the order of the columns, in [-1, 1]; ties count as no
+    trend. A one-sided t test on the mean and Fisher's (1935) sign-flip test must both reject, so the larger p-value is
+    reported. The sign-flip test is exact where a row without trend is as likely as its mirror image, whatever the
+    dependence within it: Page's (1963) test would take the values of one replica to be independent, which checkpoints
+    of one training are not. It needs log2(1 / alpha) replicas, and a mean exactly on the bound never reproduces.
+
+    Raises:
+        ValueError: also where there are fewer than 3 columns.
+    """
+
+    name = "increasing"
+    test = "One-sided t test and sign-flip test on the mean rank correlation with the order of the columns"
+    edge = SignedEdge
+
+    def assess(self, prediction: Prediction, values: ArrayLike) -> Assessment:
+        """The t test and the sign-flip test.
+
+        Args:
+            prediction: what is to be decided.
+            values: a row for each replica, [replica, k].
+        """
+        rows = replicas_of(prediction, values, dimensions=2)
+        columns = rows.shape[1]
+        if columns < 3:
+            raise ValueError(f"{prediction.quantity!r} has {columns} column(s): a trend needs at least 3")
+        # Centred, so that the ranks of a row need not be.
+        order = np.arange(columns) - (columns - 1) / 2
+        correlations = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
+        found = self.of_estimate(prediction, Mean.of(correlations).estimate)
+        bound, _ = self.region(prediction)
+        p, p_refuted = _sign_flips(correlations - bound)
+        t_test = found.test
+        return replace(found, test=Test(max(t_test.p, p), max(t_test.p_refuted, p_refuted), t_test.interval))
+
+    def replicas_needed(self, prediction: Prediction, found: Assessment) -> int | None:
+        """More than there are, as the signs may leave open what the t test decides; `None` for a mean on the bound."""
+        needed = super().replicas_needed(prediction, found)
+        bound, _ = self.region(prediction)
+        return None if needed is None or found.value == bound else max(needed, found.n + 1)
+
+    def room(self, prediction: Prediction, _: Any) -> tuple[float, float]:
+        """A correlation lies between -1 and 1."""
+        bound, _ = self.region(prediction)
+        return 1 - bound, 1 + bound
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """Six columns; the truth is by how much a column lies above the one before, in standard deviations."""
+        return (truth * np.arange(6) + noise.rvs((n, 6), random_state=generator),)
+
+
+class EquivalenceOfGroups(Within, TTest):
+    """The mean of `values` [replica] less that of `reference` [replica] is `expected ± margin`: two Welch (1947) tests.
+
+    They are nearly exact for normal replicas. The two groups must be independent, so they share no seed.
+    `replicas_needed` counts the smaller one, and takes the other to grow in proportion.
+    """
+
+    name = "equivalence_of_groups"
+    spread = TwoGroups
+    test = "Two one-sided Welch t tests on the difference of two groups' means"
+
+    def assess(self, prediction: Prediction, values: ArrayLike, reference: ArrayLike) -> Assessment:
+        """Welch's test at each end of the region.
+
+        Args:
+            prediction: what is to be decided.
+            values: one number per replica of the group, [replica].
+            reference: one number per replica of the other group, [replica].
+        """
+        group, other = Mean.of(replicas_of(prediction, values)), Mean.of(replicas_of(prediction, reference))
+        return self.of_estimate(prediction, group.less(other, 1.0))
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """Groups of standard deviation 0.3 and 0.2."""
+        return 5 + truth + 0.3 * noise.rvs(n, random_state=generator), 5 + 0.2 * noise.rvs(n, random_state=generator)
+
+
+class Ratio(Within, TTest):
+    """The mean of `values` [replica] is `expected ± margin` times that of `reference` [replica], which is positive.
+
+    The ratio exceeds a bound where mean(values) - bound · mean(reference) is positive: two one-sided Welch tests of
+    that difference, one at each bound (Sasabuchi 1988), need no ratio of random numbers. They are nearly exact for
+    normal replicas. The interval holds the ratios they would not reject (Fieller 1954). Where the reference is not
+    clearly positive, at the level alpha, any ratio is possible: then the interval is open and nothing is reproduced.
+    The groups must be independent, so they share no seed; `replicas_needed` counts as for `equivalence_of_groups`.
+
+    Raises:
+        ValueError: also where the mean of `reference` is not positive.
+    """
+
+    name = "ratio"
+    spread = TwoGroups
+    test = "Two one-sided Welch t tests on one group's mean less a multiple of the other's, with Fieller's interval"
+
+    def assess(self, prediction: Prediction, values: ArrayLike, reference: ArrayLike) -> Assessment:
+        """Welch's test at each bound, and a t test of whether the reference is positive.
+
+        Args:
+            prediction: what is to be decided.
+            values: one number per replica of the group, [replica].
+            reference: one number per replica of the other group, [replica].
+        """
+        group, other = Mean.of(replicas_of(prediction, values)), Mean.of(replicas_of(prediction, reference))
+        if other.value <= 0:
+            mean = f"{other.value:g}"
+            raise ValueError(f"{prediction.quantity!r} has a reference of mean {mean}: a ratio needs a positive one")
+        lower, upper = (group.less(other, bound) for bound in self.region(prediction))
+        # A difference that is positive lies inside the lower bound, and outside the upper one.
+        edges = Edge.of(lower, lower.value), Edge.of(upper, -upper.value)
+        p_positive = Edge.of(other.estimate, other.value).outside
+        # Of what may be divided by zero nothing is known.
+        interval = _fieller(group, other, prediction.alpha) if p_positive <= prediction.alpha else (-math.inf, math.inf)
+        found = self.of_edges(prediction, group.value / other.value, edges, interval)
+        return replace(found, test=replace(found.test, p=max(found.test.p, p_positive)))
+
+    def chances(self, prediction: Prediction, spread: TwoGroups, inside: float, replicas: int) -> Chances[float]:
+        """Of a truth near either bound, in units of the reference's mean, which must be found positive, too."""
+        lower, upper = self.region(prediction)
+        reference = OneGroup(spread.standard_deviations[1]).expected(spread.sizes(replicas)[1])
+        positive = Edge.of(reference, 1.0)
+
+        def near(bound: float, other: float) -> Chances[float]:
+            at_bound = Edge.of(spread.expected(replicas, bound), inside)
+            at_other = Edge.of(spread.expected(replicas, other), upper - lower - inside)
+            return edge_chances([at_bound, at_other], prediction.strictest_alpha, also=[positive])
+
+        one, other = near(lower, upper), near(upper, lower)
+        return Chances(min(one.reproduced, other.reproduced), min(one.refuted, other.refuted))
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
+        """Groups of standard deviation 0.3, the reference of mean 2."""
+        return 2 * truth + 0.3 * noise.rvs(n, random_state=generator), 2 + 0.3 * noise.rvs(n, random_state=generator)
+
+
+def _fieller(group: Mean, other: Mean, alpha: float) -> Range:
+    """The ratios of two means that Welch's test does not reject on either side, if the mean of `other` is positive."""
+    estimate = group.value / other.value
+    scale = max(abs(estimate), math.sqrt(group.variance) / other.value)
+    if scale == 0 or group.variance == other.variance == 0:
+        return estimate, estimate
+
+    def excess(angle: float, side: int) -> float:
+        # Angles make a bounded search of all ratios, scale · tan(angle); the ends are those of the reference alone.
+        across, along = math.cos(angle), math.sin(angle) * scale
+        value = side * (across * group.value - along * other.value)
+        difference = pooled(value, (across**2 * group.variance, along**2 * other.variance), (group.n, other.n))
+        return Edge.of(difference, value).outside - alpha
+
+    # At a right angle the reference is all there is, and that it is positive is clear at the level alpha: so the excess
+    # changes its sign on the way there.
+    middle = math.atan(estimate / scale)
+    low = optimize.brentq(excess, middle, -math.pi / 2, args=(1,), xtol=1e-15)
+    high = optimize.brentq(excess, middle, math.pi / 2, args=(-1,), xtol=1e-15)
+    return scale * math.tan(low), scale * math.tan(high)
+
+
+def _sign_flips(deviations: Floats) -> tuple[float, float]:
+    """How likely a sum of `deviations` is at least, and at most, as large as theirs if each sign were a coin toss."""
+    # Rounding keeps the symmetry that makes the test exact, and whole numbers let convolution count the 2^n sums.
+    hundredths = np.rint(100 * deviations).astype(int)
+    # chances[s]: that the sizes of those that come out positive have the sum s.
+    chances = np.ones(1)
+    for size in np.abs(hundredths):
+        negative, none = chances / 2, np.zeros(size)
+        chances = np.append(negative, none) + np.append(none, negative)
+    positive = hundredths[hundredths > 0].sum()
+    return min(1.0, float(chances[positive:].sum())), min(1.0, float(chances[: positive + 1].sum()))
+
+
+equivalence = Equivalence()
+equivalence_of_groups = EquivalenceOfGroups()
+ratio = Ratio()
+at_least = AtLeast()
+at_most = AtMost()
+slope = Slope()
+increasing = Increasing()

@@ -1,0 +1,160 @@
+"""From recordings to a judgement: what a judge yields is held to what was registered, and decided by its rule."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ilr.experiments.experiment import Experiment
+from ilr.experiments.recording import Recording
+from ilr.lab.scheduler import TrainingFailedError
+from ilr.stats.decision import Finding, Prediction, Verdict, decide
+from ilr.stats.registry import RULES
+from ilr.trials.claim import Claim, Experiments, Measurements, Recordings
+from ilr.trials.outcome import Values
+
+Judge = Callable[[Recordings], Measurements]
+
+
+class Archive(Protocol):
+    """Has recordings: a lab that has trained, or what stands in for it in a rehearsal."""
+
+    def recording(self, experiment: Experiment) -> Recording:
+        """The recording of an experiment.
+
+        Raises:
+            TrainingFailedError: there is none.
+        """
+
+
+class MeasurementError(ValueError):
+    """A judge yields something else than its claim registered; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How one set of experiments was judged: the claim's own, or a control's."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    values: Values = field(default_factory=dict)
+    message: str = ""
+    recordings: Recordings = field(default_factory=dict)
+
+
+def judgement(claim: Claim, judge: Judge, experiments: Experiments, archive: Archive) -> Judgement:
+    """Judges one set of experiments. Whatever goes wrong becomes an ERROR with one line.
+
+    Args:
+        claim: whose predictions are decided.
+        judge: of the claim's file.
+        experiments: the claim's own, or a control's, by name.
+        archive: has their recordings.
+    """
+    recordings: dict[str, Recording] = {}
+    try:
+        for name, experiment in experiments.items():
+            recordings[name] = archive.recording(experiment)
+            if diverged := recordings[name].diverged:
+                return Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
+        found, values = findings_of(claim, judge(recordings))
+        verdict, findings = decide(found)
+    except (TrainingFailedError, MeasurementError) as error:
+        return Judgement(Verdict.ERROR, message=str(error))
+    except Exception as error:  # the crash of one judge is that claim's ERROR, never a refutation
+        return Judgement(Verdict.ERROR, message=f"its judge failed: {described(error)}")
+    return Judgement(verdict, findings, values, _needed(verdict, findings), recordings)
+
+
+def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding], Values]:
+    """Decides each measurement by the rule its claim registered for it: the findings, and the values they rest on.
+
+    Each is decided as it is yielded: among its samples may be a function of what the judge changes later.
+
+    Raises:
+        MeasurementError: something else is measured than the claim predicts.
+    """
+    findings: list[Finding] = []
+    values: dict[str, list[Any]] = {}
+    measured = []
+    for measurement in measurements:
+        if not _is_measurement(measurement):
+            raise MeasurementError(
+                f"its judge yielded a {type(measurement).__name__}: "
+                "it must yield a prediction, followed by the samples that decide it"
+            )
+        prediction, *samples = measurement
+        measured.append(prediction.quantity)
+        try:
+            registered = claim[prediction.quantity]
+        except KeyError:
+            continue  # it is named below, with all that was measured
+        if prediction != replace(registered, family=prediction.family):
+            raise MeasurementError(
+                f"its judge decided {prediction.quantity!r} by another expected value, margin or alpha than registered"
+            )
+        findings.append(RULES[registered.rule](registered, *samples))
+        values[registered.quantity] = _per_replica(samples)
+    predicted = [prediction.quantity for prediction in claim.predictions]
+    if measured != predicted:
+        raise MeasurementError(f"its judge found {measured}, but the claim predicts {predicted}")
+    return findings, values
+
+
+def described(error: Exception) -> str:
+    """An exception in one line, with the place in the claim's file, or where it was raised if none is there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((frame for frame in reversed(frames) if Path(frame.filename).name.startswith("test_")), frames[-1])
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})".replace("\n", " ")
+
+
+def _is_measurement(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], Prediction)
+
+
+def _per_replica(samples: Sequence[Any]) -> list[Any]:
+    """Samples as nested lists; none where they are the classes that replicas predict, which are no numbers."""
+    arrays = [sample for sample in samples if not callable(sample) and not isinstance(sample, np.random.Generator)]
+    if any(_are_labels(sample) for sample in arrays):
+        return []
+    return [_as_lists(sample) for sample in arrays]
+
+
+def _are_labels(sample: Any) -> bool:
+    """Whether a sample is, or holds, whole numbers with several for each replica: classes, or places in a group."""
+    if isinstance(sample, list | tuple):
+        return any(_are_labels(part) for part in sample)
+    array = np.asarray(sample)
+    return array.ndim > 1 and np.issubdtype(array.dtype, np.integer)
+
+
+def _as_lists(sample: Any) -> Any:
+    """Groups may be of different sizes, so a list of them is no array."""
+    if isinstance(sample, list | tuple):
+        return [_as_lists(part) for part in sample]
+    return np.asarray(sample).tolist()
+
+
+def _divergence(name: str, diverged: Mapping[int, int], replicas: int) -> str:
+    replica, step = next(iter(diverged.items()))
+    others = f" ({len(diverged)} of {replicas} replicas did)" if len(diverged) > 1 else ""
+    return f"replica {replica} of {name!r} diverged: not finite at step {step}{others}"
+
+
+def _needed(verdict: Verdict, findings: Sequence[Finding]) -> str:
+    """For an INCONCLUSIVE verdict, how many replicas would decide."""
+    if verdict is not Verdict.INCONCLUSIVE:
+        return ""
+    undecided = [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]
+    known = [finding.replicas_needed for finding in undecided if finding.replicas_needed is not None]
+    names = " and ".join(f"{finding.name!r}" for finding in undecided)
+    if len(undecided) > 2:
+        names = f"{len(undecided)} of {len(findings)} findings"
+    if len(known) < len(undecided):
+        return (
+            f"undecided: {names}; an estimate lies so near its margin that no practical number of replicas would decide"
+        )
+    return f"undecided: {names}; about n={max(known)} replicas would decide"

@@ -1,0 +1,101 @@
+"""How a claim came out, and what its test asks of that; light, as pytest loads it in every run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ilr.experiments.experiment import Experiment
+from ilr.report.evidence import History
+from ilr.stats.decision import Finding, Verdict
+from ilr.trials.claim import Claim, Experiments
+
+Values = Mapping[str, list[Any]]
+"""By a finding's name the samples that decided it, as nested lists; empty where they are no numbers per replica."""
+
+
+@dataclass(frozen=True)
+class PlannedExperiments:
+    """The experiments of a claim and of its controls in one setting, by name; or why there are none."""
+
+    experiments: Experiments = field(default_factory=dict)
+    controls: dict[str, Experiments] = field(default_factory=dict)
+    not_run: str = ""
+    error: str = ""
+
+    def all(self) -> tuple[Experiment, ...]:
+        """Every experiment once, in order of appearance."""
+        groups = (self.experiments, *self.controls.values())
+        return tuple(dict.fromkeys(experiment for group in groups for experiment in group.values()))
+
+
+@dataclass(frozen=True)
+class ControlOutcome:
+    """How one control was judged. It is sound if it was judged and did not come out REPRODUCED."""
+
+    name: str
+    takes_away: str
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    values: Values = field(default_factory=dict)
+    message: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether the control shows that the claim's test can fail."""
+        return self.verdict in (Verdict.REFUTED, Verdict.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a claim was judged."""
+
+    claim: Claim
+    verdict: Verdict
+    message: str = ""
+    history: History = field(default_factory=History)
+    planned: PlannedExperiments = field(default_factory=PlannedExperiments)
+    findings: tuple[Finding, ...] = ()
+    values: Values = field(default_factory=dict)
+    controls: tuple[ControlOutcome, ...] = ()
+    figures: tuple[str, ...] = ()
+    """SVG texts."""
+    seconds: float = 0.0
+    """Time to judge and draw, without training."""
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Every experiment of the claim and its controls once, in order of appearance."""
+        return self.planned.all()
+
+
+class InconclusiveError(Exception):
+    """A claim that the data did not decide."""
+
+
+class JudgedClaim:
+    """A judged claim, as its test sees it: the fixture `trial`."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def must_reproduce(self) -> None:
+        """Passes if the claim is REPRODUCED and its controls are sound; otherwise fails with what was found."""
+        verdict = self.outcome.verdict
+        if verdict is Verdict.INCONCLUSIVE:
+            raise InconclusiveError(_described(self.outcome))
+        if verdict is not Verdict.REPRODUCED:
+            pytest.fail(_described(self.outcome), pytrace=False)
+
+
+def _described(outcome: Outcome) -> str:
+    """What was found, for a claim that did not hold: a line a finding."""
+    lines = [f"{outcome.claim.id}: {outcome.verdict.value}", *([outcome.message] if outcome.message else [])]
+    for finding in outcome.findings:
+        low, high = (f"{end:.4g}" if end is not None else "…" for end in finding.interval)
+        accepted = " to ".join(f"{end:.4g}" if end is not None else "…" for end in finding.accepted)
+        lines.append(
+            f"  {finding.verdict.value:<12} {finding.name}: {finding.estimate:.4g} [{low}, {high}], accepted {accepted}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,202 @@
+"""The catalogue: asking changes nothing, nothing is asked of the disk twice, and every recording says who made it."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+from ilr.data.catalog import DataUnavailableError
+from ilr.experiments.experiment import Data, Experiment
+from ilr.experiments.schedules import Constant
+from ilr.lab import store as store_module
+from ilr.lab.catalogue import SLICE
+from ilr.lab.data_folder import STAND_IN, DataFolder
+from ilr.lab.engines import InProcess
+from ilr.lab.hardware import processor
+from ilr.lab.scheduler import Lab, TrainingFailedError
+from ilr.lab.store import Store
+from ilr.version import __version__
+
+
+@pytest.fixture
+def experiments(small_experiment: Experiment, small_toy: Experiment) -> list[Experiment]:
+    """Five slices in two kinds; two experiments share a slice."""
+    return [
+        replace(small_experiment, replicas=SLICE),
+        replace(small_experiment, replicas=2 * SLICE),
+        replace(small_experiment, learning_rate=Constant(0.2), first_replica=SLICE - 2),
+        small_toy,
+    ]
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path) -> Callable[..., Lab]:
+    def make(**options: Any) -> Lab:
+        return Lab(Store(tmp_path), InProcess(), choose=False, **options)
+
+    return make
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> Counter[Any]:
+    """How often a function of the store's module is called with each argument from now on."""
+    calls: Counter[Any] = Counter()
+    function = getattr(store_module, name)
+
+    def counting(argument: Any) -> Any:
+        calls[argument] += 1
+        return function(argument)
+
+    monkeypatch.setattr(store_module, name, counting)
+    return calls
+
+
+def test_planning_twice_changes_nothing(make_lab: Callable[..., Lab], experiments: list[Experiment]) -> None:
+    lab = make_lab()
+    first = lab.plan(experiments)
+    origins = [lab.source(one) for one in experiments]
+    assert lab.plan(experiments) == first
+    assert [lab.source(one) for one in experiments] == origins
+    assert {one.origin for one in origins} == {"never trained"}
+    for _ in range(2):
+        lab.train(first)
+    origins = [lab.source(one) for one in experiments]
+    assert lab.plan(experiments).jobs == lab.plan(experiments).jobs == ()
+    assert [lab.source(one) for one in experiments] == origins
+    assert {one.origin for one in origins} == {"trained here: never trained"}
+
+
+def test_what_was_trained_again_is_not_trained_again(
+    make_lab: Callable[..., Lab], experiments: list[Experiment]
+) -> None:
+    lab = make_lab()
+    lab.train(lab.plan(experiments))
+    lab = make_lab(refresh=True)
+    lab.train(lab.plan(experiments))
+    assert lab.plan(experiments).jobs == ()
+    assert lab.missing(experiments) == 0
+    assert lab.source(experiments[0]).origin == "trained here: to be trained again"
+
+
+def test_a_recording_that_was_to_be_made_again_is_not_used(
+    make_lab: Callable[..., Lab], small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make_lab()
+    lab.train(lab.plan([small_experiment]))
+    lab = make_lab(refresh=True)
+    monkeypatch.setattr("ilr.lab.jobs.train", lambda *_: 1 / 0)
+    lab.train(lab.plan([small_experiment]))
+    with pytest.raises(TrainingFailedError, match="division by zero"):
+        lab.recording(small_experiment)
+    assert lab.source(small_experiment).seconds == 0.0
+
+
+def test_no_digest_is_computed_twice(
+    make_lab: Callable[..., Lab], experiments: list[Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = counted(monkeypatch, "digest")
+    lab = make_lab()
+    lab.train(lab.plan(experiments))
+    for experiment in experiments:
+        lab.recording(experiment)
+        lab.source(experiment)
+    assert lab.missing(experiments) == 0
+    # Of each slice's experiment and of its key.
+    assert len(digests) == 2 * 5
+    assert set(digests.values()) == {1}
+
+
+@pytest.mark.parametrize("code", ["as it was", "changed"])
+def test_planning_reads_each_file_once(
+    code: str, make_lab: Callable[..., Lab], experiments: list[Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the code has changed, the files there are read to say so."""
+    lab = make_lab()
+    lab.train(lab.plan(experiments))
+    if code == "changed":
+        monkeypatch.setattr("ilr.lab.catalogue.training_code_sha256", lambda: code)
+    reads = counted(monkeypatch, "_header")
+    lab = make_lab()
+    first = lab.plan(experiments)
+    assert lab.plan(experiments) == first
+    for experiment in experiments:
+        lab.source(experiment)
+    assert len(reads) == 5
+    assert set(reads.values()) == {1}
+
+
+def test_an_origin_says_who_trained_when_with_what(make_lab: Callable[..., Lab], experiments: list[Experiment]) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    lab = make_lab()
+    lab.train(lab.plan(experiments))
+    for origin in (lab.source(experiments[1]), make_lab().source(experiments[1])):
+        assert origin.first_trained is not None
+        assert origin.last_trained is not None
+        assert before < origin.first_trained <= origin.last_trained <= datetime.now(UTC)
+        assert origin.ilr_versions == (__version__,)
+        assert origin.torch_versions == (str(torch.__version__),)
+        assert origin.devices == ("cpu",)
+        assert origin.processors == (processor("cpu"),)
+        assert origin.seconds > 0
+        assert lab.peak_memory([origin]) > 0
+    assert "at once" in " ".join(lab.source(experiments[0]).formulations)
+    assert lab.source(experiments[3]).formulations == ()
+
+
+def test_an_origin_tells_slices_apart(make_lab: Callable[..., Lab], small_toy: Experiment) -> None:
+    lab = make_lab()
+    lab.train(lab.plan([replace(small_toy, replicas=SLICE)]))
+    more = replace(small_toy, replicas=2 * SLICE)
+    lab = make_lab()
+    lab.train(lab.plan([more]))
+    assert lab.source(more).origin == "in the store and trained here: never trained"
+
+
+def test_recordings_that_say_less_are_read(make_lab: Callable[..., Lab], small_toy: Experiment) -> None:
+    """Those of old have no date, device and processor."""
+    lab = make_lab()
+    [key] = lab.keys(small_toy)
+    path = lab.store.root / key.place
+    path.parent.mkdir(parents=True)
+    facts = {"ilr": "0.0.9", "torch": "2.6.0", "batch": 2, "peak_memory_bytes": 7, "seconds": 2, "more": "than now"}
+    header = {"key": "{}", "facts": json.dumps(facts)}
+    safetensors.numpy.save_file({"train_loss": np.ones((2, 1))}, path, metadata=header)
+    origin = lab.source(small_toy)
+    assert origin.origin == "in the store"
+    assert (origin.ilr_versions, origin.torch_versions) == (("0.0.9",), ("2.6.0",))
+    assert (origin.seconds, origin.peak_memory) == (2.0, 7)
+    assert (origin.first_trained, origin.last_trained, origin.devices, origin.processors) == (None, None, (), ())
+
+
+@pytest.mark.parametrize("metadata", [None, {"key": "{}"}, {"facts": "[]"}], ids=str)
+def test_a_file_without_facts_is_trained_again(
+    metadata: dict[str, str] | None, make_lab: Callable[..., Lab], small_toy: Experiment
+) -> None:
+    lab = make_lab()
+    lab.train(lab.plan([small_toy]))
+    [key] = lab.keys(small_toy)
+    safetensors.numpy.save_file({"train_loss": np.ones((2, 1))}, lab.store.root / key.place, metadata=metadata)
+    lab = make_lab()
+    assert lab.plan([small_toy]).replicas == 2
+    assert "cannot be read" in lab.source(small_toy).origin
+
+
+def test_random_data_stands_in_only_where_it_may(make_lab: Callable[..., Lab], small_experiment: Experiment) -> None:
+    absent = replace(small_experiment, data=Data("fashion-mnist", train=64, test=32))
+    with pytest.raises(DataUnavailableError, match="--data-root"):
+        make_lab().plan([absent])
+    assert absent.data is not None
+    with pytest.raises(DataUnavailableError, match="--data-root"):
+        DataFolder().load(absent.data)
+    lab = make_lab(stand_in=True)
+    lab.train(lab.plan([absent, small_experiment]))
+    assert lab.recording(absent).final("test_predictions").shape == (3, 32)
+    assert lab.data_sha256["fashion-mnist"] == STAND_IN
+    assert lab.data_sha256["digits"] == make_lab().keys(small_experiment)[0].data_sha256 != STAND_IN

@@ -1,0 +1,107 @@
+"""What the tests of the rules have in common: data for each rule, and counts of verdicts."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from scipy import stats
+
+from ilr.stats.decision import Finding, Prediction, Verdict
+from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
+from ilr.stats.rule import Rule
+from ilr.stats.shares import QuantileAtLeast, share_at_least, universal
+
+REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+Draw = Callable[[np.random.Generator, float], tuple[Any, ...]]
+
+SIMULATIONS = 2000
+FALSE_ALARM = 1e-7
+"""Probability that a check of a rate fails although the rate is right."""
+
+
+def predict(rule: Rule, expected: float, margin: float = 0.0, alpha: float = 0.05) -> Prediction:
+    return Prediction("quantity", rule.name, expected, margin, "because", alpha)
+
+
+def at_most_times(rate: float) -> float:
+    return float(stats.binom.isf(FALSE_ALARM, SIMULATIONS, rate))
+
+
+def at_least_times(rate: float) -> float:
+    return float(stats.binom.ppf(FALSE_ALARM, SIMULATIONS, rate))
+
+
+# What a rule is given, for replicas whose true value of the quantity is `truth`.
+X = np.array([0.0, 1.0, 2.0, 4.0])
+
+
+def sample(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return (generator.normal(truth, 0.3, size=10),)
+
+
+def two_samples(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return generator.normal(5 + truth, 0.4, size=14), generator.normal(5, 0.2, size=9)
+
+
+def lines(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return X, truth * X + generator.normal(size=(10, 1)) + generator.normal(0, 1, size=(10, 4))
+
+
+def rows(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return (truth * np.arange(6) + generator.normal(size=(12, 6)),)
+
+
+def walks(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return (np.cumsum(truth + generator.normal(size=(10, 20)), axis=1),)
+
+
+def successes(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return (generator.random(40) < truth,)
+
+
+def multiples(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    return generator.normal(2 * truth, 0.4, size=14), generator.normal(2, 0.3, size=9)
+
+
+class MedianAtLeast(QuantileAtLeast):
+    """The same rule, for half of the networks: it takes what the other rules take."""
+
+    def __call__(self, prediction: Prediction, /, *samples: Any) -> Finding:
+        return super().__call__(prediction, *samples, 0.5)
+
+
+median_at_least = MedianAtLeast()
+ANY = {
+    equivalence: sample,
+    equivalence_of_groups: two_samples,
+    at_least: sample,
+    at_most: sample,
+    slope: lines,
+    increasing: rows,
+    universal: sample,
+    share_at_least: successes,
+    ratio: multiples,
+    median_at_least: sample,
+}
+"""Every rule, and data it takes."""
+BOTH_SIDES = [(equivalence, sample), (equivalence_of_groups, two_samples), (slope, lines), (ratio, multiples)]
+ONE_SIDE = [(at_least, sample, -1), (at_most, sample, 1)]
+OPEN = (-math.inf, math.inf)
+
+
+def ends(found: Finding) -> tuple[float, float]:
+    low, high = found.interval
+    assert low is not None
+    assert high is not None
+    return low, high
+
+
+def rates(
+    rule: Rule, prediction: Prediction, draw: Draw, truth: float, generator: np.random.Generator
+) -> dict[Verdict, int]:
+    # Verdicts do not depend on how many replicas would decide, and looking for that takes most of the time.
+    with mock.patch.object(Rule, "most", 2):
+        verdicts = [rule(prediction, *draw(generator, truth)).verdict for _ in range(SIMULATIONS)]
+    return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, REFUTED, INCONCLUSIVE)}

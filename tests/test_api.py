@@ -1,0 +1,57 @@
+"""The public API: what `ilr` exports, that it is documented, and that importing it is light."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+import ilr
+from ilr.experiments import recording
+from ilr.trials import claim
+
+CLASSES_AND_FUNCTIONS = (
+    *("Claim", "Control", "Finding", "JudgedClaim", "Prediction", "Recording", "Replicas", "Setting", "Verdict"),
+    *("Experiment", "Data", "Observe", "Partners", "CropFlip", "ResizedCropFlip"),
+    *("MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
+    *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
+    *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
+    *("changed", "every", "for_each", "observe_all"),
+    *("Axes", "Figure", "draw_band", "draw_largest", "new_figure", "ticks_at"),
+    *("agreement", "l1_distance", "run", "theory"),
+)
+TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")
+
+HEAVY = {"matplotlib", "scipy", "sklearn", "torch", "torchvision"}
+
+
+def test_these_names_are_public() -> None:
+    assert sorted(ilr.__all__) == sorted((*CLASSES_AND_FUNCTIONS, *TYPES, "__version__"))
+
+
+@pytest.mark.parametrize("name", CLASSES_AND_FUNCTIONS)
+def test_every_name_is_documented(name: str) -> None:
+    if name == "run" and not hasattr(ilr, "run"):
+        pytest.skip("the lab has no run() yet")
+    assert inspect.getdoc(getattr(ilr, name))
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_is_documented_where_it_is_made(name: str) -> None:
+    assert hasattr(ilr, name)
+    sources = inspect.getsource(claim) + inspect.getsource(recording)
+    assert re.search(rf'^{name} = .*\n"""', sources, flags=re.MULTILINE)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'ilr' has no attribute 'nothing'"):
+        ilr.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "module", ["ilr", "ilr.plugin", "ilr.session.options", "ilr.trials.claim", "ilr.trials.outcome"]
+)
+def test_importing_it_is_light(module: str) -> None:
+    loaded = f"import sys, {module}; print(*sorted({HEAVY} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "\n"

@@ -1,0 +1,69 @@
+"""A claim's history is data beside the claim; what is wrong with it is one line."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ilr import Verdict
+from ilr.report.evidence import Attempt, History, Regime
+from ilr.trials.claim_file import ClaimFile, ClaimFileError
+from ilr.trials.history import history_of
+from ilr.trials.registration import claim_modules, load_module
+from tests.claim_files import write_claim
+
+CLAIMS = Path(__file__).parents[2] / "claims"
+
+HISTORY = """
+notes = ["The first report was undecided."]
+attempts = [
+    { date = 2026-11-22, scale = "tiny", seed = 0, commit = "a1be0ae", verdict = "NOT RUN", regime = "toy" },
+]
+[[regimes]]
+scale = "tiny"
+tried = "half the rate"
+found = "too slow"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "history").mkdir()
+    (folder / "history" / "norm-grows.toml").write_text(text)
+    return folder
+
+
+def test_it_is_read(tmp_path: Path) -> None:
+    assert history_of("norm-grows", written(tmp_path, HISTORY)) == History(
+        attempts=(Attempt(date(2026, 11, 22), "tiny", 0, "a1be0ae", Verdict.NOT_RUN, "toy"),),
+        regimes=(Regime("tiny", "half the rate", "too slow"),),
+        notes=("The first report was undecided.",),
+    )
+
+
+def test_a_claim_without_one_has_an_empty_history(tmp_path: Path) -> None:
+    assert history_of("norm-grows", tmp_path) == History()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("seed = 0", 'seed = "0"', r"norm-grows.toml: Expected `int`, got `str` - at `\$.attempts\[0\].seed`"),
+        ("NOT RUN", "PROVEN", r"norm-grows.toml: Invalid enum value 'PROVEN' - at `\$.attempts\[0\].verdict`"),
+        ('found = "too slow"', "", r"norm-grows.toml: .* missing required field `found` - at `\$.regimes\[0\]`"),
+        ("notes =", "remarks =", r"norm-grows.toml: .* unknown field `remarks`"),
+        ("attempts = [", "attempts = ", r"norm-grows.toml: .*\(at line 3, column"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in HISTORY
+    path = write_claim(written(tmp_path, HISTORY.replace(old, new)), "norm-grows")
+    with pytest.raises(ClaimFileError, match=complaint) as caught:
+        ClaimFile.of(load_module(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_our_claims_have_theirs_and_no_other() -> None:
+    ids = {module.CLAIM.id for module in claim_modules(CLAIMS)}
+    assert {path.stem for path in (CLAIMS / "history").iterdir()} == ids
+    for claim_id in ids:
+        assert history_of(claim_id, CLAIMS).attempts
