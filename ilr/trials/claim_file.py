@@ -97,7 +97,7 @@ class ClaimFile:
             return Outcome(self.claim, Verdict.ERROR, planned.error, self.history, planned)
         started = time.perf_counter()
         # The threads of a judge's many small products would only wait for each other, the longer the busier the CPU.
-        with threadpool_limits(1, user_api="blas"):
+        with threadpool_limits(1):
             main = judgement(self.claim, self.judge, planned.experiments, archive)
             controls = {
                 name: judgement(self.claim, self.judge, experiments, archive)
