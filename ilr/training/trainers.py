@@ -19,7 +19,7 @@ from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
 from ilr.nn.layers import ConvolutionKernel
 from ilr.nn.norms import in_training
-from ilr.training.loop import Choose, Slices, Tick, all_at_once, silent, train
+from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.toy import train_toy
@@ -61,9 +61,7 @@ class Trainer(ABC):
         self.experiment = experiment
 
     @abstractmethod
-    def train(
-        self, slices: Slices, load: Load, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
-    ) -> list[Arrays]:
+    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
         """Each slice's arrays, [replica, time, ...] by quantity.
 
         Args:
@@ -127,9 +125,7 @@ class NetTrainer(Trainer):
         self.layers = len(net.layers) + 1
         self.classes = info.classes
 
-    def train(
-        self, slices: Slices, load: Load, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
-    ) -> list[Arrays]:
+    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
         """As `ilr.training.loop.train`, on the data that `load` gives."""
         return train(slices, load(self.data), device, tick, choose)
 
@@ -162,9 +158,7 @@ class ToyTrainer(Trainer):
     step_operations = 1e4
     lengths: Mapping[Axis, int] = {"weight": 2, "test example": 0}
 
-    def train(
-        self, slices: Slices, load: Load, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
-    ) -> list[Arrays]:
+    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
         """Each slice's arrays, [replica, time] by quantity."""
         check_fusable(slices)
         return by_slice(slices, train_toy(slices, tick))

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import Toy
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.norms import NoNorm
 from ilr.experiments.schedules import Constant
 from ilr.stats.theory import toy_orbit_loss
+from ilr.training.loop import all_at_once, silent
 from ilr.training.recorder import Arrays
 from ilr.training.toy import toy_step
 from ilr.training.trainers import trainer_of
@@ -31,7 +33,10 @@ def toy(steps: int, learning_rate: float, weight_decay: float, **changes: object
 
 
 def train(experiment: Experiment) -> Arrays:
-    [arrays] = trainer_of(experiment).train([experiment], load=lambda _: pytest.fail("the toy has no data"))
+    def load(_: object) -> Dataset:
+        pytest.fail("the toy has no data")
+
+    [arrays] = trainer_of(experiment).train([experiment], load, "cpu", silent, all_at_once)
     return arrays
 
 

@@ -1,5 +1,6 @@
 """The table of quantities and what is measured cannot part; what trainers say beforehand is what comes out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,15 @@ from ilr.data.dataset import Dataset, synthetic
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import Data, Experiment, Observe, Partners
 from ilr.experiments.quantities import QUANTITIES, Quantity
+from ilr.training.loop import all_at_once, silent
+from ilr.training.recorder import Arrays
 from ilr.training.trainers import trainer_of
 
 FACTORS = (0.1, 10.0, 100.0)
+
+
+def train(slices: list[Experiment], load: Callable[[Data], Dataset] = synthetic) -> list[Arrays]:
+    return trainer_of(slices[0]).train(slices, load, "cpu", silent, all_at_once)
 
 
 def observed(quantity: Quantity, steps: int) -> Observe:
@@ -21,7 +28,7 @@ def observed(quantity: Quantity, steps: int) -> Observe:
 
 def assert_as_the_table_says(experiment: Experiment) -> None:
     trainer = trainer_of(experiment)
-    [arrays] = trainer.train([experiment], synthetic)
+    [arrays] = train([experiment])
     for observation in experiment.observe:
         values = arrays[observation.quantity]
         assert values.shape == (experiment.replicas, 2, *trainer.shape(observation)), observation
@@ -65,19 +72,18 @@ def test_only_nets_load_data(small_experiment: Experiment, small_toy: Experiment
         return synthetic(data)
 
     for experiment in (small_experiment, small_toy):
-        trainer_of(experiment).train([experiment], load)
+        train([experiment], load)
     assert loaded == [small_experiment.data]
 
 
 def test_slices_are_fused_and_told_apart(small_experiment: Experiment, small_toy: Experiment) -> None:
     for experiment in (small_experiment, small_toy):
-        trainer = trainer_of(experiment)
         slices = [experiment, replace(experiment, first_replica=10, replicas=1, seed=9)]
-        together = trainer.train(slices, synthetic)
+        together = train(slices)
         for one, arrays in zip(slices, together, strict=True):
-            [alone] = trainer.train([one], synthetic)
+            [alone] = train([one])
             assert alone.keys() == arrays.keys()
             for name, values in alone.items():
                 np.testing.assert_allclose(arrays[name], values, rtol=1e-5)
         with pytest.raises(ValueError, match="train as one batch"):
-            trainer.train([experiment, replace(experiment, momentum=0.5)], synthetic)
+            train([experiment, replace(experiment, momentum=0.5)])
