@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from ilr.experiments.quantities import QUANTITIES, Quantity
 
+from ilr.experiments.quantities import QUANTITIES, Quantity
 from ilr.report import evidence
 from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule

@@ -26,7 +26,7 @@ from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation
 from ilr.nn.layers import Layers
 from ilr.nn.norms import CalibratingNorm, FrozenStatistics, Statistics, in_training
-from ilr.training import loop, metrics, toy
+from ilr.training import loop, metrics, toy, trainers
 from ilr.training.loop import _Run
 from ilr.training.metrics import Networks
 from ilr.training.optimizers import SGD
@@ -60,9 +60,9 @@ def in_every_batch(change: Callable[[list[Experiment]], list[Experiment]]) -> Ca
     """Nets and toy train other slices than those asked for."""
 
     def apply(patch: Patch) -> None:
-        start, train_toy = _Run.__init__, loop.train_toy
+        start, train_toy = _Run.__init__, trainers.train_toy
         patch.setattr(_Run, "__init__", lambda run, slices, *rest: start(run, change(list(slices)), *rest))
-        patch.setattr(loop, "train_toy", lambda slices, tick: train_toy(change(list(slices)), tick))
+        patch.setattr(trainers, "train_toy", lambda slices, tick: train_toy(change(list(slices)), tick))
 
     return apply
 

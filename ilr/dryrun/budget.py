@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 import torch
 
 from ilr.dryrun.rates import GPU, GPUS, Rates, least_seconds
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.lab.cost import STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key
 from ilr.session.selection import Selection, lab_for
-from ilr.training.loop import fusion_key
 
 
 @dataclass(frozen=True)

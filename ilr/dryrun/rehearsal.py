@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ilr.data.catalog import DataUnavailableError, info_of
 from ilr.data.readers import read
-from ilr.experiments.experiment import STEP_QUANTITIES, Experiment, Observe
+from ilr.experiments.experiment import Experiment, Observe, fusion_key
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import Lab, TrainingFailedError
 from ilr.serialization import digest
@@ -21,7 +21,6 @@ from ilr.session.mode import Mode
 from ilr.session.progress import count, duration
 from ilr.session.selection import SelectedClaim, Selection, lab_for
 from ilr.stats.decision import Verdict
-from ilr.training.loop import fusion_key
 from ilr.trials.outcome import Outcome
 from ilr.trials.testing import synthetic_recording
 
@@ -126,8 +125,7 @@ def _short(group: Sequence[Experiment]) -> Experiment:
     observed: dict[str, Observe] = {}
     for experiment in group:
         for observation in experiment.observe:
-            last = steps - 1 if observation.quantity in STEP_QUANTITIES else steps
-            observed[observation.quantity] = replace(observation, at=(last,))
+            observed[observation.quantity] = replace(observation, at=(observation.row.last(steps),))
     data = group[0].data
     if data is not None:
         data = replace(data, test=min(TEST_EXAMPLES, info_of(data).test))

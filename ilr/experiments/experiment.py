@@ -1,11 +1,13 @@
 """An experiment as pure data: what to train, on what, how, how often, and what to observe when."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
 from ilr.experiments.architectures import Net, Toy
 from ilr.experiments.norms import Norm
-from ilr.experiments.schedules import Schedule, Values, as_schedule
+from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
+from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
 from ilr.serialization import record
 
 Steps = range | tuple[int, ...]
@@ -13,26 +15,6 @@ Steps = range | tuple[int, ...]
 initialisation."""
 
 Precision = Literal["float32", "float64"]
-
-StateQuantity = Literal[
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "test_predictions",
-    "average_test_accuracy",
-    "partner_average_test_accuracy",
-    "weight_norm",
-    "effective_learning_rate",
-    "weights",
-]
-StepQuantity = Literal["batch_loss", "gradient_second_moment", "step_angle"]
-RescalingQuantity = Literal["loss_rescaling", "gradient_rescaling", "curvature_rescaling"]
-Quantity = StateQuantity | StepQuantity | RescalingQuantity
-
-STEP_QUANTITIES: frozenset[str] = frozenset(get_args(StepQuantity))
-RESCALING_QUANTITIES: frozenset[str] = frozenset(get_args(RescalingQuantity))
-QUANTITIES: frozenset[str] = frozenset(get_args(StateQuantity)) | STEP_QUANTITIES | RESCALING_QUANTITIES
 
 
 @record
@@ -93,11 +75,18 @@ Augmentation = CropFlip | ResizedCropFlip
 
 @record
 class Observe:
-    """One quantity at given steps; `factors` are the multiples of the weights a rescaling quantity compares."""
+    """One quantity at given steps.
 
-    quantity: Quantity
+    Raises:
+        ValueError: there is no such quantity, no step, or factors where none belong or none where they do.
+    """
+
+    quantity: str
+    """A name in `ilr.experiments.quantities.QUANTITIES`."""
     at: Steps
+    """In ascending order."""
     factors: tuple[float, ...] = ()
+    """The multiples of the weights that a rescaling quantity compares; the others have none."""
 
     def __post_init__(self) -> None:
         if self.quantity not in QUANTITIES:
@@ -106,8 +95,13 @@ class Observe:
             )
         if not self.at:
             raise ValueError(f"{self.quantity!r} is observed at no step")
-        if (self.quantity in RESCALING_QUANTITIES) != bool(self.factors):
+        if ("factor" in self.row.axes) != bool(self.factors):
             raise ValueError(f"{self.quantity!r}: factors belong to the rescaling quantities, which need them")
+
+    @property
+    def row(self) -> Quantity:
+        """The quantity's row of the table."""
+        return QUANTITIES[self.quantity]
 
 
 @record
@@ -152,32 +146,44 @@ class Experiment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", as_schedule(self.learning_rate))
         object.__setattr__(self, "weight_decay", as_schedule(self.weight_decay))
+        self._check_replicas()
+        self._check_data()
+        self.norm.check(self.net)
+        self._check_observations()
+
+    def _check_replicas(self) -> None:
+        """There are some, and partners come in twos."""
         if self.steps < 0 or self.replicas < 1 or self.first_replica < 0:
             raise ValueError(
                 "an experiment needs steps ≥ 0, replicas ≥ 1 and first_replica ≥ 0, "
                 f"not {self.steps}, {self.replicas} and {self.first_replica}"
             )
-        if isinstance(self.net, Toy) != (self.data is None):
-            raise ValueError("the toy loss takes no data, every net needs some")
         if self.partners is not None and (self.replicas % 2 or self.first_replica % 2):
             raise ValueError(
                 "partners come in twos: replicas and first_replica must be even, "
                 f"not {self.replicas} and {self.first_replica}"
             )
+
+    def _check_data(self) -> None:
+        """Nets have data and the toy has none; a full batch is the same at every step."""
+        if isinstance(self.net, Toy) != (self.data is None):
+            raise ValueError("the toy loss takes no data, every net needs some")
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
-        self.norm.check(self.net)
+
+    def _check_observations(self) -> None:
+        """Each quantity is observed once, at steps that there are, and partners' averages only of partners."""
         names = [observation.quantity for observation in self.observe]
         if len(set(names)) != len(names):
             raise ValueError("a quantity is observed twice: join its steps in one Observe")
-        if "partner_average_test_accuracy" in names and self.partners is None:
-            raise ValueError("'partner_average_test_accuracy' needs partners: give the experiment Partners()")
         for observation in self.observe:
-            last = self.steps - 1 if observation.quantity in STEP_QUANTITIES else self.steps
-            if min(observation.at) < 0 or max(observation.at) > last:
+            if observation.row.needs is OF_PARTNERS and self.partners is None:
+                raise ValueError(f"{observation.quantity!r} needs partners: give the experiment Partners()")
+            first, last = min(observation.at), max(observation.at)
+            possible = observation.row.last(self.steps)
+            if first < 0 or last > possible:
                 raise ValueError(
-                    f"{observation.quantity!r} can be observed at steps 0 to {last}, "
-                    f"not {min(observation.at)} to {max(observation.at)}"
+                    f"{observation.quantity!r} can be observed at steps 0 to {possible}, not {first} to {last}"
                 )
 
     def __str__(self) -> str:
@@ -212,6 +218,36 @@ class Experiment:
         return range(self.first_replica, self.first_replica + self.replicas)
 
 
+def fusion_key(experiment: Experiment) -> Experiment:
+    """Experiments with equal keys can train as one batch: all that may differ between replicas is made equal here."""
+    return replace(
+        experiment,
+        learning_rate=Constant(0.0),
+        weight_decay=Constant(0.0),
+        replicas=2,
+        seed=0,
+        first_replica=0,
+        initial_scale=1.0,
+        initial_velocity=0.0,
+    )
+
+
+def check_fusable(slices: Iterable[Experiment]) -> None:
+    """Refuses experiments that cannot train as one batch.
+
+    Raises:
+        ValueError: their fusion keys differ.
+    """
+    if len({fusion_key(experiment) for experiment in slices}) != 1:
+        raise ValueError(
+            "only experiments that differ in nothing but schedules, seeds and initial scale train as one batch"
+        )
+
+
 def every(interval: int, until: int, start: int = 0) -> range:
-    """Steps start, start + interval, … up to and including `until` where it is reached."""
+    """Steps start, start + interval, … up to and including `until` where it is reached.
+
+    >>> list(every(3, 9)), list(every(4, 9, start=1))
+    ([0, 3, 6, 9], [1, 5, 9])
+    """
     return range(start, until + 1, interval)

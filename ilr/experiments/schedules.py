@@ -130,6 +130,9 @@ class Phases:
 
     `phases[i]` holds for `lengths[i]` steps; the last one goes on.
 
+    >>> Phases((0.5, StepDecay(1.0, 0.5, at=(1,))), lengths=(2,)).values(5).tolist()
+    [0.5, 0.5, 1.0, 0.5, 0.5]
+
     Raises:
         ValueError: there is not one length for every phase but the last.
     """

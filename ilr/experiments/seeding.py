@@ -19,5 +19,12 @@ class Stream(IntEnum):
 
 
 def generator(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:
-    """The generator of one replica's stream; further `keys`, such as an epoch, open independent streams below it."""
+    """The generator of one replica's stream.
+
+    Args:
+        root_seed: of the experiment.
+        replica: its id.
+        stream: what the numbers are for.
+        keys: such as an epoch; they open independent streams below the replica's.
+    """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((root_seed, replica, int(stream), *keys))))

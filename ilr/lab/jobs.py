@@ -16,7 +16,7 @@ from ilr.lab.hardware import peak_memory, processor
 from ilr.lab.store import Facts, Key, Store
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, fastest
-from ilr.training.loop import train
+from ilr.training.trainers import trainer_of
 from ilr.version import __version__
 
 
@@ -46,8 +46,7 @@ class Job:
         slices = [key.experiment for key in self.keys]
         chooser = _Chooser(self)
         started = time.perf_counter()
-        dataset = None if slices[0].data is None else self.data.load(slices[0].data)
-        results = train(slices, dataset, self.device, tick, chooser)
+        results = trainer_of(slices[0]).train(slices, self.data.load, self.device, tick, chooser)
         seconds = time.perf_counter() - started
         facts = Facts(
             ilr=__version__,

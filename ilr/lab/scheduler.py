@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.catalogue import SLICE, Catalogue, Origin
 from ilr.lab.cost import evaluation_bytes, operations, seconds, training_bytes
@@ -16,7 +16,6 @@ from ilr.lab.engines import Engine, InProcess
 from ilr.lab.hardware import default_device, peak_memory
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key, Store
-from ilr.training.loop import fusion_key
 
 LARGEST_BATCH = 128
 """More replicas than this in one batch bring no more speed."""

@@ -1,1 +1,1 @@
-"""The training loop: steps, what is measured on the way, what is kept."""
+"""Training: who trains what, the loop of nets and that of the toy, what is measured on the way, what is kept."""

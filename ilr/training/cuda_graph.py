@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 WARM_UPS = 3
-"""Runs before the recording, in which libraries choose their kernels and reserve memory; torch advises three."""
+"""Runs before the capture, in which libraries choose their kernels and reserve memory; torch advises three."""
 
 
 class Replay:
-    """`function`, recorded once and replayed with other contents of its inputs.
+    """`function`, captured once and replayed with other contents of its inputs.
 
     Args:
         function: of tensors on a CUDA device; reads no other tensor that is replaced, only such as change in place.
         inputs: tensors of the shapes that every call will have.
-        state: the tensors that `function` changes; the recording leaves them as they were.
+        state: the tensors that `function` changes; the capture leaves them as they were.
     """
 
     def __init__(

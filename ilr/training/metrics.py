@@ -1,15 +1,20 @@
-"""What is measured on R replicas at once: functions of the weights, and of the step's own batch."""
+"""What is measured on R replicas at once.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+For each quantity of the table in `ilr.experiments.quantities` there is a method of its name: of `Step` for those of a
+step, of `Networks` for those of a state; the rescaling ones are values of `Networks._derivatives`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ilr.data.on_device import ExampleSet
-from ilr.experiments.experiment import RESCALING_QUANTITIES, Observe
+from ilr.experiments.experiment import Observe
 from ilr.experiments.norms import Norm
+from ilr.experiments.quantities import QUANTITIES, Requirement
 from ilr.nn.architectures import accuracy, loss
 from ilr.nn.base import FusedNet
 from ilr.nn.layers import Layers
@@ -34,27 +39,42 @@ def evaluated_at_once(net: FusedNet, weights: Tensor) -> int:
     return max(1, (GPU_BYTES if weights.is_cuda else CACHE_BYTES) // one)
 
 
-def second_moment(weights: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """‖w‖²‖∇L‖² [R]: the squared norm the batch's gradient has at unit weight norm, by scale invariance.
-
-    Args:
-        weights: [R, weight].
-        gradients: of each layer, [R, ...].
-    """
-    squared = torch.stack([length(gradient).square() for gradient in gradients])
-    return length(weights).square() * squared.sum(dim=0)
-
-
 def length(vectors: Tensor) -> Tensor:
     """Euclidean length [R] of each replica's vector or layer [R, ...], in one pass: it is asked for at every step."""
     lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
     return lengths
 
 
-def angle(before: Tensor, after: Tensor) -> Tensor:
-    """Angle [R] in radians between weights [R, weight], from the chord: the cosine would round small angles to zero."""
-    chord = torch.nn.functional.normalize(after, dim=1) - torch.nn.functional.normalize(before, dim=1)
-    return 2 * torch.asin((chord.norm(dim=1) / 2).clamp(max=1))
+@dataclass(frozen=True)
+class Step:
+    """One step of SGD of R networks, which changes weights in place and uses up gradients while it is taken."""
+
+    before: Tensor
+    """Weights [R, weight]; a copy where a quantity compares them with those after the step."""
+    losses: Tensor
+    """[R]"""
+    gradients: Sequence[Tensor]
+    """Of each layer, [R, ...]."""
+    after: Tensor
+    """Weights [R, weight]."""
+
+    def measure(self, quantities: Iterable[str], needs: Requirement) -> dict[str, Tensor]:
+        """Those of the quantities that need the gradient, or the update, each [R]."""
+        return {name: getattr(self, name)() for name in quantities if QUANTITIES[name].needs is needs}
+
+    def batch_loss(self) -> Tensor:
+        """Mean cross-entropy [R]."""
+        return self.losses
+
+    def gradient_second_moment(self) -> Tensor:
+        """‖w‖²‖∇L‖² [R]: the squared norm that the gradient has at unit weight norm, by scale invariance."""
+        squared = torch.stack([length(gradient).square() for gradient in self.gradients])  # [layer, R]
+        return length(self.before).square() * squared.sum(dim=0)
+
+    def step_angle(self) -> Tensor:
+        """Angle [R] in radians, from the chord: the cosine would round small angles to zero."""
+        chord = torch.nn.functional.normalize(self.after, dim=1) - torch.nn.functional.normalize(self.before, dim=1)
+        return 2 * torch.asin((chord.norm(dim=1) / 2).clamp(max=1))
 
 
 @dataclass(frozen=True)
@@ -77,14 +97,16 @@ class Networks:
     train: ExampleSet
     test: ExampleSet
     average: Tensor | None = None
-    """[R, weight], mean of the weights at the steps at which "average_test_accuracy" is observed, so far."""
+    """[R, weight], mean of the weights at the steps at which a quantity of the running average is observed, so far."""
+    _rescaled: dict[tuple[float, ...], dict[str, Tensor]] = field(default_factory=dict, init=False)
+    """The rescaling quantities, each [R, factor], by the factors they were asked for with."""
 
     def measure(self, observation: Observe) -> Tensor:
         """The observed quantity, [R, ...]."""
-        if observation.quantity in RESCALING_QUANTITIES:
+        if observation.row.needs.kind == "rescaling":
             return self._rescaling(observation.factors)[observation.quantity]
-        measured: Tensor = getattr(self, observation.quantity)()
-        return measured
+        value: Tensor = getattr(self, observation.quantity)()
+        return value
 
     def train_loss(self) -> Tensor:
         """Mean cross-entropy [R]."""
@@ -111,13 +133,11 @@ class Networks:
 
         That is stochastic weight averaging (Izmailov et al. 2018): one network, with statistics of its own.
         """
-        assert self.average is not None
-        return replace(self, weight_vectors=self.average).test_accuracy()
+        return self._of_average.test_accuracy()
 
     def partner_average_test_accuracy(self) -> Tensor:
         """Test accuracy of the mean of the weights of each replica and its partner: [R], equal for the two."""
-        pairs = (self.weight_vectors[::2] + self.weight_vectors[1::2]) / 2
-        return replace(self, weight_vectors=pairs, head=self.head[::2]).test_accuracy().repeat_interleave(2)
+        return self._of_partners.test_accuracy().repeat_interleave(2)
 
     def weights(self) -> Tensor:
         """The trainable weights [R, weight]."""
@@ -125,15 +145,23 @@ class Networks:
 
     def weight_norm(self) -> Tensor:
         """‖w‖ [R]."""
-        return self._weight_norm
+        return length(self.weight_vectors)
 
     def effective_learning_rate(self) -> Tensor:
         """η/‖w‖² [R]."""
-        return self.learning_rate[:, 0] / self._weight_norm.square()
+        return self.learning_rate[:, 0] / self.weight_norm().square()
 
     @cached_property
-    def _weight_norm(self) -> Tensor:
-        return length(self.weight_vectors)
+    def _of_average(self) -> "Networks":
+        """The R networks with the mean of the weights so far."""
+        assert self.average is not None
+        return replace(self, weight_vectors=self.average)
+
+    @cached_property
+    def _of_partners(self) -> "Networks":
+        """The R/2 networks with the mean of two partners' weights, and the head they share."""
+        pairs = (self.weight_vectors[::2] + self.weight_vectors[1::2]) / 2
+        return replace(self, weight_vectors=pairs, head=self.head[::2])
 
     @cached_property
     @torch.no_grad()
@@ -142,6 +170,7 @@ class Networks:
         at_once = evaluated_at_once(self.net, self.weight_vectors)
         chunks = list(zip(torch.split(self.weight_vectors, at_once), torch.split(self.head, at_once), strict=True))
         statistics: list[Statistics] = [[] for _ in chunks]
+        # Images that all replicas share: [1, N, channel, row, column].
         images = self.train[:EVALUATION_EXAMPLES].images[None]
         train = [
             self.net.forward(*chunk, images, Layers(measuring(self.norm, measured)))
@@ -159,19 +188,21 @@ class Networks:
         """Logits of test images, normalised by the training examples' statistics."""
         return self.net.forward(weights, head, images, Layers(by_training_set(self.norm, statistics)))
 
-    def _rescaling(self, factors: Sequence[float]) -> Mapping[str, Tensor]:
+    def _rescaling(self, factors: tuple[float, ...]) -> Mapping[str, Tensor]:
         """How far loss, gradient and Hessian-vector product are from scale invariance, relative, each [R, factor].
 
         Compares L(cw) with L(w), c∇L(cw) with ∇L(w), c²∇²L(cw)u with ∇²L(w)u on one batch, for each factor c and
         the probe direction u.
         """
-        direction = self.probe_direction()
-        reference = self._derivatives(1.0, direction)
-        rescaled = [self._derivatives(factor, direction) for factor in factors]
-        return {
-            name: torch.stack([(one[name] - value).norm(dim=1) / value.norm(dim=1) for one in rescaled], dim=1)
-            for name, value in reference.items()
-        }
+        if factors not in self._rescaled:
+            direction = self.probe_direction()
+            reference = self._derivatives(1.0, direction)
+            at_multiples = [self._derivatives(factor, direction) for factor in factors]
+            self._rescaled[factors] = {}
+            for name, value in reference.items():
+                deviations = [(other[name] - value).norm(dim=1) / value.norm(dim=1) for other in at_multiples]
+                self._rescaled[factors][name] = torch.stack(deviations, dim=1)  # [R, factor]
+        return self._rescaled[factors]
 
     def _derivatives(self, factor: float, direction: Tensor) -> dict[str, Tensor]:
         """L, c∇L and c²∇²L·u at c times the weights, each [R, ...]."""
@@ -182,7 +213,7 @@ class Networks:
         (gradient,) = torch.autograd.grad(losses.sum(), weights, create_graph=True)
         (curvature,) = torch.autograd.grad((gradient * direction).sum(), weights)
         return {
-            "loss_rescaling": losses.detach()[:, None],
+            "loss_rescaling": losses.detach()[:, None],  # [R, 1]
             "gradient_rescaling": factor * gradient.detach(),
             "curvature_rescaling": factor**2 * curvature,
         }

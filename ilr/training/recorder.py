@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ilr.experiments.experiment import Observe
+from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.recording import DIVERGED_AT, Array
 
-Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+"""[replica, time, ...] by quantity."""
+
+NEVER = np.iinfo(np.int64).max
+"""Later than any step."""
 
 
 class Recorder:
@@ -20,18 +23,40 @@ class Recorder:
     """
 
     def __init__(self, observations: Sequence[Observe]) -> None:
+        # To look a step up in a range, or in a set, takes no time however many there are.
         self._steps = {one: one.at if isinstance(one.at, range) else frozenset(one.at) for one in observations}
-        self._times: dict[str, int] = {one.quantity: len(one.at) for one in observations}
         self._kept: Counter[str] = Counter()
-        self.arrays: dict[str, Array] = {}
+        self.arrays: Arrays = {}
 
     def due(self, step: int) -> list[Observe]:
         """What is observed at a step."""
         return [observation for observation, steps in self._steps.items() if step in steps]
 
-    def keep(self, quantity: str, values: Array) -> None:
-        """Keeps a quantity's next values [replica, ...]."""
-        if quantity not in self.arrays:
-            self.arrays[quantity] = np.empty((len(values), self._times[quantity], *values.shape[1:]), values.dtype)
-        self.arrays[quantity][:, self._kept[quantity]] = values
-        self._kept[quantity] += 1
+    def keep(self, observation: Observe, values: Array) -> None:
+        """Keeps the next values [replica, ...] of an observation."""
+        name = observation.quantity
+        if name not in self.arrays:
+            self.arrays[name] = np.empty((len(values), len(observation.at), *values.shape[1:]), values.dtype)
+        self.arrays[name][:, self._kept[name]] = values
+        self._kept[name] += 1
+
+
+def by_slice(slices: Sequence[Experiment], arrays: Arrays) -> list[Arrays]:
+    """Each slice's part of the arrays of a batch, and when its replicas diverged."""
+    arrays = {**arrays, DIVERGED_AT: _diverged_at(slices[0], arrays)}
+    ends = np.cumsum([experiment.replicas for experiment in slices])
+    return [
+        {name: array[end - experiment.replicas : end] for name, array in arrays.items()}
+        for experiment, end in zip(slices, ends, strict=True)
+    ]
+
+
+def _diverged_at(experiment: Experiment, arrays: Arrays) -> Array:
+    """First observed step with a value that is not finite, for each replica; −1 if there is none."""
+    first = np.full(len(next(iter(arrays.values()))), NEVER)
+    for observation in experiment.observe:
+        values = arrays[observation.quantity]  # [replica, time, ...]
+        finite = np.isfinite(values).all(axis=tuple(range(2, values.ndim)))  # [replica, time]
+        steps = np.where(finite, NEVER, np.asarray(observation.at))
+        first = np.minimum(first, steps.min(axis=1))
+    return np.where(first == NEVER, -1, first)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.seeding import Stream, generator
-from ilr.training.recorder import Recorder
+from ilr.training.recorder import Arrays, Recorder
 
 Float64 = npt.NDArray[np.float64]
 
@@ -21,24 +21,23 @@ SMALL_LOG_ANGLE = -18.0
 """Below e^−18 the sine of an angle is the angle to float64 rounding, and the step in angle is linear."""
 
 
-def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> dict[str, Float64]:
+def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> Arrays:
     """Runs all replicas of the slices, which share steps and observations: arrays [replica, time] by quantity.
 
-    Starts at norm `initial_scale`, at an angle drawn uniformly from (0, π/2). Calls `tick` with replica-steps
-    done.
+    Starts at norm `initial_scale`, at an angle drawn uniformly from (0, π/2). Calls `tick` with replica-steps done.
     """
     first = slices[0]
+    # [replica, step]
     rates = np.concatenate([np.tile(one.learning_rates(), (one.replicas, 1)) for one in slices])
     decays = np.concatenate([np.tile(one.weight_decays(), (one.replicas, 1)) for one in slices])
-    # The norm is kept as a logarithm too: without gradient it decays geometrically for ever.
+    # [replica]; the norm is kept as a logarithm too: without gradient it decays geometrically for ever.
     log_norm = np.concatenate([np.full(one.replicas, np.log(one.initial_scale)) for one in slices])
     log_angle = np.log([_initial_angle(one.seed, replica) for one in slices for replica in one.replica_ids])
 
     recorder = Recorder(first.observe)
     for step in range(first.steps + 1):
         for observation in recorder.due(step):
-            quantity = observation.quantity
-            recorder.keep(quantity, _measure(quantity, log_norm, log_angle, rates[:, step]))
+            recorder.keep(observation, _measure(observation.quantity, log_norm, log_angle, rates[:, step]))
         if step < first.steps:
             log_norm, log_angle = toy_step(log_norm, log_angle, rates[:, step], decays[:, step])
         if step % 1000 == 999:
@@ -52,9 +51,15 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> dict
 def toy_step(
     log_norm: Float64, log_angle: Float64, learning_rate: Float64, weight_decay: Float64
 ) -> tuple[Float64, Float64]:
-    """One step of gradient descent: log‖w‖ and log|θ| after it; θ is the angle to the nearer half of the y-axis.
+    """One step of gradient descent: log‖w‖ and log|θ| after it.
 
     The sign of θ is dropped: the loss, and every later step, is the same on both sides of the axis.
+
+    Args:
+        log_norm: log‖w‖, [replica].
+        log_angle: log|θ|, [replica]; θ is the angle to the nearer half of the y-axis.
+        learning_rate: η, [replica].
+        weight_decay: λ, [replica].
     """
     shrink = np.log1p(-learning_rate * weight_decay)
     # The step along the gradient over the shrunken norm: η sin 2θ / ((1 − ηλ) r²), here without its sine.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ilr.experiments.experiment import Experiment, Observe, Quantity, Steps
+from ilr.experiments.experiment import Experiment, Observe, Steps
 from ilr.experiments.recording import Recording
 from ilr.serialization import record
 from ilr.stats.decision import Prediction
@@ -113,7 +113,7 @@ def for_each(names: Iterable[str], *predictions: Prediction) -> tuple[Prediction
     return tuple(prediction.of(name) for name in names for prediction in predictions)
 
 
-def observe_all(*quantities: Quantity, at: Steps) -> tuple[Observe, ...]:
+def observe_all(*quantities: str, at: Steps) -> tuple[Observe, ...]:
     """Several quantities, all at the same steps."""
     return tuple(Observe(quantity, at) for quantity in quantities)
 

@@ -21,11 +21,10 @@ from types import ModuleType
 
 import numpy as np
 
-from ilr.data.catalog import DatasetInfo, info_of
-from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
-from ilr.nn.architectures import build
 from ilr.serialization import digest, from_json, to_json
+from ilr.training.trainers import trainer_of
 from ilr.trials.claim import Claim, Experiments, Setting
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.judging import MeasurementError, findings_of
@@ -114,34 +113,23 @@ def scales(claim: Claim) -> list[Scale]:
 
 
 def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
-    """A recording of the right shape with random numbers in place of training: positive, shares within [0, 1], classes.
+    """A recording of the right form with random numbers in place of training: positive, shares within [0, 1], classes.
 
     Needs no data: the shapes of data sets are known.
     """
     stream = np.random.default_rng(seed)
-    form = info_of(experiment.data) if experiment.data else None
+    trainer = trainer_of(experiment)
     arrays: dict[str, Array] = {DIVERGED_AT: np.full(experiment.replicas, -1)}
     for observation in experiment.observe:
-        shape = (experiment.replicas, len(observation.at), *_observed_shape(experiment, observation, form))
-        if observation.quantity == "test_predictions":
-            assert form is not None
-            arrays[observation.quantity] = stream.integers(0, form.classes, shape).astype(np.int16)
-        elif observation.quantity == "weights":
-            arrays[observation.quantity] = stream.standard_normal(shape)
+        shape = (experiment.replicas, len(observation.at), *trainer.shape(observation))
+        if observation.row.unit == "class":
+            values: Array = stream.integers(0, trainer.classes, shape)
+        elif "weight" in observation.row.axes:
+            values = stream.standard_normal(shape)
         else:
-            arrays[observation.quantity] = stream.uniform(0.01, 1.0, shape)
+            values = stream.uniform(0.01, 1.0, shape)
+        arrays[observation.quantity] = values.astype(trainer.dtype(observation))
     return Recording(experiment, arrays)
-
-
-def _observed_shape(experiment: Experiment, observation: Observe, form: DatasetInfo | None) -> tuple[int, ...]:
-    """The axes of an observation behind [replica, time]."""
-    if observation.factors:
-        return (len(observation.factors),)
-    if form is not None and observation.quantity == "test_predictions":
-        return (form.test,)
-    if form is not None and observation.quantity == "weights":
-        return (sum(build(experiment, form.image_shape, form.classes).sizes),)
-    return ()
 
 
 def _plan(file: ClaimFile, scale: Scale, seed: int) -> PlannedExperiments:

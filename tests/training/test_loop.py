@@ -9,12 +9,12 @@ import torch
 from ilr.data.dataset import Dataset
 from ilr.data.sampling import BatchOrder
 from ilr.experiments.architectures import CNN, MLP
-from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every
+from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every, fusion_key
 from ilr.experiments.norms import BatchNorm, NoNorm
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.nn.architectures import build
-from ilr.training.loop import fusion_key, train
+from ilr.training.loop import train
 from tests.oracle import plain_test_accuracy, train_plain
 
 STEPS = 24
@@ -227,8 +227,6 @@ def test_only_compatible_experiments_are_fused(random_dataset: Dataset) -> None:
     assert fusion_key(BASE) == fusion_key(replace(BASE, seed=8, learning_rate=Constant(3.0), initial_scale=2.0))
     with pytest.raises(ValueError, match="train as one batch"):
         train([BASE, replace(BASE, momentum=0.5)], random_dataset)
-    with pytest.raises(ValueError, match="needs a data set"):
-        train([BASE], None)
 
 
 def test_progress_adds_up_to_all_replica_steps(random_dataset: Dataset) -> None:

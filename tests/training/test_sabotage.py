@@ -32,7 +32,7 @@ from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import BatchStatistics
 from ilr.stats.decision import Finding, Verdict
-from ilr.training import loop, toy
+from ilr.training import toy, trainers
 from ilr.training.metrics import Networks
 from ilr.trials.claim import Setting
 from ilr.trials.claim_file import ClaimFile
@@ -194,7 +194,7 @@ def accepted(findings: Sequence[Finding]) -> bool:
 
 
 def toy_code() -> tuple[object, ...]:
-    return loop.train_toy, toy.toy_step, toy.generator
+    return trainers.train_toy, toy.toy_step, toy.generator
 
 
 TOY_CODE = toy_code()

@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 import torch
 
+from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import Toy
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.norms import NoNorm
 from ilr.experiments.schedules import Constant
 from ilr.stats.theory import toy_orbit_loss
-from ilr.training.loop import train
+from ilr.training.loop import all_at_once, silent
+from ilr.training.recorder import Arrays
 from ilr.training.toy import toy_step
+from ilr.training.trainers import trainer_of
 
 
 def toy(steps: int, learning_rate: float, weight_decay: float, **changes: object) -> Experiment:
@@ -29,11 +32,19 @@ def toy(steps: int, learning_rate: float, weight_decay: float, **changes: object
     )
 
 
+def train(experiment: Experiment) -> Arrays:
+    def load(_: object) -> Dataset:
+        pytest.fail("the toy has no data")
+
+    [arrays] = trainer_of(experiment).train([experiment], load, "cpu", silent, all_at_once)
+    return arrays
+
+
 @pytest.mark.parametrize(("learning_rate", "weight_decay"), [(0.1, 0.2), (0.5, 0.1), (0.05, 0.0), (1.5, 0.02)])
 def test_it_equals_sgd_on_x_and_y(learning_rate: float, weight_decay: float) -> None:
     """Plain float64 in x and y is right as long as x does not underflow."""
     steps = 60
-    [arrays] = train([toy(steps, learning_rate, weight_decay)], None)
+    arrays = train(toy(steps, learning_rate, weight_decay))
     for replica in range(4):
         loss = arrays["train_loss"][replica]
         angle = np.arcsin(np.sqrt(loss[0]))
@@ -55,7 +66,7 @@ def test_it_equals_sgd_on_x_and_y(learning_rate: float, weight_decay: float) -> 
 def test_it_keeps_angles_that_float64_cannot() -> None:
     """Against 300-digit arithmetic, past the point where x is smaller than any float64, until the loss is back."""
     learning_rate, weight_decay, steps, scale = 0.1, 0.01, 4000, 1.2
-    [arrays] = train([toy(steps, learning_rate, weight_decay, initial_scale=scale)], None)
+    arrays = train(toy(steps, learning_rate, weight_decay, initial_scale=scale))
     smallest = []
     with mpmath.workdps(300):
         angle = mpmath.asin(mpmath.sqrt(mpmath.mpf(float(arrays["train_loss"][0, 0]))))
@@ -89,11 +100,11 @@ def test_the_orbit_of_period_two_is_exact() -> None:
 
 
 def test_without_weight_decay_it_converges() -> None:
-    [arrays] = train([toy(500, 0.1, 0.0)], None)
+    arrays = train(toy(500, 0.1, 0.0))
     assert (np.diff(arrays["train_loss"], axis=1) <= 0).all()
     assert (arrays["train_loss"][:, -1] < 1e-12).all()
 
 
 def test_what_the_toy_does_not_have_cannot_be_observed(toy_that_fails: Experiment) -> None:
     with pytest.raises(ValueError, match="'test_accuracy' cannot be observed on the toy loss"):
-        train([toy_that_fails], None)
+        train(toy_that_fails)

@@ -80,7 +80,7 @@ def test_synthetic_recordings_have_the_shapes_of_real_ones(small_experiment) -> 
 
     [real] = train([small_experiment], load(small_experiment.data))
     synthetic = synthetic_recording(small_experiment)
-    assert {name: values.shape for name, values in synthetic.arrays.items()} == {
-        name: values.shape for name, values in real.items()
+    assert {name: (values.shape, values.dtype) for name, values in synthetic.arrays.items()} == {
+        name: (values.shape, values.dtype) for name, values in real.items()
     }
     assert np.isfinite(synthetic["weight_norm"]).all()

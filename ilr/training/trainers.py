@@ -1,0 +1,178 @@
+"""Who trains an experiment: nets and the toy loss each have a trainer, with the same methods."""
+# ruff: noqa: ARG002 - the toy needs less than the interface gives
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from typing import get_args
+
+import numpy as np
+import torch
+
+from ilr.data.catalog import info_of
+from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
+from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
+from ilr.experiments.quantities import Axis
+from ilr.nn.architectures import build
+from ilr.nn.execution import Formulation
+from ilr.nn.layers import ConvolutionKernel
+from ilr.nn.norms import in_training
+from ilr.training.loop import Choose, Slices, Tick, silent, train
+from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
+from ilr.training.recorder import Arrays, by_slice
+from ilr.training.toy import train_toy
+
+Load = Callable[[Data], Dataset]
+Stopwatch = Callable[[Callable[[], object]], float]
+"""Gives the seconds that a call takes."""
+
+FORWARD_AND_BACKWARD = 3
+"""A derivative costs about three times what is differentiated."""
+
+TIMED_TOY_STEPS = 200
+"""Steps of the toy in a measurement of its rate."""
+
+
+class Trainer(ABC):
+    """Trains an experiment and all that are fused with it, and knows beforehand what a replica comes to.
+
+    Operations are floating-point operations in float32; one in float64 counts as two.
+    """
+
+    step_operations: float
+    lengths: Mapping[Axis, int]
+    """Of the axes of recordings; those of factors are the observation's own."""
+    evaluation_operations: float = 0.0
+    """Of one evaluation, on training and test examples."""
+    derivative_operations: float = 0.0
+    """Of a loss with its gradient and a Hessian-vector product."""
+    step_bytes: int = 0
+    """Working memory of a step."""
+    evaluation_bytes: int = 0
+    """Working memory of an evaluation: two layers' activations at a time, counted as all of one pass."""
+    data_bytes: int = 0
+    """Of the data on the training device, which all replicas share."""
+    layers: int = 1
+    classes: int = 0
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+
+    @abstractmethod
+    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
+        """Each slice's arrays, [replica, time, ...] by quantity.
+
+        Args:
+            slices: experiments with equal fusion keys.
+            load: gives a data set; called where there is one.
+            device: a torch device.
+            tick: called now and then with the replica-steps done since the last call.
+            choose: chooses how the replicas of nets are computed.
+
+        Raises:
+            ValueError: the slices cannot be fused, or do not have what is to be observed.
+        """
+
+    @abstractmethod
+    def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
+        """Operations a second of steps of so many replicas.
+
+        Args:
+            replicas: trained at a time.
+            device: a torch device.
+            operations: that are to be timed, about.
+            seconds: times them.
+        """
+
+    def shape(self, observation: Observe) -> tuple[int, ...]:
+        """Lengths of an observation's axes behind [replica, time]."""
+        lengths = {**self.lengths, "factor": len(observation.factors)}
+        return tuple(lengths[axis] for axis in observation.row.axes)
+
+    def dtype(self, observation: Observe) -> np.dtype[np.generic]:
+        """The type in which an observation is recorded."""
+        dtype = observation.row.dtype
+        return np.dtype(self.experiment.precision if dtype == "training" else dtype)
+
+
+class NetTrainer(Trainer):
+    """Trains nets on data. What they come to is known without the data, from its form.
+
+    Raises:
+        DataUnavailableError: there is no such data set, or it is smaller than the experiment asks for.
+    """
+
+    def __init__(self, experiment: Experiment, data: Data) -> None:
+        super().__init__(experiment)
+        self.data = data
+        self.info = info = info_of(data)
+        self.net = net = build(experiment, info.image_shape, info.classes)
+        self.batch = experiment.batch_size or info.train
+        passed = min(EVALUATION_EXAMPLES, info.train)
+        number = np.dtype(experiment.precision).itemsize
+        forward = 2.0 * net.multiply_adds() * (number / 4)
+        self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.evaluation_operations = (passed + info.test) * forward
+        self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
+        # Training keeps every activation, thrice over.
+        self.step_bytes = 3 * net.activations() * self.batch * number
+        self.evaluation_bytes = net.activations() * passed * number
+        pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
+        self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
+        self.lengths = {"weight": sum(net.sizes), "test example": info.test}
+        self.layers = len(net.layers) + 1
+        self.classes = info.classes
+
+    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
+        """As `ilr.training.loop.train`, on the data that `load` gives."""
+        return train(slices, load(self.data), device, tick, choose)
+
+    def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
+        """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
+        share = operations / self.step_operations
+        count = max(1, min(replicas, int(share)))
+        examples = max(2, min(self.batch, int(share * self.batch)))
+        stream = torch.Generator(device).manual_seed(0)
+        dtype = getattr(torch, self.experiment.precision)
+        random = partial(torch.randn, generator=stream, device=device, dtype=dtype)
+        weights, head = random(count, sum(self.net.sizes)) / 10, random(count, *self.net.head)
+        own = 1 if self.experiment.batch_size is None else count
+        images = random(own, examples, *self.info.image_shape)
+        labels = torch.zeros(own, examples, dtype=torch.int64, device=device)
+        normalise = in_training(self.experiment.norm)
+
+        def run(way: Formulation) -> None:
+            way.loss_and_gradients(self.net, weights, head, images, labels, normalise)
+
+        ways = [Formulation(*one) for one in product({1, count}, get_args(ConvolutionKernel))]
+        fastest = min(seconds(partial(run, way)) for way in ways)
+        return self.step_operations * count * examples / self.batch / fastest
+
+
+class ToyTrainer(Trainer):
+    """Runs the toy loss, which has two weights and no data; in float64 and without torch."""
+
+    # The cost is the interpreter's, about as much as ten thousand operations a step.
+    step_operations = 1e4
+    lengths: Mapping[Axis, int] = {"weight": 2, "test example": 0}
+
+    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
+        """Each slice's arrays, [replica, time] by quantity."""
+        check_fusable(slices)
+        return by_slice(slices, train_toy(slices, tick))
+
+    def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
+        """That of a few hundred steps of all replicas, whatever they come to."""
+        short = replace(self.experiment, steps=TIMED_TOY_STEPS, replicas=replicas, observe=())
+        return self.step_operations * TIMED_TOY_STEPS * replicas / seconds(partial(train_toy, [short], silent))
+
+    def dtype(self, observation: Observe) -> np.dtype[np.generic]:
+        """Always float64."""
+        return np.dtype("float64")
+
+
+def trainer_of(experiment: Experiment) -> Trainer:
+    """The trainer of an experiment, and of all that are fused with it."""
+    return ToyTrainer(experiment) if experiment.data is None else NetTrainer(experiment, experiment.data)
