@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands exist, its example runs, its tables are complete."""
+"""README, CONTRIBUTING and docs keep their word: commands exist, the example runs, tables are complete."""
 
 import configparser
 import json
@@ -10,25 +10,32 @@ import pytest
 import ilr
 from ilr.stats.decision import Verdict
 from tests.claim_files import write_claim
-from tests.conftest import LOADS_ILR, Run
+from tests.conftest import Run
 from tests.sabotage import SABOTAGES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+MOST_BYTES = 12_000
+"""README has what a user needs; the rest is in docs/."""
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, page: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
+
+
+def test_it_is_short() -> None:
+    assert len(README.encode()) <= MOST_BYTES
 
 
 def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
-    example, contract = blocks("python")
+    example, contract = blocks("python", CONTRIBUTING)
     folder = pytester.mkdir("your-folder")
-    [plugin] = re.findall(r"`(pytest_plugins = .*?)`", README)
-    pytester.makeconftest(plugin)
+    [plugin] = re.findall(r"`(pytest_plugins = .*?)`", CONTRIBUTING)
     (folder / "test_norm_never_falls.py").write_text(example, encoding="utf-8")
     (folder / "test_contract.py").write_text(contract, encoding="utf-8")
-    (folder / "conftest.py").write_text(LOADS_ILR, encoding="utf-8")
+    (folder / "conftest.py").write_text(plugin, encoding="utf-8")
     result = pytester.runpytest_subprocess(folder, "--store=store", "--report=report", "--workers=1")
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes() == {"passed": 3}
@@ -39,7 +46,7 @@ def test_its_plan_is_the_plan_that_is_printed(pytester: pytest.Pytester, run: Ru
     """The headers of both tables, and how each note begins; the numbers are those of another day."""
     write_claim(pytester.path / "claims", "reproduced", replicas=6)
     printed = run("--plan").stdout.str()
-    [told] = blocks("text")
+    [told] = blocks("text", (ROOT / "docs" / "full-scale.md").read_text(encoding="utf-8"))
 
     def headers(text: str) -> list[list[str]]:
         return [line.split() for line in text.splitlines() if line.startswith(("claim ", "GPUs "))]
@@ -54,29 +61,35 @@ def test_its_plan_is_the_plan_that_is_printed(pytester: pytest.Pytester, run: Ru
 def test_its_tox_environments_exist() -> None:
     tox = configparser.ConfigParser()
     tox.read(ROOT / "tox.ini")
-    named = {name for line in re.findall(r"tox -e ([\w,]+)", README) for name in line.split(",")}
-    assert named == {"tiny", "tests", "lint", "types"}
-    assert {f"testenv:{name}" for name in named} <= set(tox.sections())
+    named = {}
+    for page in (README, CONTRIBUTING):
+        named[page] = {name for line in re.findall(r"tox -e ([\w,]+)", page) for name in line.split(",")}
+    assert named[README] == {"tiny", "tests", "lint", "types"}
+    assert named[README] | named[CONTRIBUTING] == {
+        section.removeprefix("testenv:") for section in tox.sections() if ":" in section
+    }
 
 
 def test_ci_runs_its_test_command() -> None:
     assert "\ntox -e tests\n" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_file_it_links_to_is_there() -> None:
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_it_links_to_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
 
 
 def test_every_claim_and_verdict_is_in_its_tables() -> None:
-    linked = set(re.findall(r"^\| \[([\w-]+)\]", README, flags=re.MULTILINE))
-    assert linked == {path.stem[5:].replace("_", "-") for path in (ROOT / "claims").glob("test_*.py")}
+    written = {path.stem[5:].replace("_", "-") for path in (ROOT / "claims").glob("test_*.py")}
+    for page in (README, (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")):
+        assert set(re.findall(r"^\| \[([\w-]+)\]", page, flags=re.MULTILINE)) == written
     for verdict in Verdict:
         assert f"| {verdict} |" in README
 
 
 def test_its_results_are_those_of_the_reference_reports() -> None:
-    written = re.findall(r"^\| ([\w-]+) \| ([A-Z ]+) \| ([A-Z ]+) \|", README, flags=re.MULTILINE)
+    written = re.findall(r"^\| \[([\w-]+)\].* \| ([A-Z ]+) \| ([A-Z ]+) \|$", README, flags=re.MULTILINE)
     tiny, reduced = (
         {claim["id"]: claim["verdict"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]}
         for path in (ROOT / "reports" / "reference" / scale / "evidence.json" for scale in ("tiny", "reduced"))
@@ -92,14 +105,21 @@ def test_every_option_is_in_its_table(pytester: pytest.Pytester) -> None:
     ours = text[text.index("trials of claims:") :].split("\n\n")[0]
     options = set(re.findall(r"^ +(--[\w-]+)", ours, flags=re.MULTILINE))
     assert len(options) > 10
-    assert options == set(re.findall(r"`(--[\w-]+)`", README[README.index("## Options") : README.index("## Add")]))
+    assert options == set(re.findall(r"`(--[\w-]+)`", README[README.index("## Options") : README.index("## Scales")]))
 
 
 def test_every_module_is_in_its_table() -> None:
-    table = README[README.index("| module | job |") : README.index("Fused training is tested")]
-    named = set(re.findall(r"`(\w+)/?`", table))
-    modules = {path.stem for path in (ROOT / "ilr").glob("*.py")} | {"report"}
-    assert named == modules - {"__init__", "version"}
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {}
+    for room, modules in re.findall(r"^\| `ilr/?(\w*)` \|.*\| (.*) \|$", table, flags=re.MULTILINE):
+        named[room] = set(re.findall(r"`(\w+)/?`", modules))
+    rooms = [ROOT / "ilr", *(path.parent for path in (ROOT / "ilr").glob("*/__init__.py"))]
+    for room in rooms:
+        there = {path.stem for path in room.glob("*.py")} - {"__init__"}
+        if room.name != "ilr":
+            there |= {path.parent.name for path in room.glob("*/__init__.py")}
+        assert named.pop(room.name.replace("ilr", "")) == there, room
+    assert not named
 
 
 def test_it_counts_the_sabotages() -> None:
