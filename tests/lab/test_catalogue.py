@@ -91,7 +91,7 @@ def test_a_recording_that_was_to_be_made_again_is_not_used(
     lab = make_lab()
     lab.train(lab.plan([small_experiment]))
     lab = make_lab(refresh=True)
-    monkeypatch.setattr("ilr.lab.jobs.train", lambda *_: 1 / 0)
+    monkeypatch.setattr("ilr.training.trainers.train", lambda *_: 1 / 0)
     lab.train(lab.plan([small_experiment]))
     with pytest.raises(TrainingFailedError, match="division by zero"):
         lab.recording(small_experiment)
