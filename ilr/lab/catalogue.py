@@ -5,11 +5,11 @@ Asking changes nothing. Each key is made once, and each file's header read once,
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from ilr.experiments.experiment import Experiment
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.store import Key, Lookup, Store, training_code_sha256
+from ilr.report.evidence import TrainedBy
 
 SLICE = 8
 """Recordings are kept in slices of so many replicas, cut at multiples of it: more replicas later reuse those there
@@ -18,9 +18,7 @@ are."""
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one experiment's recording came from, and who made it. Slices may differ: each version, device and so on
-    that they name stands here once.
-    """
+    """Where one experiment's recording came from, and who made it."""
 
     origin: str
     """In a few words: which slices were in the store, which this lab trained, and why."""
@@ -30,15 +28,9 @@ class Origin:
     """Most bytes that a worker had held by the end of training one of its slices."""
     formulations: tuple[str, ...]
     """How its replicas were computed."""
-    ilr_versions: tuple[str, ...]
-    torch_versions: tuple[str, ...]
-    devices: tuple[str, ...]
-    """Torch devices such as "cpu" or "cuda:0". Old recordings say neither on which they were trained nor when."""
-    processors: tuple[str, ...]
-    """The names of the processors behind them."""
-    first_trained: datetime | None
-    """When training of the first of its slices ended, in UTC."""
-    last_trained: datetime | None
+    trained_by: TrainedBy
+    """Slices may differ: each version, device and so on that they name stands here once. Old recordings say neither on
+    which device they were trained nor when."""
 
 
 class Catalogue:
@@ -97,12 +89,14 @@ class Catalogue:
             seconds=sum(one.seconds for one in facts),
             peak_memory=max((one.peak_memory_bytes for one in facts), default=0),
             formulations=_once(one.formulation for one in facts),
-            ilr_versions=_once(one.ilr for one in facts),
-            torch_versions=_once(one.torch for one in facts),
-            devices=_once(one.device for one in facts),
-            processors=_once(one.processor for one in facts),
-            first_trained=min(dates, default=None),
-            last_trained=max(dates, default=None),
+            trained_by=TrainedBy(
+                ilr_versions=_once(one.ilr for one in facts),
+                torch_versions=_once(one.torch for one in facts),
+                devices=_once(one.device for one in facts),
+                processors=_once(one.processor for one in facts),
+                first_trained=min(dates, default=None),
+                last_trained=max(dates, default=None),
+            ),
         )
 
     def _slices(self, experiment: Experiment) -> Iterator[Key]:

@@ -36,11 +36,6 @@ def training_bytes(experiment: Experiment) -> int:
     return trainer_of(experiment).step_bytes + recorded_bytes(experiment)
 
 
-def evaluation_bytes(experiment: Experiment) -> int:
-    """Working memory of one replica's evaluation."""
-    return trainer_of(experiment).evaluation_bytes
-
-
 def peak_bytes(experiment: Experiment, replicas: int) -> int:
     """Most memory that training so many replicas as one batch needs, with the data; an upper estimate."""
     trainer = trainer_of(experiment)

@@ -10,12 +10,13 @@ from platformdirs import user_cache_path
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.catalogue import SLICE, Catalogue, Origin
-from ilr.lab.cost import evaluation_bytes, operations, seconds, training_bytes
+from ilr.lab.cost import operations, seconds, training_bytes
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine, InProcess
 from ilr.lab.hardware import default_device, peak_memory
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key, Store
+from ilr.training.trainers import trainer_of
 
 LARGEST_BATCH = 128
 """More replicas than this in one batch bring no more speed."""
@@ -192,7 +193,7 @@ def _replicas_per_job(keys: Sequence[Key], workers: int) -> int:
     fair = math.ceil(total / workers / SLICE) * SLICE
     experiment = keys[0].experiment
     # As if all were evaluated at once: smaller batches are spread over workers more evenly.
-    fits = MEMORY_PER_WORKER // max(training_bytes(experiment) + evaluation_bytes(experiment), 1)
+    fits = MEMORY_PER_WORKER // max(training_bytes(experiment) + trainer_of(experiment).evaluation_bytes, 1)
     return max(min(fair, fits, LARGEST_BATCH), SLICE)
 
 

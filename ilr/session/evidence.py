@@ -11,7 +11,6 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from ilr.experiments.experiment import Experiment
@@ -160,7 +159,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         weight_decay=str(experiment.weight_decay),
         intrinsic_learning_rate=_first_and_last(experiment),
         batch_size=experiment.batch_size,
-        trained_by=msgspec.convert(source, schema.TrainedBy, from_attributes=True),
+        trained_by=source.trained_by,
         record=to_json(experiment),
     )
 

@@ -11,10 +11,10 @@ import numpy as np
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import TrainingFailedError
+from ilr.report.evidence import Values
 from ilr.stats.decision import Finding, Prediction, Verdict, decide
 from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, Experiments, Measurements, Recordings
-from ilr.trials.outcome import Values
 
 Judge = Callable[[Recordings], Measurements]
 

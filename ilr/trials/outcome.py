@@ -1,18 +1,13 @@
 """How a claim came out, and what its test asks of that; light, as pytest loads it in every run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from ilr.experiments.experiment import Experiment
-from ilr.report.evidence import History
+from ilr.report.evidence import History, Values
 from ilr.stats.decision import Finding, Verdict
 from ilr.trials.claim import Claim, Experiments
-
-Values = Mapping[str, list[Any]]
-"""By a finding's name the samples that decided it, as nested lists; empty where they are no numbers per replica."""
 
 
 @dataclass(frozen=True)

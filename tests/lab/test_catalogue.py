@@ -137,13 +137,14 @@ def test_an_origin_says_who_trained_when_with_what(make_lab: Callable[..., Lab],
     lab = make_lab()
     lab.train(lab.plan(experiments))
     for origin in (lab.source(experiments[1]), make_lab().source(experiments[1])):
-        assert origin.first_trained is not None
-        assert origin.last_trained is not None
-        assert before < origin.first_trained <= origin.last_trained <= datetime.now(UTC)
-        assert origin.ilr_versions == (__version__,)
-        assert origin.torch_versions == (str(torch.__version__),)
-        assert origin.devices == ("cpu",)
-        assert origin.processors == (processor("cpu"),)
+        made = origin.trained_by
+        assert made.first_trained is not None
+        assert made.last_trained is not None
+        assert before < made.first_trained <= made.last_trained <= datetime.now(UTC)
+        assert made.ilr_versions == (__version__,)
+        assert made.torch_versions == (str(torch.__version__),)
+        assert made.devices == ("cpu",)
+        assert made.processors == (processor("cpu"),)
         assert origin.seconds > 0
         assert lab.peak_memory([origin]) > 0
     assert "at once" in " ".join(lab.source(experiments[0]).formulations)
@@ -170,9 +171,10 @@ def test_recordings_that_say_less_are_read(make_lab: Callable[..., Lab], small_t
     safetensors.numpy.save_file({"train_loss": np.ones((2, 1))}, path, metadata=header)
     origin = lab.source(small_toy)
     assert origin.origin == "in the store"
-    assert (origin.ilr_versions, origin.torch_versions) == (("0.0.9",), ("2.6.0",))
+    made = origin.trained_by
+    assert (made.ilr_versions, made.torch_versions) == (("0.0.9",), ("2.6.0",))
     assert (origin.seconds, origin.peak_memory) == (2.0, 7)
-    assert (origin.first_trained, origin.last_trained, origin.devices, origin.processors) == (None, None, (), ())
+    assert (made.first_trained, made.last_trained, made.devices, made.processors) == (None, None, (), ())
 
 
 @pytest.mark.parametrize("metadata", [None, {"key": "{}"}, {"facts": "[]"}], ids=str)
