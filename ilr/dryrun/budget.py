@@ -1,7 +1,7 @@
 """What a run would cost, claim by claim, and how long it would take on this machine and on GPUs; trains nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -19,9 +19,7 @@ from ilr.session.selection import Selection, lab_for
 class SliceCost:
     """What it takes to train one slice; of what its job takes as a whole, the share of its replicas."""
 
-    networks: int
-    steps: int
-    """Summed over networks."""
+    slice: Experiment
     operations: float
     memory: int
     """Bytes that the whole job needs."""
@@ -33,38 +31,21 @@ class SliceCost:
     """Seconds of one GPU of each kind."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClaimCost:
     """One claim's part of the budget."""
 
     id: str
-    experiments: int = 0
+    experiments: int
     """That no earlier claim has."""
-    shared: int = 0
+    shared: int
     """That an earlier claim has."""
-    slices: list[SliceCost] = field(default_factory=list)
+    slices: list[SliceCost]
     """To be trained, and not counted for an earlier claim."""
 
     def on_gpu(self, gpu: GPU) -> float:
         """Seconds of one GPU."""
         return sum(one.on_gpus[gpu] for one in self.slices)
-
-
-@dataclass
-class FusibleSlices:
-    """Slices that may train as one batch: a replica costs the same in all of them."""
-
-    operations: float
-    """Of one replica."""
-    least_seconds: float
-    """That training takes on any GPU."""
-    disk: int
-    """Bytes of one replica's recording."""
-    keys: list[Key] = field(default_factory=list)
-
-    def seconds(self, gpu: GPU, replicas: int) -> float:
-        """Time of one GPU for a batch of replicas."""
-        return gpu.seconds(self.operations * replicas, self.least_seconds)
 
 
 class Budget:
@@ -82,15 +63,14 @@ class Budget:
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
         self.workers = self.lab.engine.workers
         self.rates = Rates(self.lab.store, self.lab.device, self.threads)
-        self.fusible: dict[Experiment, FusibleSlices] = {}
-        """By their fusion key."""
+        self.fusible: dict[Experiment, list[Key]] = {}
+        """Slices that may train as one batch, by their fusion key: a replica costs the same in all of them."""
         self.slices: dict[Key, SliceCost] = {}
         self.job_seconds = [self._add(job) for job in self.training.jobs]
         self.claims = self._by_claim(selection)
-        self.total = ClaimCost("all", slices=list(self.slices.values()))
-        for claim in self.claims:
-            self.total.experiments += claim.experiments
-            self.total.shared += claim.shared
+        experiments = sum(claim.experiments for claim in self.claims)
+        shared = sum(claim.shared for claim in self.claims)
+        self.total = ClaimCost("all", experiments, shared, list(self.slices.values()))
 
     @property
     def seconds(self) -> float:
@@ -105,37 +85,33 @@ class Budget:
     def on_gpus(self, gpu: GPU, gpus: int) -> float:
         """Seconds on so many GPUs of a kind, of the jobs that a lab would make for them."""
         seconds: list[float] = []
-        for slices in self.fusible.values():
-            seconds += [slices.seconds(gpu, job.replicas) for job in self.lab.jobs(slices.keys, gpus)]
+        for kind, keys in self.fusible.items():
+            seconds += [_on_gpu(gpu, kind, job.replicas) for job in self.lab.jobs(keys, gpus)]
         return makespan(seconds, gpus)
 
     @property
     def longest(self) -> Experiment:
         """The slice that takes a GPU longest, however many there are: none is divided."""
-        firsts = {slices.keys[0].experiment: slices for slices in self.fusible.values()}
-        return max(firsts, key=lambda one: firsts[one].seconds(GPUS[0], one.replicas))
+        firsts = [keys[0].experiment for keys in self.fusible.values()]
+        return max(firsts, key=lambda one: _on_gpu(GPUS[0], one, one.replicas))
 
     def _add(self, job: Job) -> float:
         """Adds the slices of a job, and gives its seconds on this machine."""
         experiment = job.keys[0].experiment
-        kind = fusion_key(experiment)
-        if kind not in self.fusible:
-            self.fusible[kind] = FusibleSlices(operations(kind), least_seconds(kind), recorded_bytes(kind))
-        fusible = self.fusible[kind]
-        fusible.keys += job.keys
-        here = fusible.operations * job.replicas / self.rates.of(experiment, job.replicas)
+        self.fusible.setdefault(fusion_key(experiment), []).extend(job.keys)
+        of_one_replica = operations(experiment)
+        here = of_one_replica * job.replicas / self.rates.of(experiment, job.replicas)
         memory = peak_bytes(experiment, job.replicas)
         for key in job.keys:
             replicas = key.experiment.replicas
             share = replicas / job.replicas
             self.slices[key] = SliceCost(
-                networks=replicas,
-                steps=replicas * key.experiment.steps,
-                operations=fusible.operations * replicas,
+                slice=key.experiment,
+                operations=of_one_replica * replicas,
                 memory=memory,
-                disk=fusible.disk * replicas,
+                disk=recorded_bytes(experiment) * replicas,
                 here=here * share,
-                on_gpus={gpu: fusible.seconds(gpu, job.replicas) * share for gpu in GPUS},
+                on_gpus={gpu: _on_gpu(gpu, experiment, job.replicas) * share for gpu in GPUS},
             )
         return here
 
@@ -145,14 +121,16 @@ class Budget:
         seen: set[Experiment] = set()
         costs = []
         for claim in selection.claims.values():
-            cost = ClaimCost(claim.id)
-            for experiment in claim.planned.all():
-                cost.experiments += experiment not in seen
-                cost.shared += experiment in seen
-                seen.add(experiment)
-                for key in self.lab.keys(experiment):
-                    if key in uncounted:
-                        cost.slices.append(uncounted.pop(key))
-            if claim.planned.all():
-                costs.append(cost)
+            experiments = claim.planned.all()
+            shared = len(seen.intersection(experiments))
+            seen.update(experiments)
+            keys = [key for experiment in experiments for key in self.lab.keys(experiment)]
+            slices = [uncounted.pop(key) for key in keys if key in uncounted]
+            if experiments:
+                costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices))
         return costs
+
+
+def _on_gpu(gpu: GPU, experiment: Experiment, replicas: int) -> float:
+    """Seconds of one GPU for a batch of replicas of experiments like this one."""
+    return gpu.seconds(operations(experiment) * replicas, least_seconds(experiment))

@@ -73,8 +73,8 @@ def _cells(cost: ClaimCost, workers: int) -> list[str]:
     return [
         str(cost.experiments),
         str(cost.shared),
-        f"{sum(one.networks for one in cost.slices):,}",
-        _scaled(sum(one.steps for one in cost.slices)),
+        f"{sum(one.slice.replicas for one in cost.slices):,}",
+        _scaled(sum(one.slice.replicas * one.slice.steps for one in cost.slices)),
         _scaled(sum(one.operations for one in cost.slices)),
         decimal(max((one.memory for one in cost.slices), default=0)),
         decimal(sum(one.disk for one in cost.slices)),
