@@ -100,7 +100,7 @@ class Rehearsal(Mode):
                 yield f"random data stood in for {name}: {error}"
 
     def _outcome(self, claim: SelectedClaim) -> Outcome | None:
-        judged = claim.judged(_SyntheticRecordings())
+        judged = claim.judged(_synthetic)
         if judged.verdict is Verdict.NOT_RUN:
             return judged
         complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]
@@ -177,10 +177,7 @@ def _schedule_failures(experiment: Experiment) -> Iterable[str]:
             yield f"{experiment}: {name} {getattr(experiment, name)} is not finite over {experiment.steps} steps"
 
 
-class _SyntheticRecordings:
-    """Stands in for a lab before a judge: recordings of the right form with random numbers in them."""
-
-    def recording(self, experiment: Experiment) -> Recording:
-        """A recording of a few replicas; of the same experiment always the same."""
-        few = replace(experiment, replicas=min(JUDGED_REPLICAS, experiment.replicas))
-        return synthetic_recording(few, seed=int(digest(experiment)[:8], 16))
+def _synthetic(experiment: Experiment) -> Recording:
+    """Random numbers in the form of a recording of a few replicas; for the same experiment always the same."""
+    few = replace(experiment, replicas=min(JUDGED_REPLICAS, experiment.replicas))
+    return synthetic_recording(few, seed=int(digest(experiment)[:8], 16))

@@ -21,8 +21,8 @@ from ilr.report import evidence as schema
 from ilr.serialization import digest, to_json
 from ilr.session.options import Options, flag, table
 from ilr.stats.decision import Finding
-from ilr.trials.claim import Claim
-from ilr.trials.outcome import ControlOutcome, Outcome
+from ilr.trials.claim import Claim, Control
+from ilr.trials.outcome import Outcome
 from ilr.version import __version__
 
 _NO_OVERRIDES = ("scale", "seed", "store", "report", "plan", "rehearse")
@@ -43,7 +43,7 @@ class Run:
 
 def evidence(run: Run, outcomes: Sequence[Outcome]) -> schema.Evidence:
     """The evidence of a run, in schema 2."""
-    experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.experiments)
+    experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.planned.all())
     sources = {experiment: run.lab.source(experiment) for experiment in experiments}
     return schema.Evidence(
         schema=2,
@@ -105,8 +105,8 @@ def _claim(outcome: Outcome, options: Options) -> schema.ClaimEvidence:
         statement=claim.statement,
         verdict=outcome.verdict,
         findings=findings,
-        controls=tuple(_control(control, outcome.planned.controls[control.name]) for control in outcome.controls),
-        experiments=tuple(digest(experiment) for experiment in outcome.experiments),
+        controls=tuple(_control(control, outcome) for control in claim.controls if control.name in outcome.controls),
+        experiments=tuple(digest(experiment) for experiment in outcome.planned.all()),
         figures=outcome.figures,
         seconds=round(outcome.seconds, 2),
         message=outcome.message,
@@ -119,16 +119,17 @@ def _claim(outcome: Outcome, options: Options) -> schema.ClaimEvidence:
     )
 
 
-def _control(control: ControlOutcome, experiments: Mapping[str, Experiment]) -> schema.ControlEvidence:
+def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
+    judged = outcome.controls[control.name]
     return schema.ControlEvidence(
         name=control.name,
         takes_away=control.takes_away,
-        verdict=control.verdict,
-        sound=control.sound,
-        findings=_findings(control.findings),
-        message=control.message,
-        digests=_digests(experiments),
-        values=control.values,
+        verdict=judged.verdict,
+        sound=judged.sound,
+        findings=_findings(judged.findings),
+        message=judged.message,
+        digests=_digests(outcome.planned.controls[control.name]),
+        values=judged.values,
     )
 
 

@@ -41,7 +41,7 @@ class Session(Mode):
         if self.selection.options.no_train and (missing := self.lab.missing(claim.planned.all())):
             not_run = f"--no-train, and {missing} of its recordings are not in the store"
             claim = replace(claim, planned=PlannedExperiments(not_run=not_run))
-        self.outcomes[name] = claim.judged(self.lab)
+        self.outcomes[name] = claim.judged(self.lab.recording)
         return self.outcomes[name]
 
     def finish(self) -> None:
@@ -54,7 +54,7 @@ class Session(Mode):
     def summary(self) -> Iterable[str]:
         """The verdicts, and where the report is."""
         for outcome in self.outcomes.values():
-            sound = sum(control.sound for control in outcome.controls)
+            sound = sum(control.sound for control in outcome.controls.values())
             controls = f"  controls sound {sound}/{len(outcome.controls)}" if outcome.controls else ""
             yield f"{outcome.verdict.value:<13} {outcome.claim.id}{controls}"
             if outcome.message:

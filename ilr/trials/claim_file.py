@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from ilr.report.evidence import History
 from ilr.stats.decision import Verdict
 from ilr.stats.registry import RULES
-from ilr.trials.claim import Claim, Control, Experiments, Recordings, Setting
+from ilr.trials.claim import Claim, Experiments, Recordings, Setting
 from ilr.trials.history import history_of
-from ilr.trials.judging import Archive, Judge, Judgement, described, judgement
-from ilr.trials.outcome import ControlOutcome, Outcome, PlannedExperiments
+from ilr.trials.judging import Judge, RecordingOf, described, judgement
+from ilr.trials.outcome import Judgement, Outcome, PlannedExperiments
 from ilr.trials.plotting import in_style, to_svg
 
 Planner = Callable[[Setting], Experiments]
@@ -89,7 +89,7 @@ class ClaimFile:
         except Exception as error:  # one broken claim must not take the others with it
             return PlannedExperiments(error=f"its experiments could not be planned: {described(error)}")
 
-    def judged(self, planned: PlannedExperiments, archive: Archive) -> Outcome:
+    def judged(self, planned: PlannedExperiments, recording_of: RecordingOf) -> Outcome:
         """The verdict on the claim, from the recordings of what was planned."""
         if planned.not_run:
             return Outcome(self.claim, Verdict.NOT_RUN, planned.not_run, self.history, planned)
@@ -98,9 +98,9 @@ class ClaimFile:
         started = time.perf_counter()
         # The threads of a judge's many small products would only wait for each other, the longer the busier the CPU.
         with threadpool_limits(1):
-            main = judgement(self.claim, self.judge, planned.experiments, archive)
+            main = judgement(self.claim, self.judge, planned.experiments, recording_of)
             controls = {
-                name: judgement(self.claim, self.judge, experiments, archive)
+                name: judgement(self.claim, self.judge, experiments, recording_of)
                 for name, experiments in planned.controls.items()
             }
             verdict, message = _overall(main, controls)
@@ -118,7 +118,8 @@ class ClaimFile:
             planned=planned,
             findings=main.findings,
             values=main.values,
-            controls=tuple(_outcome(control, controls[control.name]) for control in self.claim.controls),
+            # Recordings are large, and an outcome is kept to the end of the run.
+            controls={name: replace(judged, recordings={}) for name, judged in controls.items()},
             figures=figures,
             seconds=time.perf_counter() - started,
         )
@@ -140,17 +141,6 @@ def _overall(main: Judgement, controls: Mapping[str, Judgement]) -> tuple[Verdic
         if judged.verdict is Verdict.REPRODUCED:
             return Verdict.UNSOUND, f"its control {name!r} came out REPRODUCED, so its test cannot fail"
     return main.verdict, main.message
-
-
-def _outcome(control: Control, judged: Judgement) -> ControlOutcome:
-    return ControlOutcome(
-        name=control.name,
-        takes_away=control.takes_away,
-        verdict=judged.verdict,
-        findings=judged.findings,
-        values=judged.values,
-        message=judged.message,
-    )
 
 
 def _underscored(name: str) -> str:

@@ -2,9 +2,9 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,49 +15,30 @@ from ilr.report.evidence import Values
 from ilr.stats.decision import Finding, Prediction, Verdict, decide
 from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, Experiments, Measurements, Recordings
+from ilr.trials.outcome import Judgement
 
 Judge = Callable[[Recordings], Measurements]
-
-
-class Archive(Protocol):
-    """Has recordings: a lab that has trained, or what stands in for it in a rehearsal."""
-
-    def recording(self, experiment: Experiment) -> Recording:
-        """The recording of an experiment.
-
-        Raises:
-            TrainingFailedError: there is none.
-        """
+RecordingOf = Callable[[Experiment], Recording]
+"""The recording of an experiment, from a lab or from what stands in for it; without one, TrainingFailedError."""
 
 
 class MeasurementError(ValueError):
     """A judge yields something else than its claim registered; the message is one line."""
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """How one set of experiments was judged: the claim's own, or a control's."""
-
-    verdict: Verdict
-    findings: tuple[Finding, ...] = ()
-    values: Values = field(default_factory=dict)
-    message: str = ""
-    recordings: Recordings = field(default_factory=dict)
-
-
-def judgement(claim: Claim, judge: Judge, experiments: Experiments, archive: Archive) -> Judgement:
+def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of: RecordingOf) -> Judgement:
     """Judges one set of experiments. Whatever goes wrong becomes an ERROR with one line.
 
     Args:
         claim: whose predictions are decided.
         judge: of the claim's file.
         experiments: the claim's own, or a control's, by name.
-        archive: has their recordings.
+        recording_of: gives their recordings.
     """
     recordings: dict[str, Recording] = {}
     try:
         for name, experiment in experiments.items():
-            recordings[name] = archive.recording(experiment)
+            recordings[name] = recording_of(experiment)
             if diverged := recordings[name].diverged:
                 return Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
         found, values = findings_of(claim, judge(recordings))

@@ -1,5 +1,6 @@
 """How a claim came out, and what its test asks of that; light, as pytest loads it in every run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from ilr.experiments.experiment import Experiment
 from ilr.report.evidence import History, Values
 from ilr.stats.decision import Finding, Verdict
-from ilr.trials.claim import Claim, Experiments
+from ilr.trials.claim import Claim, Experiments, Recordings
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,19 @@ class PlannedExperiments:
 
 
 @dataclass(frozen=True)
-class ControlOutcome:
-    """How one control was judged. It is sound if it was judged and did not come out REPRODUCED."""
+class Judgement:
+    """How one set of experiments was judged: the claim's own, or a control's."""
 
-    name: str
-    takes_away: str
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     values: Values = field(default_factory=dict)
     message: str = ""
+    recordings: Recordings = field(default_factory=dict)
+    """What it rests on, for the figure."""
 
     @property
     def sound(self) -> bool:
-        """Whether the control shows that the claim's test can fail."""
+        """Of a control, whether it shows that the claim's test can fail: judged, and not REPRODUCED."""
         return self.verdict in (Verdict.REFUTED, Verdict.INCONCLUSIVE)
 
 
@@ -53,16 +54,12 @@ class Outcome:
     planned: PlannedExperiments = field(default_factory=PlannedExperiments)
     findings: tuple[Finding, ...] = ()
     values: Values = field(default_factory=dict)
-    controls: tuple[ControlOutcome, ...] = ()
+    controls: Mapping[str, Judgement] = field(default_factory=dict)
+    """By name, without recordings."""
     figures: tuple[str, ...] = ()
     """SVG texts."""
     seconds: float = 0.0
     """Time to judge and draw, without training."""
-
-    @property
-    def experiments(self) -> tuple[Experiment, ...]:
-        """Every experiment of the claim and its controls once, in order of appearance."""
-        return self.planned.all()
 
 
 class InconclusiveError(Exception):

@@ -178,11 +178,11 @@ def claim(name: str, replicas: int, _: Dataset, folder: Path, seed: int) -> None
     for experiment in plan.all():
         # Raises where training crashed: a sabotage that crashes has not been noticed, it is badly written.
         lab.recording(experiment)
-    outcome = trial.judged(plan, lab)
+    outcome = trial.judged(plan, lab.recording)
     assert outcome.verdict is not Verdict.ERROR, outcome.message
     assert accepted(outcome.findings)
-    for control in outcome.controls:
-        assert not accepted(control.findings), control.name
+    for control, judged in outcome.controls.items():
+        assert not accepted(judged.findings), control
 
 
 def accepted(findings: Sequence[Finding]) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from ilr import Claim, Control, Experiment, Prediction, Recording, Replicas, Setting, Verdict
+from ilr import Claim, Control, Prediction, Replicas, Setting, Verdict
 from ilr.report.evidence import History
 from ilr.stats.registry import RULES
 from ilr.trials.claim_file import ClaimFile
@@ -18,16 +18,9 @@ from ilr.trials.testing import synthetic_recording
 from tests.claim_files import write_claim
 
 
-class Stage:
-    """Stands in for a lab: has a recording of every experiment."""
-
-    def recording(self, experiment: Experiment) -> Recording:
-        return synthetic_recording(experiment)
-
-
 def outcome(path: Path) -> Outcome:
     file = ClaimFile.of(load_module(path))
-    return file.judged(file.plan(Setting("tiny", seed=0, replicas=6)), Stage())
+    return file.judged(file.plan(Setting("tiny", seed=0, replicas=6)), synthetic_recording)
 
 
 def claim(*predictions: Prediction) -> Claim:
@@ -120,11 +113,11 @@ def test_an_outcome_has_plan_values_and_history(tmp_path: Path) -> None:
     assert judged.history == History(notes=("It grew before.",))
     assert list(judged.planned.experiments) == ["run"]
     assert list(judged.planned.controls) == ["decay"]
-    assert judged.experiments == (judged.planned.experiments["run"], judged.planned.controls["decay"]["run"])
+    assert judged.planned.all() == (judged.planned.experiments["run"], judged.planned.controls["decay"]["run"])
     [norms] = judged.values["norm"]
-    recorded = Stage().recording(judged.planned.experiments["run"])
+    recorded = synthetic_recording(judged.planned.experiments["run"])
     assert norms == recorded.final("weight_norm").tolist()
-    assert judged.controls[0].values["norm"] == judged.values["norm"]
+    assert judged.controls["decay"].values["norm"] == judged.values["norm"]
 
 
 def test_a_judge_has_one_blas_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
