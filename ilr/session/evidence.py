@@ -6,8 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.serialization import digest, to_json
 from ilr.session.options import Options, flag, table
+from ilr.session.selection import Selection
 from ilr.stats.decision import Finding
 from ilr.trials.claim import Claim, Control
 from ilr.trials.outcome import Outcome
@@ -29,33 +29,29 @@ _NO_OVERRIDES = ("scale", "seed", "store", "report", "plan", "rehearse")
 """Options that stand elsewhere in the evidence, or that decide nothing of it."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of the claims, for its provenance."""
+def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequence[Outcome]) -> schema.Evidence:
+    """The evidence of a run that ends now, in schema 2.
 
-    options: Options
-    lab: Lab
-    root: Path
-    """Folder of the claims, whose git commit is reported."""
-    started: datetime
-    seconds: float
-
-
-def evidence(run: Run, outcomes: Sequence[Outcome]) -> schema.Evidence:
-    """The evidence of a run, in schema 2."""
+    Args:
+        selection: what the run was of.
+        lab: has trained it.
+        started: when the run began.
+        outcomes: of the claims that were judged.
+    """
+    options = selection.options
     experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.planned.all())
-    sources = {experiment: run.lab.source(experiment) for experiment in experiments}
+    sources = {experiment: lab.source(experiment) for experiment in experiments}
     return schema.Evidence(
         schema=2,
-        scale=run.options.scale,
-        seed=run.options.seed,
-        started=run.started.replace(microsecond=0),
-        seconds=round(run.seconds, 1),
-        invocation=_invocation(run.options),
-        provenance=_provenance(run, [outcome.claim for outcome in outcomes], sources.values()),
-        claims=tuple(_claim(outcome, run.options) for outcome in outcomes),
+        scale=options.scale,
+        seed=options.seed,
+        started=started.replace(microsecond=0),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
+        invocation=_invocation(options),
+        provenance=_provenance(selection.root, lab, sources.values(), [outcome.claim for outcome in outcomes]),
+        claims=tuple(_claim(outcome, options) for outcome in outcomes),
         # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
-        appendix=tuple(path.read_text() for path in sorted((run.root / "reports").glob("*.svg"))),
+        appendix=tuple(path.read_text() for path in sorted((selection.root / "reports").glob("*.svg"))),
         experiments={digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
     )
 
@@ -75,19 +71,19 @@ def _invocation(options: Options) -> schema.Invocation:
     return schema.Invocation(shlex.join(command), options.selected, overrides)
 
 
-def _provenance(run: Run, claims: Sequence[Claim], sources: Iterable[Origin]) -> schema.Provenance:
-    device = run.lab.device
+def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]) -> schema.Provenance:
+    device = lab.device
     return schema.Provenance(
         ilr=__version__,
-        git=_git(run.root),
+        git=_git(root),
         python=platform.python_version(),
         torch=version("torch"),
         device=device if device == "cpu" else f"{device} ({processor(device)})",
         cpu=processor("cpu"),
-        threads=run.lab.engine.workers,
-        peak_memory_bytes=run.lab.peak_memory(sources),
+        threads=lab.engine.workers,
+        peak_memory_bytes=lab.peak_memory(sources),
         platform=sys.platform,
-        data={name: schema.DataEvidence(sha256) for name, sha256 in sorted(run.lab.data_sha256.items())},
+        data={name: schema.DataEvidence(sha256) for name, sha256 in sorted(lab.data_sha256.items())},
         # Sorted: the same claims have one digest in whatever order they ran.
         claims_sha256=digest(tuple(sorted(digest(claim) for claim in claims))),
     )

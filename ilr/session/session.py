@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from ilr.report.files import write_report
-from ilr.session.evidence import Run, evidence
+from ilr.session.evidence import evidence
 from ilr.session.mode import Mode
 from ilr.session.progress import training_progress
 from ilr.session.selection import Selection, lab_for
@@ -47,9 +47,8 @@ class Session(Mode):
     def finish(self) -> None:
         """Writes the report of what was judged, if anything was."""
         if self.outcomes:
-            seconds = (datetime.now(UTC) - self.started).total_seconds()
-            run = Run(self.selection.options, self.lab, self.selection.root, self.started, seconds)
-            write_report(evidence(run, list(self.outcomes.values())), self.report)
+            found = evidence(self.selection, self.lab, self.started, list(self.outcomes.values()))
+            write_report(found, self.report)
 
     def summary(self) -> Iterable[str]:
         """The verdicts, and where the report is."""
