@@ -100,7 +100,7 @@ class Rehearsal(Mode):
                 yield f"random data stood in for {name}: {error}"
 
     def _outcome(self, claim: SelectedClaim) -> Outcome | None:
-        judged = claim.judged(_synthetic)
+        judged = claim.file.judged(claim.planned, _synthetic)
         if judged.verdict is Verdict.NOT_RUN:
             return judged
         complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]

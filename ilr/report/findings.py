@@ -10,20 +10,17 @@ from ilr.stats.decision import Verdict, holm
 
 @dataclass(frozen=True)
 class FindingText:
-    """One finding, every number already text."""
+    """One finding, and its numbers as text."""
 
-    name: str
-    rule: str
+    finding: FindingEvidence
     estimate: str
     interval: str
     expected: str
     accepted: str
-    replicas: int
     p: str
     """p-value, after Holm's correction, of the hypothesis that the truth lies outside the accepted range."""
     p_refuted: str
     """The same of the hypothesis that it lies inside."""
-    verdict: Verdict
     remark: str
     """What would decide an INCONCLUSIVE finding; empty otherwise."""
 
@@ -32,8 +29,8 @@ class FindingText:
         """The finding in one line of plain text."""
         remark = f"; {self.remark}" if self.remark else ""
         return (
-            f"{self.name}: {self.verdict}, estimate {self.estimate}, interval {self.interval}, "
-            f"accepted {self.accepted}, n = {self.replicas}{remark}"
+            f"{self.finding.name}: {self.finding.verdict}, estimate {self.estimate}, interval {self.interval}, "
+            f"accepted {self.accepted}, n = {self.finding.n}{remark}"
         )
 
 
@@ -45,27 +42,24 @@ def finding_texts(findings: Sequence[FindingEvidence]) -> list[FindingText]:
     return [_text(*one) for one in zip(findings, corrected, corrected_refuted, strict=True)]
 
 
-def rules(texts: Sequence[FindingText]) -> dict[str, list[str]]:
+def rules(findings: Sequence[FindingEvidence]) -> dict[str, list[str]]:
     """The names of the findings that each rule decided: many findings have one rule, which is then told once."""
     names: dict[str, list[str]] = {}
-    for text in texts:
-        names.setdefault(text.rule, []).append(text.name)
+    for finding in findings:
+        names.setdefault(finding.rule, []).append(finding.name)
     return names
 
 
 def _text(finding: FindingEvidence, p: float, p_refuted: float) -> FindingText:
     width = _shown_width(finding)
     return FindingText(
-        name=finding.name,
-        rule=finding.rule,
+        finding=finding,
         estimate=measured(finding.estimate, width),
         interval=_span(finding.interval, lambda end: measured(end, width)),
         expected=registered(finding.expected, finding.margin),
         accepted=_span(finding.accepted, lambda end: registered(end, finding.margin)),
-        replicas=finding.n,
         p=p_value(p, finding.alpha),
         p_refuted=p_value(p_refuted, finding.alpha),
-        verdict=finding.verdict,
         remark=_remark(finding),
     )
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from msgspec.structs import asdict
 
-from ilr.report.evidence import ClaimEvidence, Evidence, ExperimentEvidence, FindingEvidence
+from ilr.report.evidence import ClaimEvidence, Evidence, ExperimentEvidence
 from ilr.report.findings import FindingText, finding_texts, rules
 from ilr.report.inline_svg import Figure
 from ilr.report.intervals import interval_plot
@@ -75,10 +75,11 @@ def _environment() -> Environment:
     environment.filters |= {
         "bytes": size,
         "date": _date,
-        "drawn": _drawn,
         "duration": duration,
         "fields": asdict,
+        "in_words": finding_texts,
         "paragraphs": lambda text: text.strip().split("\n\n"),
+        "plot": _plot,
         "printable": printable,
         "registered": registered,
         "rules": rules,
@@ -92,18 +93,14 @@ def _date(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
-def _drawn(findings: Sequence[FindingEvidence]) -> list[tuple[FindingText, Markup]]:
-    """Each finding in words, and drawn."""
-    return [
-        (text, interval_plot(finding, f"{text.sentence}, expected {text.expected}"))
-        for text, finding in zip(finding_texts(findings), findings, strict=True)
-    ]
+def _plot(text: FindingText) -> Markup:
+    return interval_plot(text.finding, f"{text.sentence}, expected {text.expected}")
 
 
 def _section(claim: ClaimEvidence, number: int, evidence: Evidence) -> Section:
     return Section(
         figures=_parsed(claim.figures, f"figure-{number}", f"the claim {claim.id!r}"),
-        accepted={text.name: text.accepted for text in finding_texts(claim.findings)},
+        accepted={text.finding.name: text.accepted for text in finding_texts(claim.findings)},
         experiments=[(digest, evidence.experiments.get(digest)) for digest in claim.experiments],
     )
 

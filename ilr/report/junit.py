@@ -54,5 +54,5 @@ def _why(claim: ClaimEvidence) -> list[str]:
         if not control.sound:
             lines.append(f"control {control.name} is not sound: {control.verdict}")
     # Sorting is stable: what was reproduced moves behind the rest, and nothing else changes its place.
-    texts = sorted(finding_texts(claim.findings), key=lambda text: text.verdict is Verdict.REPRODUCED)
+    texts = sorted(finding_texts(claim.findings), key=lambda text: text.finding.verdict is Verdict.REPRODUCED)
     return lines + [text.sentence for text in texts]

@@ -2,6 +2,8 @@
 
 import math
 
+from rich.filesize import pick_unit_and_suffix
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -52,10 +54,8 @@ def duration(seconds: float) -> str:
 
 def size(number: int) -> str:
     """A number of bytes in the unit that gives it one to three digits before the point."""
-    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
-    # Every unit is ten bits more than the one before.
-    power = min(max(number.bit_length() - 1, 0) // 10, len(units) - 1)
-    return f"{number / 1024**power:.3g}{_SPACE}{units[power]}"
+    unit, name = pick_unit_and_suffix(number, ["bytes", "KiB", "MiB", "GiB", "TiB"], 1024)
+    return f"{number / unit:.3g}{_SPACE}{name}"
 
 
 def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:

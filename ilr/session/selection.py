@@ -13,8 +13,7 @@ from ilr.lab.store import Store
 from ilr.session.options import Options
 from ilr.trials.claim import Setting
 from ilr.trials.claim_file import ClaimFile, ClaimFileError
-from ilr.trials.judging import RecordingOf
-from ilr.trials.outcome import Outcome, PlannedExperiments
+from ilr.trials.outcome import PlannedExperiments
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class SelectedClaim:
     def id(self) -> str:
         """The claim's id."""
         return self.file.claim.id
-
-    def judged(self, recording_of: RecordingOf) -> Outcome:
-        """The verdict on the claim, from the recordings of its experiments."""
-        return self.file.judged(self.planned, recording_of)
 
 
 @dataclass(frozen=True)

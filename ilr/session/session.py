@@ -1,7 +1,6 @@
 """The mode without an option: the claims are trained together, judged one by one, reported."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -38,10 +37,10 @@ class Session(Mode):
     def outcome(self, name: str) -> Outcome:
         """Judges one claim."""
         claim = self.selection.claims[name]
-        if self.selection.options.no_train and (missing := self.lab.missing(claim.planned.all())):
-            not_run = f"--no-train, and {missing} of its recordings are not in the store"
-            claim = replace(claim, planned=PlannedExperiments(not_run=not_run))
-        self.outcomes[name] = claim.judged(self.lab.recording)
+        planned = claim.planned
+        if self.selection.options.no_train and (missing := self.lab.missing(planned.all())):
+            planned = PlannedExperiments(not_run=f"--no-train, and {missing} of its recordings are not in the store")
+        self.outcomes[name] = claim.file.judged(planned, self.lab.recording)
         return self.outcomes[name]
 
     def finish(self) -> None:

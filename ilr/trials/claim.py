@@ -65,7 +65,7 @@ class Claim:
             ("prediction", [prediction.quantity for prediction in self.predictions]),
             ("control", [control.name for control in self.controls]),
         ):
-            if repeated := _repeated(names):
+            if repeated := first_repeated(names):
                 raise ValueError(f"the claim {self.id!r} has two {what}s called {repeated!r}")
         counted = tuple(replace(prediction, family=len(self.predictions)) for prediction in self.predictions)
         object.__setattr__(self, "predictions", counted)
@@ -135,5 +135,6 @@ def changed(experiments: Experiments, only: Iterable[str] | None = None, **field
     return result
 
 
-def _repeated(names: Sequence[str]) -> str | None:
+def first_repeated(names: Sequence[str]) -> str | None:
+    """The first name that stands there a second time, if one does."""
     return next((name for i, name in enumerate(names) if name in names[:i]), None)

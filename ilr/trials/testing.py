@@ -13,8 +13,7 @@
 Nothing is trained: judges and figures are given recordings of the right shape with random numbers in them.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +24,7 @@ from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
 from ilr.serialization import digest, from_json, to_json
 from ilr.training.trainers import trainer_of
-from ilr.trials.claim import Claim, Experiments, Setting
+from ilr.trials.claim import Claim, Experiments, Setting, first_repeated
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.judging import MeasurementError, findings_of
 from ilr.trials.outcome import PlannedExperiments
@@ -36,9 +35,8 @@ from ilr.trials.scales import SCALES, Scale
 
 def check_folder(folder: Path) -> None:
     """Every claim has an id of its own."""
-    counts = Counter(module.CLAIM.id for module in claim_modules(folder))
-    repeated = [claim_id for claim_id, count in counts.items() if count > 1]
-    assert not repeated, f"{folder}: two claims are called {repeated[0]}"
+    repeated = first_repeated([module.CLAIM.id for module in claim_modules(folder)])
+    assert repeated is None, f"{folder}: two claims are called {repeated}"
 
 
 def check_claim(module: ModuleType) -> None:
@@ -83,7 +81,7 @@ def check_judge(file: ClaimFile) -> None:
     plan = _plan(file, scales(file.claim)[0], seed=1)
     for experiments in (plan.experiments, *plan.controls.values()):
         recordings = _recordings(experiments)
-        before = {name: _copies(recording) for name, recording in recordings.items()}
+        before = {name: deepcopy(recording.arrays) for name, recording in recordings.items()}
         try:
             first, _ = findings_of(file.claim, file.judge(recordings))
             second, _ = findings_of(file.claim, file.judge(recordings))
@@ -145,7 +143,3 @@ def _smallest(experiments: Experiments) -> Experiments:
 
 def _recordings(experiments: Experiments) -> dict[str, Recording]:
     return {name: synthetic_recording(one, seed) for seed, (name, one) in enumerate(experiments.items())}
-
-
-def _copies(recording: Recording) -> Mapping[str, Array]:
-    return {quantity: values.copy() for quantity, values in recording.arrays.items()}
