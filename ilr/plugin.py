@@ -56,7 +56,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     mode = _mode(options)
     from ilr.data.catalog import DataUnavailableError
     from ilr.session.selection import Selection
-    from ilr.trials.claim_file import ClaimFileError
+    from ilr.trials.claim import ClaimFileError
 
     try:
         session.config.stash[MODE] = mode(Selection.of(options, session.config.rootpath, modules))

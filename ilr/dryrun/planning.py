@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.filesize import decimal, pick_unit_and_suffix
-from rich.table import Table
+from rich.table import Column, Table
 
 from ilr.dryrun.budget import Budget, ClaimCost
 from ilr.dryrun.rates import EFFICIENCY, GPUS, LAYER_SECONDS
@@ -91,11 +91,8 @@ def _gpus_table(budget: Budget) -> Table:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first, no_wrap=True)
-    for header in others:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
+    columns = [Column(header, justify="right", no_wrap=True) for header in others]
+    return Table(Column(first, no_wrap=True), *columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _notes(budget: Budget) -> Iterable[str]:

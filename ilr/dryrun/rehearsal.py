@@ -63,11 +63,9 @@ class Rehearsal(Mode):
         super().__init__(selection)
         self.shortened = {_short(group): group for group in alike(selection.experiments)}
         self.rehearsed: list[Rehearsed] = []
-        self.outcomes: dict[str, Outcome | None] = {}
-        """What stops a claim, by the id of its test; `None` where nothing does."""
 
     def prepare(self, console: Console) -> int:
-        """Rehearses every experiment and every judge. Nothing is left behind."""
+        """Rehearses every experiment. Nothing is left behind."""
         console.print(
             f"Rehearsing {count(len(self.selection.experiments), 'experiment')} as {len(self.shortened)}: "
             f"{REPLICAS} networks, {STEPS} steps each.",
@@ -77,13 +75,20 @@ class Rehearsal(Mode):
         with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-") as folder, console.status("rehearsing"):
             lab = lab_for(self.selection.options, Path(folder), stand_in=True, choose=False)
             self.rehearsed = _rehearsed(self.shortened, lab)
-        for name, claim in self.selection.claims.items():
-            self.outcomes[name] = self._outcome(claim)
         return 0
 
     def outcome(self, name: str) -> Outcome | None:
-        """Ends a claim's test before it begins, with what its rehearsal found."""
-        return self.outcomes[name]
+        """Rehearses a claim's judge, and gives what stops the claim; `None` where nothing does."""
+        claim = self.selection.claims[name]
+        judged = claim.file.judged(claim.planned, _synthetic)
+        if judged.verdict is Verdict.NOT_RUN:
+            return judged
+        complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]
+        for experiment in claim.planned.all():
+            complaints += _schedule_failures(experiment)
+        if judged.verdict is Verdict.ERROR:
+            complaints.append(judged.message)
+        return Outcome(claim.file.claim, Verdict.ERROR, "\n".join(complaints)) if complaints else None
 
     def summary(self) -> Iterable[str]:
         """What was rehearsed, a line for each kind of experiment, and what stood in for what."""
@@ -98,17 +103,6 @@ class Rehearsal(Mode):
                 read(name, self.selection.options.data_root)
             except DataUnavailableError as error:
                 yield f"random data stood in for {name}: {error}"
-
-    def _outcome(self, claim: SelectedClaim) -> Outcome | None:
-        judged = claim.file.judged(claim.planned, _synthetic)
-        if judged.verdict is Verdict.NOT_RUN:
-            return judged
-        complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]
-        for experiment in claim.planned.all():
-            complaints += _schedule_failures(experiment)
-        if judged.verdict is Verdict.ERROR:
-            complaints.append(judged.message)
-        return Outcome(claim.file.claim, Verdict.ERROR, "\n".join(complaints)) if complaints else None
 
 
 def alike(experiments: Iterable[Experiment]) -> list[tuple[Experiment, ...]]:

@@ -105,13 +105,10 @@ class Catalogue:
             name = experiment.data.name
             data_sha256 = self.data_sha256.setdefault(name, self._data.sha256(name))
         ids = experiment.replica_ids
-        start = ids.start
-        while start < ids.stop:
-            next_cut = (start // SLICE + 1) * SLICE
-            stop = min(next_cut, ids.stop)
+        for cut in range(ids.start // SLICE * SLICE, ids.stop, SLICE):
+            start, stop = max(cut, ids.start), min(cut + SLICE, ids.stop)
             part = experiment.slice(start, stop - start)
             yield Key(part, training_code_sha256(), data_sha256, self._device_kind)
-            start = stop
 
 
 def _once(names: Iterable[str]) -> tuple[str, ...]:

@@ -39,8 +39,8 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         outcomes: of the claims that were judged.
     """
     options = selection.options
-    experiments = dict.fromkeys(experiment for outcome in outcomes for experiment in outcome.planned.all())
-    sources = {experiment: lab.source(experiment) for experiment in experiments}
+    # Each experiment once, in order of appearance.
+    sources = {experiment: lab.source(experiment) for outcome in outcomes for experiment in outcome.planned.all()}
     return schema.Evidence(
         schema=2,
         scale=options.scale,

@@ -11,8 +11,8 @@ from ilr.lab.hardware import cpu_cores, default_device, gpus
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.session.options import Options
-from ilr.trials.claim import Setting
-from ilr.trials.claim_file import ClaimFile, ClaimFileError
+from ilr.trials.claim import ClaimFileError, Setting
+from ilr.trials.claim_file import ClaimFile
 from ilr.trials.outcome import PlannedExperiments
 
 

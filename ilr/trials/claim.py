@@ -20,6 +20,10 @@ Measurements = Iterable[tuple[Prediction, *tuple[Any, ...]]]
 """What a judge yields: each prediction with the samples that its rule takes."""
 
 
+class ClaimFileError(ValueError):
+    """A claim's file, or its history, that does not keep the rules; the message is one line that says which."""
+
+
 @record
 class Control:
     """A variant of the experiments with the mechanism taken away; judged by the claim's own rule, it must fail."""

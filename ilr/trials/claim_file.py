@@ -12,17 +12,13 @@ from threadpoolctl import threadpool_limits
 from ilr.report.evidence import History
 from ilr.stats.decision import Verdict
 from ilr.stats.registry import RULES
-from ilr.trials.claim import Claim, Experiments, Recordings, Setting
+from ilr.trials.claim import Claim, ClaimFileError, Experiments, Recordings, Setting
 from ilr.trials.history import history_of
 from ilr.trials.judging import Judge, RecordingOf, described, judgement
 from ilr.trials.outcome import Judgement, Outcome, PlannedExperiments
 from ilr.trials.plotting import in_style, to_svg
 
 Planner = Callable[[Setting], Experiments]
-
-
-class ClaimFileError(Exception):
-    """A claim's file that does not keep the rules; the message is one line that says which."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +60,13 @@ class ClaimFile:
                 raise ClaimFileError(f"{path}: the claim {claim.id!r} needs a function {name}()")
         if stray := sorted(written - set(expected.values())):
             raise ClaimFileError(f"{path}: {stray[0]}() belongs to no Control of the claim {claim.id!r}")
-        try:
-            history = history_of(claim.id, path.parent)
-        except ValueError as error:
-            raise ClaimFileError(str(error)) from None
         return cls(
             claim=claim,
             experiments=module.experiments,
             judge=module.judge,
             figure=module.figure,
             controls={name: getattr(module, function) for name, function in expected.items()},
-            history=history,
+            history=history_of(claim.id, path.parent),
         )
 
     def plan(self, setting: Setting) -> PlannedExperiments:

@@ -5,13 +5,14 @@ from pathlib import Path
 import msgspec
 
 from ilr.report.evidence import History
+from ilr.trials.claim import ClaimFileError
 
 
 def history_of(claim_id: str, folder: Path) -> History:
     """The history of a claim in a folder of claims; empty where no file tells of it.
 
     Raises:
-        ValueError: the file holds something else; one line that names file and field.
+        ClaimFileError: the file holds something else; one line that names file and field.
     """
     path = folder / "history" / f"{claim_id}.toml"
     try:
@@ -19,4 +20,4 @@ def history_of(claim_id: str, folder: Path) -> History:
     except FileNotFoundError:
         return History()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ClaimFileError(f"{path}: {error}") from None

@@ -58,6 +58,7 @@ def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding]
     Raises:
         MeasurementError: something else is measured than the claim predicts.
     """
+    predicted = [prediction.quantity for prediction in claim.predictions]
     findings: list[Finding] = []
     values: dict[str, list[Any]] = {}
     measured = []
@@ -69,17 +70,15 @@ def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding]
             )
         prediction, *samples = measurement
         measured.append(prediction.quantity)
-        try:
-            registered = claim[prediction.quantity]
-        except KeyError:
+        if prediction.quantity not in predicted:
             continue  # it is named below, with all that was measured
+        registered = claim[prediction.quantity]
         if prediction != replace(registered, family=prediction.family):
             raise MeasurementError(
                 f"its judge decided {prediction.quantity!r} by another expected value, margin or alpha than registered"
             )
         findings.append(RULES[registered.rule](registered, *samples))
         values[registered.quantity] = _per_replica(samples)
-    predicted = [prediction.quantity for prediction in claim.predictions]
     if measured != predicted:
         raise MeasurementError(f"its judge found {measured}, but the claim predicts {predicted}")
     return findings, values

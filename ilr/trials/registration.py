@@ -3,13 +3,13 @@
 import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import invalidate_caches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
+
+import pytest
 
 from ilr.report.evidence import Evidence
 from ilr.serialization import to_json
@@ -55,41 +55,23 @@ def load_module(path: Path) -> ModuleType:
     spec = spec_from_file_location(name, path)
     assert spec is not None
     module = module_from_spec(spec)
-    with _importable(root, module, path.parent):
+    loaded = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)  # what Python remembers of folders is forgotten, too
+        patch.setitem(sys.modules, name, module)
+        # Bytecode is told from its source by size and second, and a margin may change within both.
+        patch.setattr(sys, "dont_write_bytecode", True)
         try:
-            # Bytecode is told from its source by size and second, and a margin may change within both.
             exec(compile(path.read_bytes(), path, "exec"), vars(module))
         except Exception as error:  # whatever a stranger's file raises, the answer is one line
             raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        finally:
+            # What lies beside the file is loaded again with the next one; libraries are not.
+            for other in set(sys.modules) - loaded - {name}:
+                file = getattr(sys.modules[other], "__file__", None)
+                if file is not None and Path(file).parent == path.parent:
+                    del sys.modules[other]
     return module
-
-
-@contextmanager
-def _importable(root: Path, module: ModuleType, folder: Path) -> Iterator[None]:
-    """Puts a folder on the import path and a module among those that are loaded, for a while.
-
-    Args:
-        root: goes on the path.
-        module: is found by its name.
-        folder: what is imported from here is forgotten afterwards.
-    """
-    modules, writes_no_bytecode = dict(sys.modules), sys.dont_write_bytecode
-    sys.path.insert(0, str(root))
-    sys.modules[module.__name__] = module
-    sys.dont_write_bytecode = True
-    invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(root))
-        sys.dont_write_bytecode = writes_no_bytecode
-        del sys.modules[module.__name__]
-        for name in set(sys.modules) - set(modules):
-            file = getattr(sys.modules[name], "__file__", None)
-            if file is not None and Path(file).parent == folder:
-                del sys.modules[name]
-        if module.__name__ in modules:
-            sys.modules[module.__name__] = modules[module.__name__]
 
 
 @dataclass(frozen=True)

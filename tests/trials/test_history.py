@@ -7,7 +7,8 @@ import pytest
 
 from ilr import Verdict
 from ilr.report.evidence import Attempt, History, Regime
-from ilr.trials.claim_file import ClaimFile, ClaimFileError
+from ilr.trials.claim import ClaimFileError
+from ilr.trials.claim_file import ClaimFile
 from ilr.trials.history import history_of
 from ilr.trials.registration import claim_modules, load_module
 from tests.claim_files import write_claim

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ilr.trials.claim_file import ClaimFileError
+from ilr.trials.claim import ClaimFileError
 from ilr.trials.registration import claim_modules, load_module
 from ilr.trials.testing import check_claim, check_folder, synthetic_recording
 from tests.claim_files import VARIANTS, write_claim
