@@ -86,22 +86,25 @@ class Budget:
         """Seconds on so many GPUs of a kind, of the jobs that a lab would make for them."""
         seconds: list[float] = []
         for kind, keys in self.fusible.items():
-            seconds += [_on_gpu(gpu, kind, job.replicas) for job in self.lab.jobs(keys, gpus)]
+            of_one_replica, least = operations(kind), least_seconds(kind)
+            seconds += [gpu.seconds(of_one_replica * job.replicas, least) for job in self.lab.jobs(keys, gpus)]
         return makespan(seconds, gpus)
 
     @property
     def longest(self) -> Experiment:
         """The slice that takes a GPU longest, however many there are: none is divided."""
         firsts = [keys[0].experiment for keys in self.fusible.values()]
-        return max(firsts, key=lambda one: _on_gpu(GPUS[0], one, one.replicas))
+        return max(firsts, key=lambda one: GPUS[0].seconds(operations(one) * one.replicas, least_seconds(one)))
 
     def _add(self, job: Job) -> float:
         """Adds the slices of a job, and gives its seconds on this machine."""
         experiment = job.keys[0].experiment
         self.fusible.setdefault(fusion_key(experiment), []).extend(job.keys)
-        of_one_replica = operations(experiment)
+        # Once for all slices of the job: at full it has many, and each observes at thousands of steps.
+        of_one_replica, least = operations(experiment), least_seconds(experiment)
+        disk, memory = recorded_bytes(experiment), peak_bytes(experiment, job.replicas)
         here = of_one_replica * job.replicas / self.rates.of(experiment, job.replicas)
-        memory = peak_bytes(experiment, job.replicas)
+        on_gpus = {gpu: gpu.seconds(of_one_replica * job.replicas, least) for gpu in GPUS}
         for key in job.keys:
             replicas = key.experiment.replicas
             share = replicas / job.replicas
@@ -109,9 +112,9 @@ class Budget:
                 slice=key.experiment,
                 operations=of_one_replica * replicas,
                 memory=memory,
-                disk=recorded_bytes(experiment) * replicas,
+                disk=disk * replicas,
                 here=here * share,
-                on_gpus={gpu: _on_gpu(gpu, experiment, job.replicas) * share for gpu in GPUS},
+                on_gpus={gpu: seconds * share for gpu, seconds in on_gpus.items()},
             )
         return here
 
@@ -129,8 +132,3 @@ class Budget:
             if experiments:
                 costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices))
         return costs
-
-
-def _on_gpu(gpu: GPU, experiment: Experiment, replicas: int) -> float:
-    """Seconds of one GPU for a batch of replicas of experiments like this one."""
-    return gpu.seconds(operations(experiment) * replicas, least_seconds(experiment))
