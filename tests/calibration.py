@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from ilr.stats.decision import Finding, Prediction, Verdict, classify
-from ilr.stats.function_space import closer_than, differ, further_than, noise_of
+from ilr.stats.function_space import closer_than, further_than, noise_of
 from ilr.stats.jackknife import Places, power_law
 from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
 from ilr.stats.rule import Rule
@@ -118,10 +118,6 @@ def distances(world: Callable[[float], Distance], difference: float, name: str) 
         yield Case(rule, bound, 0.0, 1.0, inside, outside, noises, 2000, 300, draw)
 
 
-def apart(generator: np.random.Generator, _: Noise, n: int, truth: float) -> tuple[Any, ...]:
-    return *independent_points(0.2 * truth).groups(generator, n), generator
-
-
 CASES = (
     Case(equivalence, 0.5, 0.4, 0.9, 0.5, 1.5),
     Case(equivalence_of_groups, 0.5, 0.4, 0.9, 0.5, 1.5),
@@ -137,7 +133,6 @@ CASES = (
     *distances(few_functions, 0.3, "three functions"),
     *distances(one_trait, 1.0, "one trait"),
     *distances(one_trait_at_several_moments, 1.0, "four moments"),
-    Case(differ, 0.0, 0.0, 0.0, 2.0, 0.0, [replace(NORMAL, name="points apart")], 2000, 300, apart),
     Case(power_law, 1.0, 0.2, 1.2, 1.0, 1.5, NOISES, 600, 100),
 )
 
@@ -218,7 +213,6 @@ EFFECTS = (
     Effect(universal, 0.0, 0.5, known(None), 0.0, 1),
     Effect(closer_than, 0.2, 0.0, pilot, 0.2, 1),
     Effect(further_than, 0.2, 0.0, pilot, 0.2, -1),
-    Effect(differ, 0.0, 0.0, pilot, 0.0, -1, data_sets=500),
     Effect(power_law, 1.0, 0.3, known(Places((1.0, 4.0, 16.0), 0.3)), 1.3, 1, data_sets=500),
 )
 
@@ -240,11 +234,7 @@ def lines_of_table(generator: np.random.Generator) -> Iterator[str]:
             if case.rule is universal:
                 # One network that violates an identity refutes it, and at the edge a fifth of the networks do.
                 rates[2:] = ["no error"] * 2
-            if case.rule is differ:
-                # What is not on the edge lies inside: there is no distance below 0.
-                rates[2:] = ["never"] * 2
-            rates += [cell(inside[REPRODUCED], case.elsewhere)]
-            rates += ["never" if case.rule is differ else cell(outside[REFUTED], case.elsewhere)]
+            rates += [cell(inside[REPRODUCED], case.elsewhere), cell(outside[REFUTED], case.elsewhere)]
             yield f"| `{case.rule.name}` | {noise.name} | {n} | {case.at_the_edge} | {' | '.join(rates)} |"
 
 

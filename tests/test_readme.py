@@ -89,14 +89,15 @@ def test_every_claim_and_verdict_is_in_its_tables() -> None:
 
 
 def test_its_results_are_those_of_the_reference_reports() -> None:
-    written = re.findall(r"^\| \[([\w-]+)\].* \| ([A-Z ]+) \| ([A-Z ]+) \|$", README, flags=re.MULTILINE)
+    written = re.findall(r"^\| \[([\w-]+)\].* \| ([A-Z ]+|—) \| ([A-Z ]+|—) \|$", README, flags=re.MULTILINE)
     tiny, reduced = (
         {claim["id"]: claim["verdict"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]}
         for path in (ROOT / "reports" / "reference" / scale / "evidence.json" for scale in ("tiny", "reduced"))
     )
-    assert {claim: verdicts for claim, *verdicts in written} == {
-        claim: [verdict, reduced[claim]] for claim, verdict in tiny.items()
-    }
+    # A claim that is newer than the reports has a dash in place of a verdict.
+    assert len(written) >= len(tiny)
+    for claim, *verdicts in written:
+        assert verdicts == [tiny.get(claim, "—"), reduced.get(claim, "—")], claim
 
 
 def test_every_option_is_in_its_table(pytester: pytest.Pytester) -> None:

@@ -150,7 +150,7 @@ def check(given: argparse.Namespace) -> Options:
 
 def _selected(given: argparse.Namespace) -> tuple[str, ...]:
     # With --help pytest stops before it has read any paths.
-    selected = list(getattr(given, "file_or_dir", ()))
+    selected = list(getattr(given, "file_or_dir", None) or ())
     for option, name in (("-k", "keyword"), ("-m", "markexpr")):
         if expression := getattr(given, name, ""):
             selected += [option, expression]

@@ -6,8 +6,8 @@ a pilot: see `spread` and `known` of a rule, or docs/rules.md), and how many the
 An effect is a distance of the truth from the nearest edge of the accepted range: outside it to be REFUTED, inside it to
 be REPRODUCED. It has the unit of the prediction, but for two rules it is a share of the networks: for
 `quantile_at_least` how far the share that reach the bound is from the one asked for, for `universal` the share that
-violate the identity. Infinity means that no truth is given this verdict as often as that: `differ` never refutes, a
-range of no width is never reproduced. As everywhere replicas are planned for the strictest level Holm can ask for.
+violate the identity. Infinity means that no truth is given this verdict as often as that: a range of no
+width is never reproduced. As everywhere replicas are planned for the strictest level Holm can ask for.
 """
 
 import math

@@ -12,11 +12,6 @@ from numpy.typing import NDArray
 Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
 
-def intrinsic_learning_rate(learning_rate: float, weight_decay: float) -> float:
-    """λₑ = ηλ, per step (blog post, "So what's really going on?")."""
-    return learning_rate * weight_decay
-
-
 def exponential_growth_root(learning_rate: float, weight_decay: float, momentum: float = 0.0) -> float:
     """α, the larger root of x² − (1 + β − ηλ)x + β = 0; without momentum 1 − ηλ (Li & Arora 2019).
 
@@ -64,7 +59,7 @@ def squared_norm_after_step(
         weight_decay: λ.
         gradient_second_moment: that step's own ‖ḡ‖² = ‖w‖²‖∇L‖².
     """
-    shrunk = (1 - intrinsic_learning_rate(learning_rate, weight_decay)) ** 2 * squared_norm
+    shrunk = (1 - learning_rate * weight_decay) ** 2 * squared_norm
     return shrunk + learning_rate**2 * gradient_second_moment / squared_norm
 
 
@@ -106,11 +101,6 @@ def relaxed_effective_learning_rate(
     return relaxed
 
 
-def toy_orbit_loss(learning_rate: float, weight_decay: float) -> float:
-    """Loss ηλ/2 of the exact period-2 orbit of gradient descent on x²/(x²+y²) with weight decay."""
-    return learning_rate * weight_decay / 2
-
-
 def ornstein_uhlenbeck_squared_distance(lag: Numbers, relaxation: Numbers, plateau: float = 1.0) -> Numbers:
     """E‖W_T − W_{T+Δ}‖² of a stationary Ornstein-Uhlenbeck process of relaxation time τ, in steps: p(1 − e^(−Δ/τ)).
 
@@ -123,11 +113,3 @@ def ornstein_uhlenbeck_squared_distance(lag: Numbers, relaxation: Numbers, plate
     """
     distance: Numbers = plateau * -np.expm1(-lag / relaxation)
     return distance
-
-
-def ornstein_uhlenbeck_growth(relaxations: float) -> float:
-    """The most by which E‖W_T − W_{T+Δ}‖² can still grow once Δ is this many relaxation times: 1/(1 − e⁻ᵐ).
-
-    That holds for the slowest relaxation of a process that has many: a faster one is nearer to its plateau.
-    """
-    return 1 / -math.expm1(-relaxations)

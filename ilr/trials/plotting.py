@@ -12,6 +12,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; the black is left for text.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -98,4 +99,4 @@ def ticks_at(axis: Axis, values: npt.ArrayLike) -> None:
     """Ticks at these values and nowhere else, written as short numbers: for a few points on a logarithmic axis."""
     places = np.asarray(values)
     axis.set_ticks(places, labels=[f"{place:g}" for place in places.tolist()])
-    axis.minorticks_off()
+    axis.set_minor_locator(NullLocator())

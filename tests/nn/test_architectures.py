@@ -135,6 +135,16 @@ def test_a_norm_that_does_not_fit_the_net_is_refused(net: Net, norm: Norm, compl
         replace(BASE, net=net, norm=norm)
 
 
+@pytest.mark.parametrize("norm", PLAIN_NORMS, ids=lambda norm: str(norm.example))
+@pytest.mark.parametrize("net", NETS, ids=str)
+def test_a_norm_refuses_the_nets_that_its_oracle_leaves_out(net: Net, norm: PlainNorm) -> None:
+    if isinstance(net, norm.refuses):
+        with pytest.raises(ValueError, match=str(net)):
+            norm.example.check(net)
+    else:
+        norm.example.check(net)
+
+
 def test_the_toy_is_no_fused_net(small_toy: Experiment) -> None:
     with pytest.raises(TypeError, match=r"toy x²/\(x²\+y²\) is not trained on data"):
         build(small_toy, (1, 8, 8), 10)

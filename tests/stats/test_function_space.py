@@ -16,13 +16,10 @@ from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.function_space import (
     agreement,
     closer_than,
-    differ,
     further_than,
     l1_distance,
-    rules,
     squared_distance,
 )
-from ilr.stats.function_space.distances import Pool
 from ilr.stats.rule import Rule
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -177,78 +174,6 @@ def test_squared_distance_has_no_bias(world: World, generator: np.random.Generat
     values = np.array([squared_distance(*world.groups(generator, 5, 3)) for _ in range(SIMULATIONS)])
     error = values.std() / math.sqrt(SIMULATIONS)
     assert abs(values.mean() - world.distance) < STANDARD_ERRORS * error
-
-
-# Permutations
-
-
-def permutation_p_value(a: Labels, b: Labels, generator: np.random.Generator, permutations: int) -> float:
-    return Pool.of(a, b, least=2).permutation_p_value(generator, permutations)
-
-
-@pytest.mark.parametrize("world", EQUAL)
-def test_permutation_p_values_are_valid_for_equal_groups(world: World, generator: np.random.Generator) -> None:
-    p = np.array([permutation_p_value(*world.groups(generator, 6, 5), generator, 19) for _ in range(SIMULATIONS)])
-    for level in (0.05, 0.1, 0.5):
-        assert np.count_nonzero(p <= level) <= at_most_times(level)
-
-
-def test_differ_errs_with_alpha_at_most_and_finds_a_difference(
-    generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rules, "PERMUTATIONS", 99)
-    prediction = Prediction("distance", "differ", 0.0, 0.0, "because", alpha=0.05)
-
-    def verdicts(difference: float, data_sets: int) -> list[Verdict]:
-        groups = (independent_points(difference).groups(generator, 10) for _ in range(data_sets))
-        return [differ(prediction, a, b, generator).verdict for a, b in groups]
-
-    equal = verdicts(0.0, SIMULATIONS)
-    assert at_least_times(0.95 * 0.05) <= equal.count(REPRODUCED) <= at_most_times(0.05)
-    assert REFUTED not in equal
-    assert verdicts(0.3, 200).count(REPRODUCED) >= 190
-
-
-def test_differ_says_how_many_replicas_would_decide(generator: np.random.Generator) -> None:
-    prediction = Prediction("distance", "differ", 0.0, 0.0, "because", alpha=0.005)
-    few, many = independent_points(0.1), 200
-    undecided = [differ(prediction, *few.groups(generator, 6), generator) for _ in range(20)]
-    needed = [found.replicas_needed for found in undecided if found.replicas_needed is not None]
-    assert needed
-    assert all(number > 6 for number in needed)
-    assert differ(prediction, *few.groups(generator, many), generator).verdict is REPRODUCED
-
-
-def test_to_differ_is_to_be_further_apart_than_nothing(generator: np.random.Generator) -> None:
-    prediction = Prediction("distance", "differ", 0.1, 0.0, "because")
-    with pytest.raises(ValueError, match="'distance': to differ is to be further apart than 0"):
-        differ(prediction, *independent_points(0.0).groups(generator, 5), generator)
-    with pytest.raises(ValueError, match="'distance': a group has 2 replica"):
-        differ(Prediction("distance", "differ", 0.0, 0.0, "because"), [[1], [2]], [[1]] * 3, generator)
-
-
-def test_permutation_p_values_are_uniform_without_ties(generator: np.random.Generator) -> None:
-    world = independent_points(0.0)
-    p = np.array([permutation_p_value(*world.groups(generator, 9, 8), generator, 19) for _ in range(SIMULATIONS)])
-    for level in (0.05, 0.25, 0.5, 0.75):
-        # Forty points leave some distances equal, which makes the test a little conservative.
-        assert at_least_times(0.95 * level) <= np.count_nonzero(p <= level) <= at_most_times(level)
-
-
-def test_permutations_find_a_difference(generator: np.random.Generator) -> None:
-    assert permutation_p_value(*independent_points(0.4).groups(generator, 15), generator, 199) == 1 / 200
-
-
-def test_permutations_of_equal_replicas_tie(generator: np.random.Generator) -> None:
-    labels = np.tile(generator.integers(0, 10, size=300), (7, 1))
-    assert permutation_p_value(labels, labels[:4], generator, 50) == 1
-
-
-def test_exchanging_the_groups_changes_nothing(generator: np.random.Generator) -> None:
-    # Of two groups of two there are three divisions; the data's own is met, as often as not with the groups exchanged.
-    a, b = np.zeros((2, 5), int), np.ones((2, 5), int)
-    p = permutation_p_value(a, b, generator, 3000)
-    assert abs(p - 1 / 3) < STANDARD_ERRORS * math.sqrt(2 / 9 / 3000) + 1 / 3000
 
 
 # Rules

@@ -7,6 +7,7 @@ import pytest
 
 from ilr import Verdict
 from ilr.report.evidence import Attempt, History, Regime
+from ilr.report.files import read_evidence
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.history import history_of
@@ -66,5 +67,12 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, old: str, new: str, complaint
 def test_our_claims_have_theirs_and_no_other() -> None:
     ids = {module.CLAIM.id for module in claim_modules(CLAIMS)}
     assert {path.stem for path in (CLAIMS / "history").iterdir()} == ids
-    for claim_id in ids:
-        assert history_of(claim_id, CLAIMS).attempts
+
+
+def test_every_committed_verdict_is_an_attempt() -> None:
+    for path in (CLAIMS.parent / "reports" / "reference").glob("*/evidence.json"):
+        evidence = read_evidence(path.parent)
+        for claim in evidence.claims:
+            attempts = history_of(claim.id, CLAIMS).attempts
+            judged = {(one.scale, one.seed, one.verdict) for one in attempts}
+            assert (evidence.scale, evidence.seed, claim.verdict) in judged, claim.id

@@ -110,17 +110,6 @@ class Pool:
         variance = (len(first) - 1) * float(first.var()) + (len(second) - 1) * float(second.var())
         return math.sqrt(variance) / self.comparisons
 
-    def permutation_p_value(self, generator: np.random.Generator, permutations: int) -> float:
-        """The p-value of "the two groups are equal in distribution", judged by their squared distance.
-
-        Replicas change groups at random. The data counts as one of the permutations: that makes the test exact (Phipson
-        & Smyth 2010).
-        """
-        exchanged = generator.permuted(np.tile(self.members, (permutations, 1)), axis=1)  # [permutation, replica]
-        observed = self._counted(self.members, ~self.members)
-        as_far = np.count_nonzero(self._counted(exchanged, ~exchanged) >= observed)
-        return (1 + int(as_far)) / (1 + permutations)
-
     def _counted(self, in_a: Members, in_b: Members) -> Floats:
         """Squared distances, times the number of comparisons, of groups given by their members [..., replica].
 

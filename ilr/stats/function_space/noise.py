@@ -123,22 +123,6 @@ class DistanceNoise:
         least = bound + jackknife * float(special.stdtrit(self.df, 1 - alpha))
         return chance(most - distance, most), chance(distance - least, least)
 
-    def noticed(self, distance: float, alpha: float, permutations: int) -> float:
-        """How likely a permutation test finds that distributions so far apart differ."""
-        # As many permutations give this p-value at least, and so do the exchanges that there are.
-        exchanges = float(special.binom(2 * self.replicas, self.replicas))
-        least_p = max(2 / exchanges, 1 / (1 + permutations))
-        if distance <= 0 or least_p > alpha:
-            return 0.0
-        # Exchanged replicas have the difference of the groups as noise of their own: Σ becomes Σ + ΔΔᵀ / 2n.
-        own = distance / (2 * self.replicas)
-        strongest, square = self.strongest + own, self.square + 2 * own * self.strongest + own**2
-        # Nothing else is known of tr Σ³ than that it is at most `strongest` tr Σ².
-        shape = 4 * square / (8 * strongest**2)
-        critical = math.sqrt(2 * square) * float(special.gammainccinv(shape, alpha) - shape) / math.sqrt(shape)
-        standard_deviation = float(self.standard_deviation(distance))
-        return float(special.ndtr(in_standard_errors(distance - critical, standard_deviation)))
-
 
 def noise_of(a: ArrayLike, b: ArrayLike) -> DistanceNoise:
     """The noise of the squared distance of `a` [n, point] and `b` [m, point], from replicas about their group's mean.

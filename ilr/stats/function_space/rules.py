@@ -1,4 +1,4 @@
-"""The rules on the squared distance of two groups: closer than a bound, further, or apart at all."""
+"""The rules on the squared distance of two groups: closer than a bound, or further."""
 
 import math
 from functools import partial
@@ -14,34 +14,8 @@ from ilr.stats.function_space.noise import FEWEST, LARGEST, TRUTHS, DistanceNois
 from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test
 from ilr.stats.t_tests import in_standard_errors
 
-PERMUTATIONS = 4999
-"""How often `differ` exchanges replicas: enough for an alpha of 0.005 over a family of twenty-five."""
-
 
 class DistanceRule(Rule):
-    """A rule on the squared distance of two groups of labels."""
-
-    spread = DistanceNoise
-    fewest = FEWEST
-
-    def pool(self, prediction: Prediction, a: ArrayLike, b: ArrayLike) -> Pool:
-        """The two groups together.
-
-        Raises:
-            ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
-        """
-        try:
-            return Pool.of(a, b, least=FEWEST)
-        except ValueError as error:
-            raise ValueError(f"{prediction.quantity!r}: {error}") from None
-
-    def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
-        """Forty points of three classes, all predicted independently; the truth is at most 2/3."""
-        chances = np.full(3, 1 / 3) + math.sqrt(truth / 1.5) * np.array([1, -0.5, -0.5])
-        return generator.integers(0, 3, (n, 40)), generator.choice(3, (n, 40), p=chances)
-
-
-class BoundRule(DistanceRule):
     """A rule that bounds a squared distance on one side.
 
     The noise grows with the distance and is skewed to the right. Two tests of n - 1 degrees of freedom allow for that:
@@ -53,9 +27,16 @@ class BoundRule(DistanceRule):
       small by chance brings a small standard error with it.
     """
 
+    spread = DistanceNoise
+    fewest = FEWEST
     test = "Jackknife t test and gamma test on the unbiased squared distance of two groups"
     further: ClassVar[bool]
     """Whether the region lies above the bound."""
+
+    def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
+        """Forty points of three classes, all predicted independently; the truth is at most 2/3."""
+        chances = np.full(3, 1 / 3) + math.sqrt(truth / 1.5) * np.array([1, -0.5, -0.5])
+        return generator.integers(0, 3, (n, 40)), generator.choice(3, (n, 40), p=chances)
 
     def by_verdict(self, closer: float, further: float) -> tuple[float, float]:
         """What belongs to REPRODUCED and to REFUTED, of two numbers on a truth closer and further than the bound."""
@@ -80,7 +61,10 @@ class BoundRule(DistanceRule):
             a: labels of one group, [n, point] or [n, moment, point].
             b: labels of the other, [m, point] or [m, moment, point].
         """
-        pool = self.pool(prediction, a, b)
+        try:
+            pool = Pool.of(a, b, least=FEWEST)
+        except ValueError as refusal:
+            raise ValueError(f"{prediction.quantity!r}: {refusal}") from None
         n, alpha, bound = pool.smaller, prediction.alpha, self.bound(prediction)
         estimate, error, noise = pool.squared_distance, pool.jackknife_error, noise_in(pool)
 
@@ -128,7 +112,7 @@ class BoundRule(DistanceRule):
         return Chances(reproduced, refuted)
 
 
-class CloserThan(Below, BoundRule):
+class CloserThan(Below, DistanceRule):
     """The squared distance of `a` [n, point] and `b` [m, point] is at most `expected + margin`.
 
     The groups must be independent, so they share no seed. Closer is tested by the lower tail of the estimate's noise,
@@ -144,7 +128,7 @@ class CloserThan(Below, BoundRule):
     further = False
 
 
-class FurtherThan(Above, BoundRule):
+class FurtherThan(Above, DistanceRule):
     """The squared distance of `a` [n, point] and `b` [m, point] is at least `expected - margin`; as `closer_than`.
 
     Raises:
@@ -155,53 +139,5 @@ class FurtherThan(Above, BoundRule):
     further = True
 
 
-class Differ(Above, DistanceRule):
-    """`a` [n, point] and `b` [m, point] are not equal in distribution: a permutation test of their squared distance.
-
-    It is exact, and it is never REFUTED: no data show that two distributions are equal, only that they are close (see
-    `closer_than`). The prediction's expected value and margin are 0. The interval is open, as nothing is bounded.
-
-    Raises:
-        ValueError: also where the prediction expects anything but a distance of more than 0.
-    """
-
-    name = "differ"
-    test = f"Permutation test on the squared distance of two groups, {PERMUTATIONS} permutations"
-
-    def assess(
-        self, prediction: Prediction, a: ArrayLike, b: ArrayLike, generator: np.random.Generator | None = None
-    ) -> Assessment:
-        """The permutation test.
-
-        Args:
-            prediction: what is to be decided.
-            a: labels of one group, [n, point] or [n, moment, point].
-            b: labels of the other, [m, point] or [m, moment, point].
-            generator: of the permutations; without it they are always the same.
-        """
-        if prediction.expected or prediction.margin:
-            raise ValueError(f"{prediction.quantity!r}: to differ is to be further apart than 0, with the margin 0")
-        pool = self.pool(prediction, a, b)
-        estimate = pool.squared_distance
-        p = pool.permutation_p_value(generator or np.random.default_rng(0), PERMUTATIONS)
-        outlook = partial(self.chances, prediction, noise_in(pool), estimate)
-        return Assessment(estimate, pool.smaller, Test(p, 1.0, (-math.inf, math.inf)), outlook)
-
-    def room(self, prediction: Prediction, spread: DistanceNoise) -> tuple[float, float]:  # noqa: ARG002
-        """Every distance but 0 lies inside."""
-        return LARGEST, 0.0
-
-    def chances(self, prediction: Prediction, spread: DistanceNoise, inside: float, replicas: int) -> Chances[float]:
-        """Of a difference that is noticed, or not."""
-        noticed = spread.planned(replicas).noticed(inside, prediction.strictest_alpha, PERMUTATIONS)
-        return Chances(reproduced=noticed, refuted=0.0)
-
-    def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
-        """As for the other rules on distances."""
-        a, b = super().simulate(generator, n, truth, noise)
-        return a, b, generator
-
-
 closer_than = CloserThan()
 further_than = FurtherThan()
-differ = Differ()
