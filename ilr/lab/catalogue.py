@@ -103,7 +103,10 @@ class Catalogue:
         data_sha256 = ""
         if experiment.data is not None:
             name = experiment.data.name
-            data_sha256 = self.data_sha256.setdefault(name, self._data.sha256(name))
+            # Asked for once: where files are absent, every asking looks for them again.
+            if name not in self.data_sha256:
+                self.data_sha256[name] = self._data.sha256(name)
+            data_sha256 = self.data_sha256[name]
         ids = experiment.replica_ids
         for cut in range(ids.start // SLICE * SLICE, ids.stop, SLICE):
             start, stop = max(cut, ids.start), min(cut + SLICE, ids.stop)

@@ -49,7 +49,7 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         invocation=_invocation(options),
         provenance=_provenance(selection.root, lab, sources.values(), [outcome.claim for outcome in outcomes]),
-        claims=tuple(_claim(outcome, options) for outcome in outcomes),
+        claims=tuple(_claim(outcome) for outcome in outcomes),
         # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
         appendix=tuple(path.read_text() for path in sorted((selection.root / "reports").glob("*.svg"))),
         experiments={digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
@@ -89,11 +89,14 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
     )
 
 
-def _claim(outcome: Outcome, options: Options) -> schema.ClaimEvidence:
+def _claim(outcome: Outcome) -> schema.ClaimEvidence:
     claim, findings = outcome.claim, _findings(outcome.findings)
-    replicas = options.replicas or getattr(claim.replicas, options.scale) or 0
     # There is one look, at the end.
-    looks = (schema.Look(replicas, min(finding.alpha for finding in findings), findings),) if findings else ()
+    looks = (
+        (schema.Look(outcome.planned.replicas, min(finding.alpha for finding in findings), findings),)
+        if findings
+        else ()
+    )
     return schema.ClaimEvidence(
         id=claim.id,
         title=claim.title,

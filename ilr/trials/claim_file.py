@@ -77,6 +77,7 @@ class ClaimFile:
             return PlannedExperiments(
                 dict(self.experiments(setting)),
                 {name: dict(planner(setting)) for name, planner in self.controls.items()},
+                setting.replicas,
             )
         except Exception as error:  # one broken claim must not take the others with it
             return PlannedExperiments(error=f"its experiments could not be planned: {described(error)}")

@@ -17,6 +17,8 @@ class PlannedExperiments:
 
     experiments: Experiments = field(default_factory=dict)
     controls: dict[str, Experiments] = field(default_factory=dict)
+    replicas: int = 0
+    """Per group, as the setting asks."""
     not_run: str = ""
     error: str = ""
 
