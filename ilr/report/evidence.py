@@ -179,8 +179,8 @@ class Registered(Struct, frozen=True):
 
     predictions: tuple[RegisteredPrediction, ...]
     controls: tuple[RegisteredControl, ...]
-    replicas: Mapping[str, int | str | None]
-    """Per group by scale; the key `record` names the kind of record."""
+    replicas: Mapping[str, int | tuple[int, ...] | str | None]
+    """Per group by scale, at each look where there are several; the key `record` names the kind of record."""
 
 
 class ClaimEvidence(Struct, frozen=True):

@@ -56,7 +56,7 @@ class Selection:
             first = tests.setdefault(file.claim.id, name)
             if first != name:
                 raise ClaimFileError(f"two tests judge a claim called {file.claim.id!r}: {first} and {name}")
-            replicas = options.replicas or getattr(file.claim.replicas, options.scale) or 0
+            replicas = options.replicas or max(file.claim.replicas.looks(options.scale), default=0)
             claims[name] = SelectedClaim(file, file.plan(Setting(options.scale, options.seed, replicas)))
         return cls(options, root, claims)
 

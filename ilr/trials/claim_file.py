@@ -71,7 +71,7 @@ class ClaimFile:
 
     def plan(self, setting: Setting) -> PlannedExperiments:
         """The experiments of the claim and its controls; an error in the claim's file becomes part of the plan."""
-        if getattr(self.claim.replicas, setting.scale) is None:
+        if not self.claim.replicas.looks(setting.scale):
             return PlannedExperiments(not_run=f"does not run at scale {setting.scale}: {self.claim.not_run}")
         try:
             return PlannedExperiments(

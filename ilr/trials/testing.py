@@ -107,7 +107,7 @@ def check_figure(file: ClaimFile) -> None:
 
 def scales(claim: Claim) -> list[Scale]:
     """The scales a claim runs at, smallest first."""
-    return [scale for scale in SCALES if getattr(claim.replicas, scale) is not None]
+    return [scale for scale in SCALES if claim.replicas.looks(scale)]
 
 
 def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
@@ -131,7 +131,7 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
 
 
 def _plan(file: ClaimFile, scale: Scale, seed: int) -> PlannedExperiments:
-    plan = file.plan(Setting(scale, seed, getattr(file.claim.replicas, scale)))
+    plan = file.plan(Setting(scale, seed, file.claim.replicas.looks(scale)[0]))
     assert not plan.error, f"{file.claim.id}: {plan.error}"
     return plan
 
