@@ -7,7 +7,7 @@ has one canonical JSON text and therefore one digest.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
@@ -94,3 +94,48 @@ def _whole_as_int(value: Any) -> Any:
         case float() if value.is_integer():
             return int(value)
     return value
+
+
+def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    """What differs between the JSON forms of two records, a line a field: "replicas.tiny: 12 → 16".
+
+    Args:
+        before: what stands left of the arrow.
+        now: what stands right of it.
+        place: of both, as the lines name it; empty for a whole record.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for field in dict.fromkeys((*before, *now)):
+            inner = f"{place}.{field}" if place else field
+            yield from differences(before.get(field, "absent"), now.get(field, "absent"), inner)
+    elif _are_named(before) and _are_named(now):
+        yield from _differences_by_name(place, {_name(one): one for one in before}, {_name(one): one for one in now})
+    elif before != now:
+        yield f"{place}: {_shown(before)} → {_shown(now)}"
+
+
+def _differences_by_name(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Compares predictions or controls that have the same name, wherever in their list they stand."""
+    for name in dict.fromkeys((*before, *now)):
+        inner = f"{place}[{name!r}]"
+        if name not in now:
+            yield f"{inner}: removed"
+        elif name not in before:
+            yield f"{inner}: added"
+        else:
+            yield from differences(before[name], now[name], inner)
+    if list(before) != list(now) and set(before) == set(now):
+        yield f"{place}: in another order"
+
+
+def _are_named(values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and all(_name(one) for one in values)
+
+
+def _name(value: Any) -> str:
+    """What a record in a list is known by."""
+    return str(value.get("quantity") or value.get("name") or "") if isinstance(value, dict) else ""
+
+
+def _shown(value: Any) -> str:
+    return value if value == "absent" else repr(value)

@@ -1,4 +1,4 @@
-"""The files of a report: `evidence.json`, and `index.html` and `junit.xml` made from it."""
+"""The files of a report: `evidence.json`, and the page and what a CI server reads, all made from it."""
 
 import json
 import os
@@ -7,15 +7,25 @@ from typing import NoReturn
 
 import msgspec
 
+from ilr.report.ci.badge import render_badge
+from ilr.report.ci.junit import render_junit
+from ilr.report.ci.summary import render_summary
 from ilr.report.evidence import Evidence
 from ilr.report.html import render_html
-from ilr.report.junit import render_junit
 
 EVIDENCE = "evidence.json"
 
+MADE = {
+    "index.html": render_html,
+    "junit.xml": render_junit,
+    "summary.md": render_summary,
+    "badge.svg": render_badge,
+}
+"""What is made from the evidence, by file name."""
+
 
 def write_report(evidence: Evidence, directory: Path) -> None:
-    """Write the evidence into `directory`, then the page and the JUnit XML made from what was written.
+    """Write the evidence into `directory`, then all that is made from what was written.
 
     The evidence comes first: whatever else goes wrong, a run's data are kept.
 
@@ -27,23 +37,23 @@ def write_report(evidence: Evidence, directory: Path) -> None:
     # msgspec's own JSON writes NaN as null, which would pass for the open end of an interval.
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / EVIDENCE, text + "\n")
+    write_whole(directory / EVIDENCE, text + "\n")
     render_again(directory)
 
 
 def render_again(directory: Path) -> None:
-    """Write the page and the JUnit XML from the evidence in `directory` alone.
+    """Write everything in `MADE` from the evidence in `directory` alone.
 
     Raises:
         ValueError: the evidence is missing or not readable, as `read_evidence` says.
     """
     evidence = read_evidence(directory)
     try:
-        page, junit = render_html(evidence), render_junit(evidence)
+        texts = {name: render(evidence) for name, render in MADE.items()}
     except ValueError as error:
         raise ValueError(f"{directory / EVIDENCE}: {error}") from error
-    _write(directory / "index.html", page)
-    _write(directory / "junit.xml", junit)
+    for name, text in texts.items():
+        write_whole(directory / name, text)
 
 
 def read_evidence(directory: Path, name: str = EVIDENCE) -> Evidence:
@@ -73,7 +83,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all: a reader, or a crash, never meets half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from ilr.report.evidence import Evidence
-from ilr.serialization import to_json
+from ilr.serialization import differences, to_json
 from ilr.trials.claim import Claim
 
 
@@ -106,42 +106,4 @@ def compare(evidence: Evidence, claims: Sequence[Claim]) -> list[Comparison]:
 
 def changes(before: Mapping[str, Any], now: Claim) -> list[str]:
     """What differs between a claim's record in an evidence file and the claim as it is written now, a line a field."""
-    return list(_differences("", before, to_json(now)))
-
-
-def _differences(place: str, before: Any, now: Any) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for field in dict.fromkeys((*before, *now)):
-            inner = f"{place}.{field}" if place else field
-            yield from _differences(inner, before.get(field, "absent"), now.get(field, "absent"))
-    elif _are_named(before) and _are_named(now):
-        yield from _differences_by_name(place, {_name(one): one for one in before}, {_name(one): one for one in now})
-    elif before != now:
-        yield f"{place}: {_shown(before)} → {_shown(now)}"
-
-
-def _differences_by_name(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Compares predictions or controls that have the same name, wherever in their list they stand."""
-    for name in dict.fromkeys((*before, *now)):
-        inner = f"{place}[{name!r}]"
-        if name not in now:
-            yield f"{inner}: removed"
-        elif name not in before:
-            yield f"{inner}: added"
-        else:
-            yield from _differences(inner, before[name], now[name])
-    if list(before) != list(now) and set(before) == set(now):
-        yield f"{place}: in another order"
-
-
-def _are_named(values: Any) -> bool:
-    return isinstance(values, Sequence) and not isinstance(values, str) and all(_name(one) for one in values)
-
-
-def _name(value: Any) -> str:
-    """What a record in a list is known by."""
-    return str(value.get("quantity") or value.get("name") or "") if isinstance(value, dict) else ""
-
-
-def _shown(value: Any) -> str:
-    return value if value == "absent" else repr(value)
+    return list(differences(before, to_json(now)))

@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from ilr.__main__ import main
+from ilr.report.ci.junit import render_junit
 from ilr.report.evidence import Evidence, FindingEvidence, History, Invocation, TrainedBy
-from ilr.report.files import read_evidence, render_again, write_report
+from ilr.report.files import MADE, read_evidence, render_again, write_report
 from ilr.report.findings import finding_texts
 from ilr.report.html import render_html
 from ilr.report.inline_svg import Figure
 from ilr.report.intervals import interval_plot
-from ilr.report.junit import render_junit
 from ilr.report.numbers import duration, measured, p_value, registered, size
 from ilr.version import __version__
 from tests.sample_evidence import claim, figure, finding, in_schema_1, sample_evidence, typed
@@ -389,8 +389,8 @@ def test_junit_counts_every_verdict_as_what_it_is() -> None:
     for case, told in zip(cases, evidence["claims"], strict=True):
         assert (case.get("classname"), case.get("name")) == ("claims", told["id"])
         assert float(case.get("time", "nan")) == told["seconds"]
-        assert [child.tag for child in case] == expected[told["verdict"]]
-        for child in case:
+        assert [child.tag for child in case] == ["properties", *expected[told["verdict"]]]
+        for child in case[1:]:
             assert child.get("message", "").startswith(told["verdict"])
 
 
@@ -410,7 +410,7 @@ def test_junit_says_why(identity: str, message: str) -> None:
     suites = ElementTree.fromstring(render_junit(typed(sample_evidence())).encode())
     case = suites.find(f".//testcase[@name='{identity}']")
     assert case is not None
-    assert case[0].get("message", "").startswith(message)
+    assert case[1].get("message", "").startswith(message)
 
 
 def test_junit_tells_an_unsound_control_where_the_claim_has_no_message() -> None:
@@ -418,7 +418,7 @@ def test_junit_tells_an_unsound_control_where_the_claim_has_no_message() -> None
     evidence["claims"][4]["message"] = ""
     case = ElementTree.fromstring(render_junit(typed(evidence))).find(".//testcase[@name='norm-follows-square-root']")
     assert case is not None
-    assert case[0].get("message") == "UNSOUND: control own-norm is not sound: REPRODUCED"
+    assert case[1].get("message") == "UNSOUND: control own-norm is not sound: REPRODUCED"
 
 
 def test_characters_xml_cannot_hold_are_replaced(tmp_path: Path) -> None:
@@ -433,10 +433,10 @@ def test_characters_xml_cannot_hold_are_replaced(tmp_path: Path) -> None:
 # --- files
 
 
-def test_a_report_is_three_files_and_the_evidence_reads_back(tmp_path: Path) -> None:
+def test_a_report_is_its_evidence_and_what_is_made_of_it(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "report"
     write_report(typed(sample_evidence()), directory)
-    assert sorted(path.name for path in directory.iterdir()) == ["evidence.json", "index.html", "junit.xml"]
+    assert sorted(path.name for path in directory.iterdir()) == sorted(["evidence.json", *MADE])
     assert read_evidence(directory) == typed(sample_evidence())
     written = (directory / "evidence.json").read_text(encoding="utf-8")
     assert json.loads(written) == json.loads(json.dumps(sample_evidence()))
@@ -463,7 +463,7 @@ def test_the_reference_reports_are_what_their_evidence_says(scale: str, tmp_path
     reference = ROOT / "reports" / "reference" / scale
     (tmp_path / "evidence.json").write_bytes((reference / "evidence.json").read_bytes())
     render_again(tmp_path)
-    for name in ("index.html", "junit.xml"):
+    for name in MADE:
         assert (tmp_path / name).read_bytes() == (reference / name).read_bytes()
 
 
@@ -518,7 +518,7 @@ def test_a_write_that_fails_leaves_the_old_report(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(OSError, match="no space left"):
         write_report(with_claims([]), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.json", "index.html", "junit.xml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["evidence.json", *MADE])
     assert len(read_evidence(tmp_path).claims) == 7
 
 
