@@ -14,6 +14,7 @@ from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.stats import theory
 from ilr.stats.decision import Finding, Prediction, Verdict
+from ilr.stats.groups import Group
 from ilr.trials.claim import (
     Claim,
     Control,
@@ -25,6 +26,7 @@ from ilr.trials.claim import (
     Setting,
     changed,
     for_each,
+    group,
     observe_all,
 )
 from ilr.version import __version__
@@ -67,6 +69,7 @@ __all__ = [
     "Exponential",
     "Figure",
     "Finding",
+    "Group",
     "GroupNorm",
     "InstanceNorm",
     "JudgedClaim",
@@ -97,6 +100,7 @@ __all__ = [
     "draw_largest",
     "every",
     "for_each",
+    "group",
     "l1_distance",
     "new_figure",
     "observe_all",

@@ -34,6 +34,14 @@ Chance = TypeVar("Chance", float, Floats)
 Range = tuple[float, float]
 """Lower and upper end of a region or of an interval; an open end is infinite."""
 
+VIOLATORS = 0.2
+"""Where n replicas are all alike, a rule is to notice a world in which this share of the networks, or more, is not."""
+
+
+def none_of(n: int) -> float:
+    """How likely n replicas are to show none of the networks that differ, if a fifth of all do."""
+    return float((1 - VIOLATORS) ** n)
+
 
 @dataclass(frozen=True)
 class Test:

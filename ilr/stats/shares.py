@@ -11,10 +11,18 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ilr.stats.decision import Prediction
-from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Rule, Test, replicas_of
-
-VIOLATORS = 0.2
-"""`universal` is to notice a world in which this share of the networks, or more, violates the identity."""
+from ilr.stats.rule import (
+    VIOLATORS,
+    Above,
+    Assessment,
+    Below,
+    Chances,
+    Floats,
+    Rule,
+    Test,
+    none_of,
+    replicas_of,
+)
 
 
 def deciding_counts(share: float, sizes: ArrayLike, alpha: float) -> tuple[Floats, Floats]:
@@ -98,7 +106,8 @@ class ShareRule(Above, CountRule):
             truth: how many have it.
             sizes: numbers of replicas, [size].
         """
-        most, fewest = deciding_counts(share, sizes, prediction.strictest_alpha)
+        most, _ = deciding_counts(share, sizes, prediction.strictest_alpha)
+        _, fewest = deciding_counts(share, sizes, prediction.alpha)
         return Chances(stats.binom.sf(fewest - 1, sizes, truth), stats.binom.cdf(most, sizes, truth))
 
     def fewest_replicas(self, prediction: Prediction, chance: Callable[[Any], Any]) -> int | None:
@@ -196,7 +205,7 @@ class Universal(Below, CountRule):
         array = replicas_of(prediction, values)
         smallest, largest, n = float(array.min()), float(array.max()), len(array)
         holds = largest <= self.region(prediction)[1]
-        test = Test(_no_violation(n) if holds else 1.0, 1.0 if holds else 0.0, (smallest, largest))
+        test = Test(none_of(n) if holds else 1.0, 1.0 if holds else 0.0, (smallest, largest))
         return Assessment(largest, n, test, outlook=partial(self.chances, prediction, None, 0.0))
 
     def in_words(self, prediction: Prediction, *samples: Any) -> str:
@@ -205,7 +214,7 @@ class Universal(Below, CountRule):
         return (
             "Every replica must satisfy the identity and a single violation refutes it; if "
             f"{VIOLATORS:.0%} or more of all networks violated it, {n} replicas would show none with probability "
-            f"{_no_violation(n):.2g} at most, and REPRODUCED needs {prediction.alpha:g}"
+            f"{none_of(n):.2g} at most, and REPRODUCED needs {prediction.alpha:g}"
         )
 
     def room(self, prediction: Prediction, spread: None) -> tuple[float, float]:  # noqa: ARG002
@@ -215,13 +224,8 @@ class Universal(Below, CountRule):
     def chances(self, prediction: Prediction, _: None, inside: float, replicas: int) -> Chances[float]:
         """The truth is the share of the networks that violate the identity, with a minus."""
         none = (1 + inside) ** replicas
-        enough = _no_violation(replicas) <= prediction.strictest_alpha
+        enough = none_of(replicas) <= prediction.alpha
         return Chances(reproduced=none if enough else 0.0, refuted=1 - none)
-
-
-def _no_violation(n: int) -> float:
-    """How likely n replicas are to show no violation of an identity that a fifth of the networks violate."""
-    return (1 - VIOLATORS) ** n
 
 
 share_at_least = ShareAtLeast()

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from ilr.stats.decision import Prediction
-from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test
+from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test, none_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ def in_standard_errors(distance: float, error: float) -> float:
     if error > 0:
         return distance / error
     return math.inf if distance >= 0 else -math.inf
+
+
+def floor_of(error: float, n: float) -> float:
+    """The least p-value of n replicas: equal ones may hide a share of networks that differ, as in `universal`."""
+    return 0.0 if error > 0 else none_of(int(n))
 
 
 def pooled(value: float, variances: Sequence[float], sizes: Sequence[float]) -> Estimate:
@@ -115,20 +120,20 @@ class SignedEdge(Edge):
         return max(super().critical(alpha, width), z * math.sqrt((n - 1) / (n - z**2)))
 
 
-def edge_chances(edges: Sequence[Edge], alpha: float, also: Sequence[Edge] = ()) -> Chances[float]:
+def edge_chances(edges: Sequence[Edge], prediction: Prediction, also: Sequence[Edge] = ()) -> Chances[float]:
     """How likely t tests find a truth inside both edges of a region, and outside one or the other.
 
     The chance of the first is at least this, whatever the dependence of the tests.
 
     Args:
         edges: what to expect at the lower and at the upper edge.
-        alpha: level of each test.
+        prediction: what is to be decided, at which levels.
         also: what must be found positive, too, for a truth to be found inside.
     """
-    missed = sum(1 - edge.passed(edge.critical(alpha)) for edge in (*edges, *also))
+    missed = sum(1 - edge.passed(edge.critical(prediction.alpha)) for edge in (*edges, *also))
     # How wide the region is, in standard errors.
     width = sum(edge.t for edge in edges)
-    refuted = sum(edge.mirrored.passed(edge.critical(alpha, width)) for edge in edges)
+    refuted = sum(edge.mirrored.passed(edge.critical(prediction.strictest_alpha, width)) for edge in edges)
     return Chances(reproduced=max(0.0, 1 - missed), refuted=refuted)
 
 
@@ -152,6 +157,10 @@ class Mean:
     def estimate(self) -> Estimate:
         """The mean with its standard error."""
         return Estimate(self.value, math.sqrt(self.variance), self.n - 1, self.n)
+
+    def times(self, factor: float) -> "Mean":
+        """That of the sample, times a number."""
+        return Mean(factor * self.value, factor**2 * self.variance, self.n)
 
     def less(self, other: "Mean", multiple: float) -> Estimate:
         """The mean less a multiple of another sample's, with Welch's (1947) degrees of freedom."""
@@ -242,7 +251,7 @@ class TTest(Rule):
         p_refuted = min(1.0, near.inside + far.outside)
 
         def outlook(replicas: int) -> Chances[float]:
-            return edge_chances([edge.planned(replicas) for edge in edges], prediction.strictest_alpha)
+            return edge_chances([edge.planned(replicas) for edge in edges], prediction)
 
         return Assessment(value, int(near.n), Test(max(near.outside, far.outside), p_refuted, interval), outlook)
 
@@ -256,4 +265,4 @@ class TTest(Rule):
         lower, upper = self.region(prediction)
         expected = spread.expected(replicas)
         edges = [self.edge.of(expected, distance) for distance in (inside, upper - lower - inside)]
-        return edge_chances(edges, prediction.strictest_alpha)
+        return edge_chances(edges, prediction)
