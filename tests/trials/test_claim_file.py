@@ -7,20 +7,23 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from ilr import Claim, Control, Prediction, Replicas, Setting, Verdict
+from ilr import Claim, Control, Prediction, Replicas, Verdict
 from ilr.report.evidence import History
 from ilr.stats.registry import RULES
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.judging import MeasurementError, findings_of
 from ilr.trials.outcome import Outcome
 from ilr.trials.registration import load_module
+from ilr.trials.sequential import SequentialTrial
 from ilr.trials.testing import synthetic_recording
 from tests.claim_files import write_claim
 
 
 def outcome(path: Path) -> Outcome:
-    file = ClaimFile.of(load_module(path))
-    return file.judged(file.plan(Setting("tiny", seed=0, replicas=6)), synthetic_recording)
+    trial = SequentialTrial.of(ClaimFile.of(load_module(path)), "tiny", seed=0, replicas=6)
+    if not trial.decided:
+        trial.look(synthetic_recording)
+    return trial.outcome(synthetic_recording)
 
 
 def claim(*predictions: Prediction) -> Claim:
