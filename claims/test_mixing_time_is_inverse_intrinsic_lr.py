@@ -57,7 +57,7 @@ INVERSES = {"λₑ": 1, "λₑ/2": 2, "λₑ/4": 4, "λₑ/8": 8, "λₑ/16": 16
 COOLING = 4
 EQUILIBRIUM, COOLED, END = 18, 24, 39
 """Until when the phases last, in units of time: about 1.4, 1.9 and 3.1 times 1/λₑ."""
-TARGET = (11, 13, 15, 17)
+TARGET = range(11, EQUILIBRIUM + 1)
 """The snapshots of the equilibrium that is to be reached again."""
 SHARE = 1 / 4
 
@@ -111,13 +111,12 @@ CLAIM = ilr.Claim(
 def experiments(setting: ilr.Setting) -> ilr.Experiments:
     regime = REGIMES[setting.scale]
     planned = {}
-    for group, (name, inverse) in enumerate(INVERSES.items()):
+    for name, inverse in INVERSES.items():
         unit, learning_rate = regime.unit * inverse, regime.learning_rate / inverse**0.5
         weight_decay = regime.largest / inverse / learning_rate
         cooled_at, back_after = EQUILIBRIUM * unit, (COOLED - EQUILIBRIUM) * unit
         at = tuple(unit * time for time in (*TARGET, *range(COOLED, END + 1)))
         planned[name] = setting.experiment(
-            group,
             learning_rate=ilr.Phases((learning_rate, learning_rate / COOLING), (cooled_at,)),
             weight_decay=ilr.Phases((weight_decay, 0.0, weight_decay * COOLING), (cooled_at, back_after)),
             steps=END * unit,
@@ -139,7 +138,7 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     groups = []
     for place, run in enumerate(runs):
         replicas = np.arange(run.experiment.replicas)
-        groups.append(np.stack([np.full_like(replicas, place), replicas], axis=1))
+        groups.append(ilr.group(run, np.stack([np.full_like(replicas, place), replicas], axis=1)))
     yield EXPONENT, inverses, mixing_time, groups
     yield OVER_THE_LARGEST, inverses[:3], mixing_time, groups[:3]
     yield OVER_THE_SMALLEST, inverses[2:], mixing_time, groups[2:]
