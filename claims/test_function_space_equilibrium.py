@@ -131,7 +131,7 @@ CLAIM = ilr.Claim(
             "The common λₑ: the first schedule ends with twice the others' learning rate, at their weight decay.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(64, 128, 256)),
+    replicas=ilr.Replicas(tiny=(24, 48, 96), reduced=(16, 32, 64, 128), full=(64, 128, 256)),
 )
 
 

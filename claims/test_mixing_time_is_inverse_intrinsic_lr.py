@@ -57,7 +57,7 @@ INVERSES = {"λₑ": 1, "λₑ/2": 2, "λₑ/4": 4, "λₑ/8": 8, "λₑ/16": 16
 COOLING = 4
 EQUILIBRIUM, COOLED, END = 18, 24, 39
 """Until when the phases last, in units of time: about 1.4, 1.9 and 3.1 times 1/λₑ."""
-TARGET = range(11, EQUILIBRIUM + 1)
+TARGET = range(11, EQUILIBRIUM)
 """The snapshots of the equilibrium that is to be reached again."""
 SHARE = 1 / 4
 
@@ -104,7 +104,7 @@ CLAIM = ilr.Claim(
             "The pairing: each time is set against the 1/λₑ of another run, in an order without any trend.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=80, reduced=56, full=100),
+    replicas=ilr.Replicas(tiny=(32, 64, 128), reduced=(32, 64, 128), full=(24, 48, 96)),
 )
 
 
