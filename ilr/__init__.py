@@ -37,12 +37,14 @@ if TYPE_CHECKING:
 
     from ilr.lab.scheduler import run
     from ilr.stats.function_space import agreement, l1_distance
+    from ilr.stats.means import rank_correlations
     from ilr.trials.outcome import JudgedClaim
     from ilr.trials.plotting import draw_band, draw_largest, new_figure, ticks_at
 
 _HEAVY = {
     "ilr.lab.scheduler": ("run",),
     "ilr.stats.function_space": ("agreement", "l1_distance"),
+    "ilr.stats.means": ("rank_correlations",),
     "ilr.trials.outcome": ("JudgedClaim",),
     "ilr.trials.plotting": ("draw_band", "draw_largest", "new_figure", "ticks_at"),
     "matplotlib.axes": ("Axes",),
@@ -104,6 +106,7 @@ __all__ = [
     "l1_distance",
     "new_figure",
     "observe_all",
+    "rank_correlations",
     "run",
     "theory",
     "ticks_at",

@@ -232,6 +232,7 @@ def sample_evidence() -> dict[str, Any]:
                         "verdict": "REPRODUCED",
                         "regime": "MLP 32-32-32, 48 replicas a group",
                         "note": "",
+                        "n": 48,
                     },
                 ],
                 "regimes": [

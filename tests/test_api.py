@@ -30,7 +30,7 @@ CLASSES_AND_FUNCTIONS = (
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
     *("changed", "every", "for_each", "group", "observe_all"),
     *("Axes", "Figure", "draw_band", "draw_largest", "new_figure", "ticks_at"),
-    *("agreement", "l1_distance", "run", "theory"),
+    *("agreement", "l1_distance", "rank_correlations", "run", "theory"),
 )
 TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")
 

@@ -79,6 +79,7 @@ class PowerLaw(Within, TTest):
     name = "power_law"
     spread = Places
     fewest = FEWEST
+    rests_on = ", nearly Student's"
     test = f"Two one-sided t tests on the log-log slope, its error from {SUBSETS} subsets of each group's replicas"
 
     def assess(

@@ -12,7 +12,7 @@ from scipy import optimize, stats
 from ilr.stats.decision import Prediction
 from ilr.stats.groups import Group, are_paired
 from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, replicas_of
-from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances
+from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances, floor_of
 
 
 class OneMean(TTest):
@@ -94,16 +94,17 @@ class Slope(Within, TTest):
 
 
 class Increasing(Above, TTest):
-    """`values` [replica, k] rise along the columns: their mean rank correlation is at least `expected - margin`.
+    """`values` [replica, k] rise along the columns: their mean rank correlation is above 0.
 
     Each replica gives Spearman's correlation of its row with the order of the columns, in [-1, 1]; ties count as no
     trend. A one-sided t test on the mean and Fisher's (1935) sign-flip test must both reject, so the larger p-value is
     reported. The sign-flip test is exact where a row without trend is as likely as its mirror image, whatever the
     dependence within it: Page's (1963) test would take the values of one replica to be independent, which checkpoints
-    of one training are not. It needs log2(1 / alpha) replicas, and a mean exactly on the bound never reproduces.
+    of one training are not. It needs log2(1 / alpha) replicas, and a mean of 0 never reproduces. Correlations about
+    another bound are no mirror images, and both tests err there: give `quantile_at_least` their `rank_correlations`.
 
     Raises:
-        ValueError: also where there are fewer than 3 columns.
+        ValueError: also where `expected - margin` is not 0, or there are fewer than 3 columns.
     """
 
     name = "increasing"
@@ -121,25 +122,32 @@ class Increasing(Above, TTest):
         columns = rows.shape[1]
         if columns < 3:
             raise ValueError(f"{prediction.quantity!r} has {columns} column(s): a trend needs at least 3")
-        # Centred, so that the ranks of a row need not be.
-        order = np.arange(columns) - (columns - 1) / 2
-        correlations = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
-        found = self.of_estimate(prediction, Mean.of(correlations).estimate)
-        bound, _ = self.region(prediction)
-        p, p_refuted = _sign_flips(correlations - bound)
+        correlations = rank_correlations(rows)
+        # Mirror images have no skewness: there is nothing to correct.
+        found = self.of_estimate(prediction, replace(Mean.of(correlations).estimate, skewness=0.0))
+        p, p_refuted = _sign_flips(correlations)
         t_test = found.test
         return replace(found, test=Test(max(t_test.p, p), max(t_test.p_refuted, p_refuted), t_test.interval))
 
     def replicas_needed(self, prediction: Prediction, found: Assessment) -> int | None:
         """More than there are, as the signs may leave open what the t test decides; `None` for a mean on the bound."""
         needed = super().replicas_needed(prediction, found)
-        bound, _ = self.region(prediction)
-        return None if needed is None or found.value == bound else max(needed, found.n + 1)
+        return None if needed is None or found.value == 0 else max(needed, found.n + 1)
+
+    def region(self, prediction: Prediction) -> Range:
+        """From 0, which `expected - margin` must be, up."""
+        lower, upper = super().region(prediction)
+        if lower != 0:
+            raise ValueError(
+                f"{prediction.quantity!r}: 'increasing' is calibrated for the bound 0 only, not {lower:g}; "
+                "give 'quantile_at_least' the rank correlations"
+            )
+        return lower, upper
 
     def room(self, prediction: Prediction, _: Any) -> tuple[float, float]:
         """A correlation lies between -1 and 1."""
-        bound, _ = self.region(prediction)
-        return 1 - bound, 1 + bound
+        self.region(prediction)
+        return 1.0, 1.0
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
         """Six columns; the truth is by how much a column lies above the one before, in standard deviations."""
@@ -182,7 +190,8 @@ class EquivalenceOfGroups(GroupRule):
         in_pairs = are_paired(prediction.quantity, (group, reference))
         values, others = replicas_of(prediction, group.values), replicas_of(prediction, reference.values)
         if in_pairs:
-            return self.of_estimate(prediction, Mean.of(values - others).estimate)
+            size = max(np.abs(values).max(), np.abs(others).max())
+            return self.of_estimate(prediction, Mean.of(values - others, size).estimate)
         return self.of_estimate(prediction, Mean.of(values).less(Mean.of(others), 1.0))
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
@@ -227,13 +236,14 @@ class Ratio(GroupRule):
         def less(across: float, along: float) -> Edge:
             """How far across · group - along · reference is above 0."""
             if in_pairs:
-                found = Mean.of(across * values - along * others).estimate
+                one, other = across * values, along * others
+                found = Mean.of(one - other, size=max(np.abs(one).max(), np.abs(other).max())).estimate
             else:
                 found = of_values.times(across).less(of_others, along)
-            return Edge.of(found, found.value)
+            return Edge.above(found, 0.0)
 
         lower, upper = (less(1.0, bound) for bound in self.region(prediction))
-        p_positive = Edge.of(of_others.estimate, of_others.value).outside
+        p_positive = Edge.above(of_others.estimate, 0.0).outside
         # Of what may be divided by zero nothing is known.
         interval = -math.inf, math.inf
         if p_positive <= prediction.alpha:
@@ -246,11 +256,11 @@ class Ratio(GroupRule):
         """Of a truth near either bound, in units of the reference's mean, which must be found positive, too."""
         lower, upper = self.region(prediction)
         reference = OneGroup(spread.standard_deviations[1]).expected(spread.sizes(replicas)[1])
-        positive = Edge.of(reference, 1.0)
+        positive = Edge.above(reference, -1.0)
 
         def near(bound: float, other: float) -> Chances[float]:
-            at_bound = Edge.of(spread.expected(replicas, bound), inside)
-            at_other = Edge.of(spread.expected(replicas, other), upper - lower - inside)
+            at_bound = Edge.above(spread.expected(replicas, bound), -inside)
+            at_other = Edge.above(spread.expected(replicas, other), inside - (upper - lower))
             return edge_chances([at_bound, at_other], prediction, also=[positive])
 
         one, other = near(lower, upper), near(upper, lower)
@@ -260,6 +270,19 @@ class Ratio(GroupRule):
         """Independent groups of standard deviation 0.3, the reference of mean 2."""
         values, others = noise.rvs(n, random_state=generator), noise.rvs(n, random_state=generator)
         return Group(2 * truth + 0.3 * values, range(n)), Group(2 + 0.3 * others, range(n, 2 * n))
+
+
+def rank_correlations(values: ArrayLike) -> Floats:
+    """Spearman's correlation of each row of `values` [replica, k] with the order of its columns, [replica].
+
+    >>> rank_correlations([[1.0, 2.0, 5.0], [3.0, 2.0, 1.0], [4.0, 4.0, 4.0]])
+    array([ 1., -1.,  0.])
+    """
+    rows = np.asarray(values, np.float64)
+    # Centred, so that the ranks of a row need not be; ties count as no trend.
+    order = np.arange(rows.shape[1]) - (rows.shape[1] - 1) / 2
+    correlations: Floats = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
+    return correlations
 
 
 def _fieller(group: Mean, other: Mean, less: Callable[[float, float], Edge], alpha: float) -> Range:
@@ -274,7 +297,8 @@ def _fieller(group: Mean, other: Mean, less: Callable[[float, float], Edge], alp
     estimate = group.value / other.value
     scale = max(abs(estimate), math.sqrt(group.variance) / other.value)
     if scale == 0 or group.variance == other.variance == 0:
-        return estimate, estimate
+        known = floor_of(0.0, min(group.n, other.n)) <= alpha
+        return (estimate, estimate) if known else (-math.inf, math.inf)
 
     def excess(angle: float, side: int) -> float:
         # Angles make a bounded search of all ratios, scale · tan(angle); the ends are those of the reference alone.

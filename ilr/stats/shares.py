@@ -11,18 +11,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ilr.stats.decision import Prediction
-from ilr.stats.rule import (
-    VIOLATORS,
-    Above,
-    Assessment,
-    Below,
-    Chances,
-    Floats,
-    Rule,
-    Test,
-    none_of,
-    replicas_of,
-)
+from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Rule, Test, replicas_of
+
+VIOLATORS = 0.2
+"""`universal` is to notice a world in which this share of the networks, or more, violates the identity."""
 
 
 def deciding_counts(share: float, sizes: ArrayLike, alpha: float) -> tuple[Floats, Floats]:
@@ -205,7 +197,7 @@ class Universal(Below, CountRule):
         array = replicas_of(prediction, values)
         smallest, largest, n = float(array.min()), float(array.max()), len(array)
         holds = largest <= self.region(prediction)[1]
-        test = Test(none_of(n) if holds else 1.0, 1.0 if holds else 0.0, (smallest, largest))
+        test = Test(_no_violation(n) if holds else 1.0, 1.0 if holds else 0.0, (smallest, largest))
         return Assessment(largest, n, test, outlook=partial(self.chances, prediction, None, 0.0))
 
     def in_words(self, prediction: Prediction, *samples: Any) -> str:
@@ -214,7 +206,7 @@ class Universal(Below, CountRule):
         return (
             "Every replica must satisfy the identity and a single violation refutes it; if "
             f"{VIOLATORS:.0%} or more of all networks violated it, {n} replicas would show none with probability "
-            f"{none_of(n):.2g} at most, and REPRODUCED needs {prediction.alpha:g}"
+            f"{_no_violation(n):.2g} at most, and REPRODUCED needs {prediction.alpha:g}"
         )
 
     def room(self, prediction: Prediction, spread: None) -> tuple[float, float]:  # noqa: ARG002
@@ -224,8 +216,13 @@ class Universal(Below, CountRule):
     def chances(self, prediction: Prediction, _: None, inside: float, replicas: int) -> Chances[float]:
         """The truth is the share of the networks that violate the identity, with a minus."""
         none = (1 + inside) ** replicas
-        enough = none_of(replicas) <= prediction.alpha
+        enough = _no_violation(replicas) <= prediction.alpha
         return Chances(reproduced=none if enough else 0.0, refuted=1 - none)
+
+
+def _no_violation(n: int) -> float:
+    """How likely n replicas are to show no violation of an identity that a fifth of the networks violate."""
+    return (1 - VIOLATORS) ** n
 
 
 share_at_least = ShareAtLeast()
