@@ -200,12 +200,12 @@ class NearerThan(Below, Rule):
         return Chances(max(nearer + float(positive) - 1, 0.0), further)
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
-        """Forty points of three classes, all predicted independently: a doubled λₑ changes each chance by up to 0.2."""
+        """A hundred points of three classes, all predicted independently: a doubled λₑ changes chances by up to 0.2."""
         even, ids = np.full(3, 1 / 3), range(n)
 
         def group(moved: float) -> Group:
             chances = even + moved * np.array([0.2, -0.1, -0.1])
-            return Group(generator.choice(3, (n, 40), p=chances), ids)
+            return Group(generator.choice(3, (n, 100), p=chances), ids)
 
         return group(0.0), group(truth), group(0.0), group(1.0)
 
