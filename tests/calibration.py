@@ -17,6 +17,7 @@ from scipy import optimize, special, stats
 
 from ilr.stats.decision import Finding, Prediction, Verdict, classify
 from ilr.stats.function_space import closer_than, further_than, noise_of
+from ilr.stats.function_space.relative import Yardstick, nearer_than
 from ilr.stats.jackknife import Places, power_law
 from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
 from ilr.stats.rule import Rule
@@ -133,6 +134,7 @@ CASES = (
     *distances(few_functions, 0.3, "three functions"),
     *distances(one_trait, 1.0, "one trait"),
     *distances(one_trait_at_several_moments, 1.0, "four moments"),
+    Case(nearer_than, 0.0, 1.0, 1.0, 0.0, 3.0, [ANY_NOISE], 2000, 300),
     Case(power_law, 1.0, 0.2, 1.2, 1.0, 1.5, NOISES, 600, 100),
 )
 
@@ -200,6 +202,12 @@ def pilot(generator: np.random.Generator) -> Spread:
     return noise_of(*closer_than.simulate(generator, 100, 0.0, None))
 
 
+def measure(generator: np.random.Generator) -> Spread:
+    """As `pilot`, with a yardstick."""
+    _, _, reference, doubled = nearer_than.simulate(generator, 100, 0.0, None)
+    return Yardstick.of(reference, doubled)
+
+
 EFFECTS = (
     Effect(equivalence, 0.5, 0.6, known(OneGroup(0.3)), 1.1, 1),
     Effect(equivalence_of_groups, 0.5, 0.6, known(TwoGroups((0.3, 0.2))), 1.1, 1),
@@ -213,6 +221,7 @@ EFFECTS = (
     Effect(universal, 0.0, 0.5, known(None), 0.0, 1),
     Effect(closer_than, 0.2, 0.0, pilot, 0.2, 1),
     Effect(further_than, 0.2, 0.0, pilot, 0.2, -1),
+    Effect(nearer_than, 0.0, 1.0, measure, 1.0, 1),
     Effect(power_law, 1.0, 0.3, known(Places((1.0, 4.0, 16.0), 0.3)), 1.3, 1, data_sets=500),
 )
 

@@ -60,7 +60,7 @@ def are_paired(quantity: str, groups: Sequence[Group]) -> bool:
         if not set(one.ids).isdisjoint(other.ids):
             raise ValueError(
                 f"{quantity!r} compares the replicas {_in_words(one.ids)} with {_in_words(other.ids)}: "
-                "the ids of groups must be equal or disjoint"
+                "the ids of all groups must be equal, or disjoint"
             )
     return False
 

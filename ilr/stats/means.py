@@ -110,6 +110,7 @@ class Increasing(Above, TTest):
     name = "increasing"
     test = "One-sided t test and sign-flip test on the mean rank correlation with the order of the columns"
     edge = SignedEdge
+    rests_on = ", exact where a row is as likely as its mirror image"
 
     def assess(self, prediction: Prediction, values: ArrayLike) -> Assessment:
         """The t test and the sign-flip test.
@@ -124,7 +125,7 @@ class Increasing(Above, TTest):
             raise ValueError(f"{prediction.quantity!r} has {columns} column(s): a trend needs at least 3")
         correlations = rank_correlations(rows)
         # Mirror images have no skewness: there is nothing to correct.
-        found = self.of_estimate(prediction, replace(Mean.of(correlations).estimate, skewness=0.0))
+        found = self.of_estimate(prediction, replace(Mean.of(correlations).estimate, skewness=None))
         p, p_refuted = _sign_flips(correlations)
         t_test = found.test
         return replace(found, test=Test(max(t_test.p, p), max(t_test.p_refuted, p_refuted), t_test.interval))
