@@ -177,24 +177,26 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (distance, mixing, accuracy) = ilr.new_figure(
         "Left, as the blog's figure 4: the distributions over functions become equal once λₑ is (thin line). ℓ1 "
-        "distances are between halves of two groups, so that they share the upward bias of the floor, two halves of one "
-        "group. Middle: the distance of pairs from then on, over that of a doubled λₑ; below the thin line is what the "
-        "claim allows, over the snapshots that are judged together.",
+        "distances are between halves of two groups, so that they share the upward bias of the floor, two halves of "
+        "one group. Middle: from then on, the distance of pairs, without bias, in doublings of λₑ; below the thin line "
+        "is what the claim allows over the snapshots that are judged (grey).",
         panels=3,
     )
     steps = recordings[FIRST].steps("test_predictions")
     since = (steps - steps[BEFORE]) * recordings[FIRST].experiment.intrinsic_learning_rates()[-1]
-    for pair, (one, other, third) in TRIPLES.items():
+    for pair, (one, other, _) in TRIPLES.items():
         distance.plot(steps, l1_curve(recordings[one], recordings[other]), label=pair)
-        yardstick = squared_distances(recordings[third], recordings[DOUBLED])[-JUDGED:].mean()
-        relative = squared_distances(recordings[one], recordings[other]) / yardstick
-        mixing.plot(since[BEFORE:], np.sqrt(np.maximum(relative, 0.0))[BEFORE:])
+        mixing.plot(since[BEFORE:], doublings(recordings, pair)[BEFORE:])
+    distance.plot(steps, l1_curve(recordings[THIRD], recordings[DOUBLED]), "--", label=f"{THIRD} / {DOUBLED}")
     unequal = controls["unequal-intrinsic-learning-rates"]
-    distance.plot(steps, l1_curve(unequal[FIRST], unequal[SECOND]), "--", label="λₑ unequal by 2 (control)")
+    apart = doublings(unequal, f"{FIRST} / {SECOND}")
+    mixing.plot(since[BEFORE:], apart[BEFORE:], "--", color="C4", label="λₑ doubled by η (control)")
     floor = np.mean([l1_curve(recordings[name], recordings[name]) for name in SCHEDULES], axis=0)
     distance.plot(steps, floor, color="black", linestyle=":", label="floor")
     distance.set(title="ℓ1 distance of the distributions", xlabel="step", ylim=(0, None))
     mixing.axhline(TOGETHER.margin, color="black", linewidth=0.6)
+    mixing.axvspan(since[-JUDGED], since[-1], color="black", alpha=0.06, linewidth=0)
+    mixing.legend(loc="upper right")
     mixing.set(title="distance, in doublings of λₑ", xlabel="λₑ × step, since λₑ is equal", ylim=(0, None))
     for label, recording in recordings.items():
         accuracy.plot(steps, recording["test_accuracy"].mean(axis=0), label=label)
@@ -213,6 +215,15 @@ def l1_curve(one: ilr.Recording, other: ilr.Recording) -> list[float]:
     if not half:
         return [float("nan")] * these.shape[1]
     return [ilr.l1_distance(these[:, time], those[:, time]) for time in range(these.shape[1])]
+
+
+def doublings(recordings: ilr.Recordings, pair: str) -> ilr.Array:
+    """How far apart a pair is at every step, in doublings of the λₑ at the end, [time]; 0 where the estimate is
+    negative.
+    """
+    one, other, third = TRIPLES[pair]
+    doubled = squared_distances(recordings[third], recordings[DOUBLED])[-JUDGED:].mean()
+    return np.sqrt(np.maximum(squared_distances(recordings[one], recordings[other]) / doubled, 0.0))
 
 
 def squared_distances(one: ilr.Recording, other: ilr.Recording) -> ilr.Array:

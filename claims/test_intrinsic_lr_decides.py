@@ -51,7 +51,7 @@ SNAPSHOTS = 16
 """How many of the last snapshots are judged, together."""
 DIVISORS = {"η": 1, "η/10": 10, "η/100": 100}
 """By what the largest learning rate is divided."""
-DOUBLED = "η, λₑ doubled"
+DOUBLED = "η, 2λₑ"
 OTHER = {"η/10": "η/100", "η/100": "η/10"}
 """The smaller learning rates, each with the one from which the doubled λₑ's distance is taken beside it."""
 
@@ -138,10 +138,12 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (norm, accuracy) = ilr.new_figure(
         "Three learning rates, one λₑ: ‖w‖² becomes proportional to η, whatever it was, and test accuracy (dots are "
-        "replicas, bars their mean) does not care. It does where λₑ is doubled and the learning rate kept.",
+        "replicas, bars their mean) does not care. It does where λₑ is doubled, by weight decay or by learning rate.",
         panels=2,
     )
-    for place, (name, run) in enumerate(recordings.items()):
+    doubled = controls["intrinsic-learning-rate-doubled"]["η/10"]
+    runs = {**recordings, "η/10, 2λₑ": doubled}
+    for place, (name, run) in enumerate(runs.items()):
         learning_rate = run.experiment.learning_rates()[0]
         ilr.draw_band(norm, run.steps("weight_norm"), run["weight_norm"] ** 2 / learning_rate, name)
         replicas = run["test_accuracy"].mean(axis=1)
@@ -150,7 +152,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
         accuracy.hlines(replicas.mean(), place - 0.4, place + 0.4, color=f"C{place}")
     norm.set(title="‖w‖²/η", xlabel="step", yscale="log")
     norm.legend()
-    accuracy.set(title="test accuracy", xticks=range(len(recordings)), xticklabels=list(recordings))
+    accuracy.set(title="test accuracy", xticks=range(len(runs)), xticklabels=list(runs))
     return drawn
 
 

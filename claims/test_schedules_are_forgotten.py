@@ -61,7 +61,7 @@ SHORTENED = (FIRST, "schedule 4")
 """Those whose common phase is too short in the control: their last λₑ before it are ten times apart."""
 DECAY = 0.1
 MOMENTS, JUDGED, LAST_SNAPSHOTS = 10, 8, 4
-"""Snapshots of the first 1/λₑ steps of the common phase, of its last quarter, which are averaged, and of the last phase."""
+"""Snapshots of the first 1/λₑ steps of the common phase; of its last quarter, which are averaged; of the last phase."""
 
 TRAINING = ilr.Prediction(
     quantity=f"{{}} less {FIRST}: training accuracy at the end of the common phase",
@@ -184,9 +184,9 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     short = controls["common-phase-too-short"]
     drawn, (accuracy, norm, mixing) = ilr.new_figure(
         "As the paper's figure 5, means over replicas: five random schedules, then a common learning rate and weight "
-        "decay (between the lines), then the learning rate decayed and weight decay removed. Dashed: two schedules with "
-        "a common phase of a tenth of 1/λₑ steps, after which they are remembered. Right: how far each group is from the "
-        "first as a function, since learning rate and weight decay are common.",
+        "decay (between the lines), then the learning rate decayed and weight decay removed. Dashed: two schedules "
+        "with a common phase of a tenth of 1/λₑ steps, after which they are remembered. Right: how far each group is "
+        "from the first as a function, since learning rate and weight decay are common.",
         panels=3,
     )
     for axes, quantity in ((accuracy, "test_accuracy"), (norm, "weight_norm")):
