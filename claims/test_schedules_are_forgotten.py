@@ -101,7 +101,7 @@ CLAIM = ilr.Claim(
             "The time to forget: the common phase of two schedules is cut to a tenth of 1/λₑ steps.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=(24, 48, 96), reduced=(24, 48, 96), full=(16, 32)),
+    replicas=ilr.Replicas(tiny=(24, 48, 96), reduced=(32, 64, 128), full=(16, 32)),
 )
 
 
