@@ -94,6 +94,8 @@ def by_formula(a: Labels, b: Labels, r: Labels, x: Labels, share: float) -> tupl
     s_d, s_y = error(d_without), error(y_without)
     further = stats.t.sf((d_all - share * y_all) / error(d_without - share * y_without), n - 1)
 
+    if y_all < 0:
+        return 1.0, further
     centring = np.eye(n) - 1 / n
     c = (centring @ h @ centring) / (n * (n - 1)) * off
     strongest, square, found = np.linalg.eigvalsh(c)[-1], (c**2).sum(), max(d_all, 0.0)
