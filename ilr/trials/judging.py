@@ -27,14 +27,17 @@ class MeasurementError(ValueError):
     """A judge yields something else than its claim registered; the message is one line."""
 
 
-def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of: RecordingOf) -> Judgement:
-    """Judges one set of experiments. Whatever goes wrong becomes an ERROR with one line.
+def judgement(
+    claim: Claim, judge: Judge, experiments: Experiments, recording_of: RecordingOf, looks: int = 1
+) -> Judgement:
+    """Judges one set of experiments at one look. Whatever goes wrong becomes an ERROR with one line.
 
     Args:
         claim: whose predictions are decided.
         judge: of the claim's file.
         experiments: the claim's own, or a control's, by name.
         recording_of: gives their recordings.
+        looks: how many there may be; see `findings_of`.
     """
     recordings: dict[str, Recording] = {}
     try:
@@ -42,7 +45,7 @@ def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of
             recordings[name] = recording_of(experiment)
             if diverged := recordings[name].diverged:
                 return Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
-        found, values = findings_of(claim, judge(recordings))
+        found, values = findings_of(claim, judge(recordings), looks)
         verdict, findings = decide(found)
     except (TrainingFailedError, MeasurementError) as error:
         return Judgement(Verdict.ERROR, message=str(error))
@@ -51,10 +54,16 @@ def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of
     return Judgement(verdict, findings, values, _needed(verdict, findings), recordings)
 
 
-def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding], Values]:
+def findings_of(claim: Claim, measurements: Measurements, looks: int = 1) -> tuple[list[Finding], Values]:
     """Decides each measurement by the rule its claim registered for it: the findings, and the values they rest on.
 
     Each is decided as it is yielded: among its samples may be a function of what the judge changes later.
+
+    Args:
+        claim: whose predictions are decided.
+        measurements: what its judge yields.
+        looks: how many there may be. At each the errors may have the probability α / looks, so that over all of them
+            they have α at most, whatever the rule and however the looks depend on each other.
 
     Raises:
         MeasurementError: something else is measured than the claim predicts.
@@ -78,7 +87,8 @@ def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding]
             raise MeasurementError(
                 f"its judge decided {prediction.quantity!r} by another expected value, margin or alpha than registered"
             )
-        findings.append(RULES[registered.rule](registered, *samples))
+        at_this_look = replace(registered, alpha=registered.alpha / looks)
+        findings.append(RULES[registered.rule](at_this_look, *samples))
         values[registered.quantity] = _per_replica(samples)
     if measured != predicted:
         raise MeasurementError(f"its judge found {measured}, but the claim predicts {predicted}")
