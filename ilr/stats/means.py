@@ -35,7 +35,8 @@ class OneMean(TTest):
 class Equivalence(Within, OneMean):
     """The mean of `values` [replica] is `expected ± margin`: two one-sided t tests (Schuirmann 1987).
 
-    They are exact for normal replicas.
+    For normal replicas they err with at most alpha, with skewed ones more often the fewer they are, and with rare
+    outliers far more often.
     """
 
     name = "equivalence"
@@ -43,14 +44,14 @@ class Equivalence(Within, OneMean):
 
 
 class AtLeast(Above, OneMean):
-    """The mean of `values` [replica] is at least `expected - margin`: a one-sided t test, exact for normal replicas."""
+    """The mean of `values` [replica] is at least `expected - margin`: a one-sided t test, as in `equivalence`."""
 
     name = "at_least"
     test = "One-sided t test on the mean"
 
 
 class AtMost(Below, OneMean):
-    """The mean of `values` [replica] is at most `expected + margin`: a one-sided t test, exact for normal replicas."""
+    """The mean of `values` [replica] is at most `expected + margin`: a one-sided t test, as in `equivalence`."""
 
     name = "at_most"
     test = "One-sided t test on the mean"
@@ -59,8 +60,8 @@ class AtMost(Below, OneMean):
 class Slope(Within, TTest):
     """The slope of `values` [replica, k] against `x` [k] is `expected ± margin`: two one-sided t tests on its mean.
 
-    Each replica gives one least-squares slope; the tests are exact where these are normal. For a power law pass the
-    logarithms of both.
+    Each replica gives one least-squares slope, and the tests are those of `equivalence` on the slopes. For a power law
+    pass the logarithms of both.
 
     Raises:
         ValueError: also where `x` is not k finite numbers, at least two of them different.

@@ -118,7 +118,7 @@ def test_what_groups_share_cancels_where_they_are_of_the_same_replicas(generator
 def test_groups_that_share_some_replicas_are_refused(generator: np.random.Generator) -> None:
     groups = [Group(np.ones(4), range(k, k + 4)) for k in (0, 0, 2)]
     with pytest.raises(
-        ValueError, match=r"^'time' compares the replicas 0 to 3 with 0 to 3: the ids of all groups must"
+        ValueError, match=r"^'time' compares the replicas 0 to 3 with 2 to 5: the ids of all groups must"
     ):
         power_law(predict(), X, np.mean, groups, generator)
 

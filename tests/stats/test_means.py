@@ -25,7 +25,7 @@ from ilr.stats.means import (
     slope,
 )
 from ilr.stats.rule import Floats, Rule
-from tests.calibration import CASES, EXPONENTIAL, HEAVY, LOGNORMAL, Case, Noise, counts
+from tests.cases import CASES, Case, counts
 from tests.stats.samples import (
     BOTH_SIDES,
     ONE_SIDE,
@@ -44,6 +44,7 @@ from tests.stats.samples import (
     symmetric,
     walks,
 )
+from tests.worlds import EXPONENTIAL, HEAVY, LOGNORMAL, Noise
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 

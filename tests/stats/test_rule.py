@@ -16,7 +16,8 @@ from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_group
 from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
 from ilr.stats.shares import share_at_least, universal
-from tests.calibration import CASES, EFFECTS, PAGE
+from tests.calibration import EFFECTS, PAGE
+from tests.cases import CASES
 from tests.stats.samples import (
     ANY,
     OPEN,
