@@ -223,7 +223,8 @@ def doublings(recordings: ilr.Recordings, pair: str) -> ilr.Array:
     """
     one, other, third = TRIPLES[pair]
     doubled = squared_distances(recordings[third], recordings[DOUBLED])[-JUDGED:].mean()
-    return np.sqrt(np.maximum(squared_distances(recordings[one], recordings[other]) / doubled, 0.0))
+    relative = squared_distances(recordings[one], recordings[other]) / doubled
+    return np.asarray(np.sqrt(np.maximum(relative, 0.0)))
 
 
 def squared_distances(one: ilr.Recording, other: ilr.Recording) -> ilr.Array:

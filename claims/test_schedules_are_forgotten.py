@@ -118,9 +118,7 @@ def experiments(setting: ilr.Setting) -> ilr.Experiments:
     return {name: scheduled(setting, name, regime.common, seen, judged) for name in SCHEDULES}
 
 
-def scheduled(
-    setting: ilr.Setting, name: str, common: int, seen: Sequence[int], judged: Sequence[int]
-) -> ilr.Experiment:
+def scheduled(setting: ilr.Setting, name: str, common: int, seen: Sequence[int], judged: range) -> ilr.Experiment:
     """One of the five schedules, followed by a common phase and the last one.
 
     Args:
@@ -128,7 +126,7 @@ def scheduled(
         name: of the schedule.
         common: steps of the common phase.
         seen: snapshots of it that are drawn, steps.
-        judged: its last snapshots, steps, JUDGED of them.
+        judged: its last JUDGED snapshots, steps.
     """
     regime = REGIMES[setting.scale]
     number = SCHEDULES.index(name)
