@@ -68,8 +68,8 @@ class DistanceRule(Rule):
             a: a Group of labels, [n, point] or [n, moment, point].
             b: a Group of labels, [m, point] or [m, moment, point]; of the same replicas, or of none of them.
         """
+        kind = Pairs if are_paired(prediction.quantity, (a, b)) else Pool
         try:
-            kind = Pairs if are_paired(prediction.quantity, (a, b)) else Pool
             found = kind.of(a.values, b.values, least=FEWEST)
         except ValueError as refusal:
             raise ValueError(f"{prediction.quantity!r}: {refusal}") from None
