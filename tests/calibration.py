@@ -211,7 +211,7 @@ whose exact 95% interval lies above α is **bold**: there the rule errs more oft
 edges the one with more errors is shown, so a few rates are bold by chance.
 
 10,000 data sets were judged, 2,000 for distances and power laws. The worlds are in
-[tests/worlds.py](../tests/worlds.py) and [tests/calibration.py](../tests/calibration.py).
+[tests/worlds.py](../tests/worlds.py) and [tests/cases.py](../tests/cases.py).
 
 What to make of it:
 

@@ -12,8 +12,8 @@ from ilr.stats.function_space.distances import Pool
 from ilr.stats.function_space.noise import FEWEST, LARGEST, DistanceNoise, noise_in
 from ilr.stats.function_space.pairs import Pairs
 from ilr.stats.groups import Group, are_paired
-from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test
-from ilr.stats.t_tests import floor_of, in_standard_errors
+from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test, floor_of
+from ilr.stats.t_tests import in_standard_errors
 
 
 class DistanceRule(Rule):
