@@ -18,9 +18,9 @@ class FindingText:
     expected: str
     accepted: str
     p: str
-    """p-value, after Holm's correction, of the hypothesis that the truth lies outside the accepted range."""
+    """p-value of the hypothesis that the truth lies outside the accepted range."""
     p_refuted: str
-    """The same of the hypothesis that it lies inside."""
+    """The same of the hypothesis that it lies inside, after Holm's correction."""
     remark: str
     """What would decide an INCONCLUSIVE finding; empty otherwise."""
 
@@ -36,10 +36,9 @@ class FindingText:
 
 def finding_texts(findings: Sequence[FindingEvidence]) -> list[FindingText]:
     """All findings of one claim or control; together, for Holm's correction runs over all of them."""
-    # The evidence keeps the uncorrected p-values; the verdicts were decided on these.
-    corrected = holm([finding.p for finding in findings])
-    corrected_refuted = holm([finding.p_refuted for finding in findings])
-    return [_text(*one) for one in zip(findings, corrected, corrected_refuted, strict=True)]
+    # The evidence keeps the uncorrected p-values; to refute these decided.
+    corrected = holm([finding.p_refuted for finding in findings])
+    return [_text(finding, finding.p, p_refuted) for finding, p_refuted in zip(findings, corrected, strict=True)]
 
 
 def rules(findings: Sequence[FindingEvidence]) -> dict[str, list[str]]:

@@ -5,10 +5,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from ilr.experiments.experiment import Experiment, Observe, Steps
 from ilr.experiments.recording import Recording
 from ilr.serialization import record
 from ilr.stats.decision import Prediction
+from ilr.stats.groups import Group
 from ilr.trials.scales import SCALES, STANDARD, Scale
 
 Experiments = dict[str, Experiment]
@@ -161,6 +164,15 @@ def for_each(names: Iterable[str], *predictions: Prediction) -> tuple[Prediction
 def observe_all(*quantities: str, at: Steps) -> tuple[Observe, ...]:
     """Several quantities, all at the same steps."""
     return tuple(Observe(quantity, at) for quantity in quantities)
+
+
+def group(recording: Recording, values: ArrayLike) -> Group:
+    """What a rule that compares groups takes: values [replica, ...] made from a recording, with its replicas' ids.
+
+    Raises:
+        ValueError: there is not a value for each of its replicas.
+    """
+    return Group(values, recording.experiment.replica_ids)
 
 
 def changed(experiments: Experiments, only: Iterable[str] | None = None, **fields: Any) -> Experiments:

@@ -13,6 +13,7 @@ from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import TrainingFailedError
 from ilr.report.evidence import Values
 from ilr.stats.decision import Finding, Prediction, Verdict, decide
+from ilr.stats.groups import Group
 from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, Experiments, Measurements, Recordings
 from ilr.trials.outcome import Judgement
@@ -107,10 +108,19 @@ def _is_measurement(value: Any) -> bool:
 
 def _per_replica(samples: Sequence[Any]) -> list[Any]:
     """Samples as nested lists; none where they are the classes that replicas predict, which are no numbers."""
-    arrays = [sample for sample in samples if not callable(sample) and not isinstance(sample, np.random.Generator)]
+    arrays = [
+        _values(sample) for sample in samples if not callable(sample) and not isinstance(sample, np.random.Generator)
+    ]
     if any(_are_labels(sample) for sample in arrays):
         return []
     return [_as_lists(sample) for sample in arrays]
+
+
+def _values(sample: Any) -> Any:
+    """What a sample holds beside the ids of its replicas."""
+    if isinstance(sample, list | tuple):
+        return [_values(part) for part in sample]
+    return sample.values if isinstance(sample, Group) else sample
 
 
 def _are_labels(sample: Any) -> bool:
