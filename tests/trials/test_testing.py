@@ -40,7 +40,7 @@ def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
         ("tiny=6", "tiny=None", "runs at no scale"),
         ("tiny=6", "tiny=(12, 24)", "12 replicas at tiny are not a multiple of 8"),
         (
-            '"at_least", 1.0, 0.0, "as small as it gets")\n',
+            '"at_least", 0.9, 0.0, "as small as it gets")\n',
             '"universal", 0.0, 1.0, "as small as it gets")\nREPLICAS = Replicas(tiny=(8, 16))\n',
             "decided by counts alone, it must look once, not 2 times",
         ),
