@@ -11,7 +11,7 @@ from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
 from ilr.data.sampling import Batches
 from ilr.experiments.experiment import Experiment, Observe, check_fusable
-from ilr.experiments.quantities import GRADIENT, OF_AVERAGE, QUANTITIES, UPDATE
+from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
@@ -96,6 +96,8 @@ class _Run:
         self.head = self._initial_head()
         self.average = torch.zeros_like(self.weights)
         self.averaged = 0
+        self.earlier: Tensor | None = None
+        self.adjacent: Tensor | None = None
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
         self.sgd = SGD(self.net.layers_of(self.weights), shared.momentum, velocity)
         batch = self._batch(0)
@@ -163,6 +165,10 @@ class _Run:
         if any(one.row.needs is OF_AVERAGE for one in wanted):
             self.averaged += 1
             self.average.lerp_(self.weights, 1 / self.averaged)
+        if any(one.row.needs is OF_ADJACENT for one in wanted):
+            now = self.weights.clone()  # training goes on in place
+            earlier = now if self.earlier is None else self.earlier
+            self.adjacent, self.earlier = (earlier + now) / 2, now
         networks = Networks(
             net=self.net,
             norm=self.norm,
@@ -173,6 +179,7 @@ class _Run:
             train=self.train_set,
             test=self.test_set,
             average=self.average,
+            adjacent=self.adjacent,
         )
         for observation in wanted:
             self._keep(observation, networks.measure(observation))
