@@ -14,6 +14,7 @@ from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.stats import theory
 from ilr.stats.decision import Finding, Prediction, Verdict
+from ilr.stats.groups import Group
 from ilr.trials.claim import (
     Claim,
     Control,
@@ -25,6 +26,7 @@ from ilr.trials.claim import (
     Setting,
     changed,
     for_each,
+    group,
     observe_all,
 )
 from ilr.version import __version__
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
 
     from ilr.lab.scheduler import run
     from ilr.stats.function_space import agreement, l1_distance
+    from ilr.stats.means import rank_correlations
     from ilr.trials.outcome import JudgedClaim
     from ilr.trials.plotting import draw_band, draw_largest, new_figure, ticks_at
 
 _HEAVY = {
     "ilr.lab.scheduler": ("run",),
     "ilr.stats.function_space": ("agreement", "l1_distance"),
+    "ilr.stats.means": ("rank_correlations",),
     "ilr.trials.outcome": ("JudgedClaim",),
     "ilr.trials.plotting": ("draw_band", "draw_largest", "new_figure", "ticks_at"),
     "matplotlib.axes": ("Axes",),
@@ -67,6 +71,7 @@ __all__ = [
     "Exponential",
     "Figure",
     "Finding",
+    "Group",
     "GroupNorm",
     "InstanceNorm",
     "JudgedClaim",
@@ -97,9 +102,11 @@ __all__ = [
     "draw_largest",
     "every",
     "for_each",
+    "group",
     "l1_distance",
     "new_figure",
     "observe_all",
+    "rank_correlations",
     "run",
     "theory",
     "ticks_at",

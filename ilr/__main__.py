@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument(
         "--check", metavar="EVIDENCE", type=expanded, help="an evidence.json; status 1 if a claim changed"
     )
+    claims.add_argument(
+        "--record", metavar="EVIDENCE", type=expanded, help="an evidence.json; append its run to DIR/history"
+    )
     claims.set_defaults(run=_claims)
     return parser
 
@@ -67,6 +70,12 @@ def _claims(arguments: argparse.Namespace) -> int:
     from ilr.report.files import read_evidence
     from ilr.trials.registration import claim_modules, compare
 
+    if arguments.record is not None:
+        from ilr.trials.history import record
+
+        for claim_id in record(read_evidence(arguments.record.parent, arguments.record.name), arguments.directory):
+            print(f"recorded   {claim_id}")
+        return 0
     claims = [module.CLAIM for module in claim_modules(arguments.directory)]
     if arguments.check is None:
         for claim in claims:

@@ -56,7 +56,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 def write_claim(folder: Path, id: str, **changes: object) -> Path:  # noqa: A002
     """Writes one claim's file and gives its path."""
     name = id.replace("-", "_")
-    given = {"expected": 1.0, "replicas": 6, "learning_rate": 0.1, "control": 0.5, "judge": "pass"} | changes
+    given = {"expected": 0.9, "replicas": 6, "learning_rate": 0.1, "control": 0.5, "judge": "pass"} | changes
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"test_{name}.py"
     path.write_text(CLAIM_FILE.format(id=id, name=name, **given))

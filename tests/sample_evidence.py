@@ -14,7 +14,7 @@ from ilr.report.evidence import Evidence
 
 NEW_IN_SCHEMA_2 = {
     "evidence": {"invocation"},
-    "claim": {"looks", "history", "digests", "values"},
+    "claim": {"looks", "looks_planned", "as_registered", "regime", "history", "digests", "values"},
     "control": {"digests", "values"},
     "experiment": {
         "net", "norm", "optimiser", "data", "learning_rate", "weight_decay", "intrinsic_learning_rate", "batch_size",
@@ -132,7 +132,12 @@ def claim(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
         "message": "",
         "record": record,
         "record_sha256": sha256(identity),
-        "looks": [{"n": 48, "level": 0.005, "findings": findings}] if findings else [],
+        "looks": [{"n": 48, "level": 0.005, "findings": findings, "verdict": verdict, "controls": {}}]
+        if findings
+        else [],
+        "looks_planned": [48] if findings else [],
+        "as_registered": True,
+        "regime": "MLP, digits; 48 replicas a group" if findings else "",
         "history": {"attempts": [], "regimes": [], "notes": []},
         "digests": {},
         "values": {found["name"]: [[0.31, 0.33, 0.32], [1.0, 1.02]] for found in findings},
@@ -217,6 +222,7 @@ def sample_evidence() -> dict[str, Any]:
                         "verdict": "INCONCLUSIVE",
                         "regime": "MLP 32-32-32, 12 replicas a group",
                         "note": "its report was not kept",
+                        "n": None,
                     },
                     {
                         "date": "2026-11-21",
@@ -226,6 +232,7 @@ def sample_evidence() -> dict[str, Any]:
                         "verdict": "REPRODUCED",
                         "regime": "MLP 32-32-32, 48 replicas a group",
                         "note": "",
+                        "n": 48,
                     },
                 ],
                 "regimes": [

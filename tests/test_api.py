@@ -12,14 +12,25 @@ from ilr.experiments import recording
 from ilr.trials import claim
 
 CLASSES_AND_FUNCTIONS = (
-    *("Claim", "Control", "Finding", "JudgedClaim", "Prediction", "Recording", "Replicas", "Setting", "Verdict"),
+    *(
+        "Claim",
+        "Control",
+        "Finding",
+        "Group",
+        "JudgedClaim",
+        "Prediction",
+        "Recording",
+        "Replicas",
+        "Setting",
+        "Verdict",
+    ),
     *("Experiment", "Data", "Observe", "Partners", "CropFlip", "ResizedCropFlip"),
     *("MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
     *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
-    *("changed", "every", "for_each", "observe_all"),
+    *("changed", "every", "for_each", "group", "observe_all"),
     *("Axes", "Figure", "draw_band", "draw_largest", "new_figure", "ticks_at"),
-    *("agreement", "l1_distance", "run", "theory"),
+    *("agreement", "l1_distance", "rank_correlations", "run", "theory"),
 )
 TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")
 

@@ -12,7 +12,8 @@ from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key
-from ilr.session.selection import Selection, lab_for
+from ilr.session.selection import SelectedClaim, Selection, lab_for
+from ilr.trials.scales import SCALES, Scale
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,30 @@ class ClaimCost:
     shared: int
     """That an earlier claim has."""
     slices: list[SliceCost]
-    """To be trained, and not counted for an earlier claim."""
+    """To be trained if the last look is taken, and not counted for an earlier claim."""
+    expected: list[float]
+    """The share of each of these slices that is expected to be trained; see `expected_look`."""
+
+    @property
+    def networks(self) -> int:
+        """Networks, if the last look is taken."""
+        return sum(one.slice.replicas for one in self.slices)
+
+    @property
+    def expected_networks(self) -> int:
+        """Networks that are expected to be trained."""
+        shares = zip(self.slices, self.expected, strict=True)
+        return round(sum(share * one.slice.replicas for one, share in shares))
+
+    @property
+    def here(self) -> float:
+        """Seconds of one worker, if the last look is taken."""
+        return sum(one.here for one in self.slices)
+
+    @property
+    def expected_here(self) -> float:
+        """Seconds of one worker that are expected."""
+        return sum(share * one.here for one, share in zip(self.slices, self.expected, strict=True))
 
     def on_gpu(self, gpu: GPU) -> float:
         """Seconds of one GPU."""
@@ -70,12 +94,19 @@ class Budget:
         self.claims = self._by_claim(selection)
         experiments = sum(claim.experiments for claim in self.claims)
         shared = sum(claim.shared for claim in self.claims)
-        self.total = ClaimCost("all", experiments, shared, list(self.slices.values()))
+        slices = [one for claim in self.claims for one in claim.slices]
+        shares = [share for claim in self.claims for share in claim.expected]
+        self.total = ClaimCost("all", experiments, shared, slices, shares)
 
     @property
     def seconds(self) -> float:
-        """Time on this machine."""
+        """Time on this machine, if every claim takes its last look."""
         return STARTUP_SECONDS + makespan(self.job_seconds, self.workers) if self.job_seconds else 0.0
+
+    @property
+    def expected_seconds(self) -> float:
+        """Time on this machine that is expected."""
+        return self.seconds * self.total.expected_here / self.total.here if self.total.here else 0.0
 
     @property
     def absent(self) -> list[str]:
@@ -127,8 +158,34 @@ class Budget:
             experiments = claim.planned.all()
             shared = len(seen.intersection(experiments))
             seen.update(experiments)
-            keys = [key for experiment in experiments for key in self.lab.keys(experiment)]
-            slices = [uncounted.pop(key) for key in keys if key in uncounted]
+            look = expected_look(claim, selection.options.scale)
+            slices: list[SliceCost] = []
+            expected: list[float] = []
+            for experiment in experiments:
+                # Of what the last look has, an earlier one has the first replicas.
+                proportion = claim.trial.plans[look].replicas / claim.planned.replicas
+                first = experiment.first_replica
+                end = first + proportion * experiment.replicas
+                for key in self.lab.keys(experiment):
+                    if key in uncounted:
+                        slices.append(uncounted.pop(key))
+                        begun = (end - key.experiment.first_replica) / key.experiment.replicas
+                        expected.append(min(max(begun, 0.0), 1.0))
             if experiments:
-                costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices))
+                costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices, expected))
         return costs
+
+
+def expected_look(claim: SelectedClaim, scale: Scale) -> int:
+    """The look at which a claim may be expected to decide, counted from 0.
+
+    It is that of the last run on record, at this scale or else at the nearest smaller one; without a record the first.
+    """
+    plans = claim.trial.plans
+    replicas = claim.file.claim.replicas
+    for smaller in reversed(SCALES[: SCALES.index(scale) + 1]):
+        looks = replicas.looks(smaller)
+        for attempt in reversed(claim.file.history.attempts):
+            if attempt.scale == smaller and attempt.n in looks:
+                return min(looks.index(attempt.n), len(plans) - 1)
+    return 0

@@ -45,8 +45,12 @@ class Planning(Mode):
         left_out = f" ({stored} recordings are in the store and left out)" if stored else ""
         console.print(f"Cost of --scale={self.selection.options.scale}{left_out}:\n", soft_wrap=True)
         console.print(_claims_table(self.budget))
-        here = duration(self.budget.seconds)
-        console.print(f"\nOn this machine: {here}. On GPUs, all jobs, the longest first:\n")
+        most, expected = duration(self.budget.seconds), duration(self.budget.expected_seconds)
+        console.print(
+            f"\nOn this machine: {expected} expected, {most} at most. On GPUs, all jobs of the last looks, the longest "
+            "first:\n",
+            soft_wrap=True,
+        )
         console.print(_gpus_table(self.budget))
         console.print()
         not_run = [f"NOT RUN {claim.id}: {claim.planned.not_run}" for claim in claims if claim.planned.not_run]
@@ -60,7 +64,7 @@ class Planning(Mode):
 
 def _claims_table(budget: Budget) -> Table:
     table = _table(
-        "claim", "experiments", "shared", "networks", "steps", "FLOP", "memory", "disk", "here",
+        "claim", "experiments", "shared", "networks", "steps", "FLOP", "memory", "disk", "expected", "here",
         *(gpu.name for gpu in GPUS),
     )  # fmt: skip
     for claim in budget.claims:
@@ -73,12 +77,13 @@ def _cells(cost: ClaimCost, workers: int) -> list[str]:
     return [
         str(cost.experiments),
         str(cost.shared),
-        f"{sum(one.slice.replicas for one in cost.slices):,}",
+        f"{cost.expected_networks:,} of {cost.networks:,}",
         _scaled(sum(one.slice.replicas * one.slice.steps for one in cost.slices)),
         _scaled(sum(one.operations for one in cost.slices)),
         decimal(max((one.memory for one in cost.slices), default=0)),
         decimal(sum(one.disk for one in cost.slices)),
-        duration(sum(one.here for one in cost.slices) / workers),
+        duration(cost.expected_here / workers),
+        duration(cost.here / workers),
         *(duration(cost.on_gpu(gpu)) for gpu in GPUS),
     ]
 
@@ -98,6 +103,10 @@ def _table(first: str, *others: str) -> Table:
 def _notes(budget: Budget) -> Iterable[str]:
     """What the numbers rest on."""
     measured, assumed = len(budget.rates.measured), len(budget.rates.assumed)
+    yield (
+        "networks: expected, of those that there are at most. A claim is expected to decide at the look at which it "
+        "last did, or else at its first; everything but the column expected is for its last look."
+    )
     yield (
         "shared: experiments that a claim further up has too; they are counted there. steps: summed over networks. "
         "memory: at most, of the largest job."

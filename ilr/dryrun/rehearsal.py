@@ -22,6 +22,7 @@ from ilr.session.progress import count, duration
 from ilr.session.selection import SelectedClaim, Selection, lab_for
 from ilr.stats.decision import Verdict
 from ilr.trials.outcome import Outcome
+from ilr.trials.sequential import SequentialTrial
 from ilr.trials.testing import synthetic_recording
 
 STEPS = 2
@@ -80,7 +81,10 @@ class Rehearsal(Mode):
     def outcome(self, name: str) -> Outcome | None:
         """Rehearses a claim's judge, and gives what stops the claim; `None` where nothing does."""
         claim = self.selection.claims[name]
-        judged = claim.file.judged(claim.planned, _synthetic)
+        trial = SequentialTrial(claim.file, (claim.planned,))
+        if not trial.decided:
+            trial.look(_synthetic)
+        judged = trial.outcome(_synthetic)
         if judged.verdict is Verdict.NOT_RUN:
             return judged
         complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]

@@ -40,6 +40,8 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True):
     regime: str
     """What was trained, in words."""
     note: str = ""
+    n: int | None = None
+    """Replicas per group at the look that decided, or was the last; null where a claim looked once."""
 
 
 class Regime(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,9 +125,9 @@ class FindingEvidence(Struct, frozen=True):
     n: Count
     """Replicas the decision rests on (of the smaller group, where there are two)."""
     p: Probability
-    """Of the hypothesis that the truth lies outside the accepted range, before Holm's correction."""
+    """Of the hypothesis that the truth lies outside the accepted range."""
     p_refuted: Probability
-    """Of the hypothesis that it lies inside."""
+    """Of the hypothesis that it lies inside, before Holm's correction."""
     verdict: Verdict
     replicas_needed: Count | None
     """For an INCONCLUSIVE finding: how many would decide; null if no number would."""
@@ -139,10 +141,15 @@ class Look(Struct, frozen=True):
     level: Probability
     """α at this look: of the strictest prediction, where they differ."""
     findings: tuple[FindingEvidence, ...]
+    """None where an earlier look had decided the claim itself, and only a control went on."""
+    verdict: Verdict | None = None
+    """Of the claim by itself."""
+    controls: Mapping[str, Verdict] = {}
+    """Of the controls that were undecided, by name."""
 
 
 class ControlEvidence(Struct, frozen=True):
-    """A variant with the mechanism taken away, which must not come out REPRODUCED."""
+    """A variant with the mechanism taken away, which must come out REFUTED."""
 
     name: str
     takes_away: str
@@ -179,8 +186,8 @@ class Registered(Struct, frozen=True):
 
     predictions: tuple[RegisteredPrediction, ...]
     controls: tuple[RegisteredControl, ...]
-    replicas: Mapping[str, int | str | None]
-    """Per group by scale; the key `record` names the kind of record."""
+    replicas: Mapping[str, int | tuple[int, ...] | str | None]
+    """Per group by scale, at each look where there are several; the key `record` names the kind of record."""
 
 
 class ClaimEvidence(Struct, frozen=True):
@@ -192,7 +199,7 @@ class ClaimEvidence(Struct, frozen=True):
     statement: str
     verdict: Verdict
     findings: tuple[FindingEvidence, ...]
-    """Those of the last look."""
+    """Those of the last look at the claim itself."""
     controls: tuple[ControlEvidence, ...]
     experiments: tuple[str, ...]
     """Digests, of the controls' too."""
@@ -206,6 +213,12 @@ class ClaimEvidence(Struct, frozen=True):
     record_sha256: str
     looks: tuple[Look, ...] = ()
     """Earliest first; none if the claim was not judged."""
+    looks_planned: tuple[Count, ...] = ()
+    """Replicas per group of every look that there could have been."""
+    as_registered: bool = True
+    """Whether these are the looks that the claim registered; an option can ask for another number of replicas."""
+    regime: str = ""
+    """What was trained, in the words of `Attempt.regime`."""
     history: History = History()
     digests: Mapping[str, str] = {}
     """Under which its experiments are found, by their names in the claim's file."""

@@ -18,9 +18,9 @@ class FindingText:
     expected: str
     accepted: str
     p: str
-    """p-value, after Holm's correction, of the hypothesis that the truth lies outside the accepted range."""
+    """p-value of the hypothesis that the truth lies outside the accepted range."""
     p_refuted: str
-    """The same of the hypothesis that it lies inside."""
+    """The same, after Holm's correction, of the hypothesis that it lies inside."""
     remark: str
     """What would decide an INCONCLUSIVE finding; empty otherwise."""
 
@@ -36,10 +36,10 @@ class FindingText:
 
 def finding_texts(findings: Sequence[FindingEvidence]) -> list[FindingText]:
     """All findings of one claim or control; together, for Holm's correction runs over all of them."""
-    # The evidence keeps the uncorrected p-values; the verdicts were decided on these.
-    corrected = holm([finding.p for finding in findings])
-    corrected_refuted = holm([finding.p_refuted for finding in findings])
-    return [_text(*one) for one in zip(findings, corrected, corrected_refuted, strict=True)]
+    # The evidence keeps the uncorrected p-values; the verdict was decided on these. To be REPRODUCED all findings must
+    # pass, which needs no correction.
+    corrected = holm([finding.p_refuted for finding in findings])
+    return [_text(finding, p_refuted) for finding, p_refuted in zip(findings, corrected, strict=True)]
 
 
 def rules(findings: Sequence[FindingEvidence]) -> dict[str, list[str]]:
@@ -50,7 +50,7 @@ def rules(findings: Sequence[FindingEvidence]) -> dict[str, list[str]]:
     return names
 
 
-def _text(finding: FindingEvidence, p: float, p_refuted: float) -> FindingText:
+def _text(finding: FindingEvidence, p_refuted: float) -> FindingText:
     width = _shown_width(finding)
     return FindingText(
         finding=finding,
@@ -58,7 +58,7 @@ def _text(finding: FindingEvidence, p: float, p_refuted: float) -> FindingText:
         interval=_span(finding.interval, lambda end: measured(end, width)),
         expected=registered(finding.expected, finding.margin),
         accepted=_span(finding.accepted, lambda end: registered(end, finding.margin)),
-        p=p_value(p, finding.alpha),
+        p=p_value(finding.p, finding.alpha),
         p_refuted=p_value(p_refuted, finding.alpha),
         remark=_remark(finding),
     )

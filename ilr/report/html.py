@@ -14,7 +14,7 @@ from ilr.report.findings import FindingText, finding_texts, rules
 from ilr.report.inline_svg import Figure
 from ilr.report.intervals import interval_plot
 from ilr.report.numbers import duration, registered, size
-from ilr.report.standing import shaken
+from ilr.report.standing import looked, shaken, tries
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
@@ -24,6 +24,8 @@ class Section:
     """What the page's section on one claim needs beside the claim itself."""
 
     figures: Sequence[Figure]
+    standing: str
+    """How far it looked, and which try it is."""
     accepted: Mapping[str, str]
     """The range accepted for each quantity that was found, in words."""
     experiments: Sequence[tuple[str, ExperimentEvidence | None]]
@@ -54,6 +56,7 @@ def render_html(evidence: Evidence) -> str:
         sections=[_section(claim, number, evidence) for number, claim in enumerate(evidence.claims, 1)],
         tally=tally(evidence.claims),
         shaken=shaken(evidence.claims),
+        as_registered=all(claim.as_registered for claim in evidence.claims),
         alphas=sorted({prediction.alpha for prediction in predictions}),
     )
 
@@ -78,6 +81,7 @@ def _environment() -> Environment:
         "duration": duration,
         "fields": asdict,
         "in_words": finding_texts,
+        "looks": _looks,
         "paragraphs": lambda text: text.strip().split("\n\n"),
         "plot": _plot,
         "printable": printable,
@@ -93,6 +97,13 @@ def _date(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
+def _looks(replicas: int | Sequence[int] | None) -> str:
+    """Registered numbers of replicas in words, one for each look."""
+    if replicas is None:
+        return "–"
+    return str(replicas) if isinstance(replicas, int) else ", then ".join(str(n) for n in replicas)
+
+
 def _plot(text: FindingText) -> Markup:
     return interval_plot(text.finding, f"{text.sentence}, expected {text.expected}")
 
@@ -100,9 +111,17 @@ def _plot(text: FindingText) -> Markup:
 def _section(claim: ClaimEvidence, number: int, evidence: Evidence) -> Section:
     return Section(
         figures=_parsed(claim.figures, f"figure-{number}", f"the claim {claim.id!r}"),
+        standing=_standing(claim, evidence),
         accepted={text.finding.name: text.accepted for text in finding_texts(claim.findings)},
         experiments=[(digest, evidence.experiments.get(digest)) for digest in claim.experiments],
     )
+
+
+def _standing(claim: ClaimEvidence, evidence: Evidence) -> str:
+    if not claim.looks:
+        return ""
+    parts = (looked(claim), tries(claim, evidence.scale, evidence.seed))
+    return "; ".join(part for part in parts if part)
 
 
 def _parsed(figures: Sequence[str], prefix: str, owner: str) -> list[Figure]:

@@ -30,7 +30,10 @@ def render_junit(evidence: Evidence) -> str:
         timestamp=evidence.started.isoformat(timespec="seconds"),
     )
     properties = ElementTree.SubElement(suite, "properties")
-    for name, value in (("scale", evidence.scale), ("seed", str(evidence.seed))):
+    facts = {"scale": evidence.scale, "seed": str(evidence.seed)}
+    if not all(claim.as_registered for claim in evidence.claims):
+        facts["replicas"] = "given on the command line: one look, not registered"
+    for name, value in facts.items():
         ElementTree.SubElement(properties, "property", name=name, value=printable(value))
     for claim, outcome in zip(evidence.claims, outcomes, strict=True):
         case = ElementTree.SubElement(

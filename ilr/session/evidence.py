@@ -22,7 +22,7 @@ from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
 from ilr.stats.decision import Finding
 from ilr.trials.claim import Claim, Control
-from ilr.trials.outcome import Outcome
+from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
 
 _NO_OVERRIDES = ("scale", "seed", "store", "report", "plan", "rehearse")
@@ -91,12 +91,6 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
 
 def _claim(outcome: Outcome) -> schema.ClaimEvidence:
     claim, findings = outcome.claim, _findings(outcome.findings)
-    # There is one look, at the end.
-    looks = (
-        (schema.Look(outcome.planned.replicas, min(finding.alpha for finding in findings), findings),)
-        if findings
-        else ()
-    )
     return schema.ClaimEvidence(
         id=claim.id,
         title=claim.title,
@@ -111,7 +105,10 @@ def _claim(outcome: Outcome) -> schema.ClaimEvidence:
         message=outcome.message,
         record=to_json(claim),
         record_sha256=digest(claim),
-        looks=looks,
+        looks=tuple(_look(look) for look in outcome.looks),
+        looks_planned=outcome.looks_planned,
+        as_registered=outcome.as_registered,
+        regime=_regime(outcome),
         history=outcome.history,
         digests=_digests(outcome.planned.experiments),
         values=outcome.values,
@@ -130,6 +127,20 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
         digests=_digests(outcome.planned.controls[control.name]),
         values=judged.values,
     )
+
+
+def _look(look: Look) -> schema.Look:
+    return schema.Look(look.n, look.level, _findings(look.findings), look.verdict, look.controls)
+
+
+def _regime(outcome: Outcome) -> str:
+    """What was trained, in one line that changes with it; empty for a claim that was not judged."""
+    if not outcome.looks:
+        return ""
+    # Experiments of one claim differ in their rates, and some in their net: the first one stands for all.
+    first = next(iter(outcome.planned.experiments.values()))
+    replicas = " or ".join(str(n) for n in outcome.looks_planned)
+    return f"{first}; {first.steps:,} steps; {replicas} replicas a group"
 
 
 def _findings(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:

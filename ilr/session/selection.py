@@ -11,22 +11,28 @@ from ilr.lab.hardware import cpu_cores, default_device, gpus
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.session.options import Options
-from ilr.trials.claim import ClaimFileError, Setting
+from ilr.trials.claim import ClaimFileError
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.outcome import PlannedExperiments
+from ilr.trials.sequential import SequentialTrial
 
 
 @dataclass(frozen=True)
 class SelectedClaim:
-    """A claim's file, and the experiments that the options make of it."""
+    """A claim's file, and its trial as the options make it."""
 
     file: ClaimFile
-    planned: PlannedExperiments
+    trial: SequentialTrial
 
     @property
     def id(self) -> str:
         """The claim's id."""
         return self.file.claim.id
+
+    @property
+    def planned(self) -> PlannedExperiments:
+        """What it trains at most: the experiments of the last look there may be."""
+        return self.trial.largest
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,13 @@ class Selection:
             first = tests.setdefault(file.claim.id, name)
             if first != name:
                 raise ClaimFileError(f"two tests judge a claim called {file.claim.id!r}: {first} and {name}")
-            replicas = options.replicas or getattr(file.claim.replicas, options.scale) or 0
-            claims[name] = SelectedClaim(file, file.plan(Setting(options.scale, options.seed, replicas)))
+            trial = SequentialTrial.of(file, options.scale, options.seed, options.replicas)
+            claims[name] = SelectedClaim(file, trial)
         return cls(options, root, claims)
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
-        """Every experiment once, in order of appearance."""
+        """Every experiment of the last looks once, in order of appearance."""
         return tuple(dict.fromkeys(experiment for claim in self.claims.values() for experiment in claim.planned.all()))
 
 

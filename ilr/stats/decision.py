@@ -41,7 +41,8 @@ class Prediction:
     power: float = 0.9
     """Probability of a decision that the number of replicas aims at."""
     family: int = 1
-    """How many predictions are decided together, counted by the claim: Holm's correction may ask for alpha / family."""
+    """How many predictions are decided together, counted by the claim: to refute, Holm's correction may ask for
+    alpha / family."""
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
@@ -66,7 +67,10 @@ class Prediction:
 
     @property
     def strictest_alpha(self) -> float:
-        """The smallest p-value that Holm's correction can ask for: replicas are planned for it."""
+        """The smallest p-value that Holm's correction can ask for to refute: replicas are planned for it.
+
+        To be reproduced a finding needs alpha, however many there are: all of them must be.
+        """
         return self.alpha / self.family
 
 
@@ -122,20 +126,21 @@ def classify(p: float, p_refuted: float, alpha: float) -> Verdict:
 
 
 def decide(findings: Sequence[Finding]) -> tuple[Verdict, tuple[Finding, ...]]:
-    """The verdict over all findings of a claim, and the findings with their verdicts after Holm's correction.
+    """The verdict over all findings of a claim, and the findings with their verdicts.
 
-    REPRODUCED needs every finding reproduced; one refuted finding makes it REFUTED; anything else is INCONCLUSIVE.
+    REPRODUCED needs every finding reproduced, so each is tested at its alpha: an intersection-union test (Berger
+    1982). One refuted finding makes it REFUTED, so there Holm's correction keeps the error of all at alpha. Anything
+    else is INCONCLUSIVE.
 
     Raises:
         ValueError: there is no finding to decide on.
     """
     if not findings:
         raise ValueError("no finding to decide on: the judge yielded nothing")
-    reproduced = holm([finding.p for finding in findings])
     refuted = holm([finding.p_refuted for finding in findings])
     decided = tuple(
-        _decided(finding, classify(p, p_refuted, finding.alpha))
-        for finding, p, p_refuted in zip(findings, reproduced, refuted, strict=True)
+        _decided(finding, classify(finding.p, p_refuted, finding.alpha))
+        for finding, p_refuted in zip(findings, refuted, strict=True)
     )
     verdicts = {finding.verdict for finding in decided}
     if Verdict.REFUTED in verdicts:
@@ -146,12 +151,12 @@ def decide(findings: Sequence[Finding]) -> tuple[Verdict, tuple[Finding, ...]]:
 def p_of_verdict(verdict: Verdict, p: Sequence[float], p_refuted: Sequence[float]) -> float | None:
     """The p-value of a whole claim's verdict, from its findings' two p-values each; `None` if there is no decision.
 
-    REPRODUCED needs all findings, so the largest p-value counts; REFUTED needs one, so the smallest does. Both are
-    taken after Holm's correction within the claim, so the verdicts of several claims can be corrected in turn.
+    REPRODUCED needs all findings, so the largest p-value counts; REFUTED needs one, so the smallest does, after Holm's
+    correction within the claim. The verdicts of several claims can be corrected in turn.
     """
     match verdict:
         case Verdict.REPRODUCED:
-            return max(holm(p))
+            return max(p)
         case Verdict.REFUTED:
             return min(holm(p_refuted))
     return None

@@ -8,17 +8,18 @@ resample does, and replicas that agree with their copies make two groups look fu
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ilr.stats.decision import Prediction
+from ilr.stats.groups import Group, are_paired
 from ilr.stats.rule import Assessment, Floats, Within
 from ilr.stats.t_tests import Estimate, TTest, check_positive, pooled
 
-Group = TypeVar("Group", NDArray[Any], tuple[NDArray[Any], ...])
-"""One array, replica axis first; or several such arrays of independent replicas, equally many of each."""
+Statistic = Callable[[NDArray[Any]], Any]
+"""What is measured, a number, from the values of a group or of a part of it, [replica, ...]."""
 
 SUBSETS = 200
 """How many parts of a group are measured."""
@@ -49,12 +50,13 @@ class Places:
 
 
 class PowerLaw(Within, TTest):
-    """The exponent b of t = c · x^b is `expected ± margin`, where t[k] = `measure(groups[k])` belongs to `x[k]`.
+    """The exponent b of t = c · x^b is `expected ± margin`, where t[k] is `statistic` of `groups[k]`, at `x[k]`.
 
-    b is the least-squares slope of log t against log x; the errors of all log t count. `measure` takes a group and
-    gives a positive number, or NaN where the quantity is not reached. If it is not reached in some subset of a group,
-    the interval is open and nothing is decided. The groups must be independent, so they share no seed; the arrays of
-    one group likewise. The interval is that of Student's t with Satterthwaite's degrees of freedom.
+    b is the least-squares slope of log t against log x; the errors of all log t count. `statistic` takes the values of
+    a group and gives a positive number, or NaN where the quantity is not reached. If it is not reached in some subset
+    of a group, the interval is open and nothing is decided. Of groups of the same replicas a subset leaves out the same
+    ones everywhere, and the exponents of the subsets tell its error, with n - 1 degrees of freedom; groups that share
+    no replica are left to vary by themselves, with Satterthwaite's degrees of freedom. The interval is Student's.
 
     It was chosen by simulation, for four groups of 12 and of 30 replicas, at alpha = 0.05 and 0.005, among bootstraps
     (percentile, basic, BCa, bootstrap-t; with and without a widening for small n) and jackknives. Where t is a mean,
@@ -66,25 +68,25 @@ class PowerLaw(Within, TTest):
     resamples of 12 replicas too many never come so close, which left 96% of the data sets without any interval where
     the subsets left 11%.
 
-    No interval repairs a biased `measure`: a threshold crossed early by noise is crossed earlier the more often one
+    No interval repairs a biased `statistic`: a threshold crossed early by noise is crossed earlier the more often one
     looks, so look equally often in every group relative to its t, and interpolate between the times observed.
 
     Raises:
         ValueError: also where `x` is not a positive number for each group, at least two of them different; where a
-            group has fewer than 4 replicas, or arrays of different numbers of them; and where the quantity is not
-            reached by a whole group.
+            group has fewer than 4 replicas; and where the quantity is not reached by a whole group.
     """
 
     name = "power_law"
     spread = Places
     fewest = FEWEST
+    rests_on = ", nearly Student's"
     test = f"Two one-sided t tests on the log-log slope, its error from {SUBSETS} subsets of each group's replicas"
 
     def assess(
         self,
         prediction: Prediction,
         x: ArrayLike,
-        measure: Callable[[Group], float],
+        statistic: Statistic,
         groups: Sequence[Group],
         generator: np.random.Generator | None = None,
     ) -> Assessment:
@@ -93,33 +95,37 @@ class PowerLaw(Within, TTest):
         Args:
             prediction: what is to be decided.
             x: places, [group].
-            measure: what gives t of a group, or of a part of it.
-            groups: arrays [replica, ...], or tuples of such arrays; [group].
+            statistic: what gives t of the values of a group, or of a part of it.
+            groups: Groups of values [replica, ...], all of the same replicas or no two of them of the same; [group].
             generator: of the subsets; without it they are always the same.
         """
         at, quantity = np.asarray(x, np.float64), prediction.quantity
         if at.shape != (len(groups),) or not (np.isfinite(at) & (at > 0)).all() or len(np.unique(at)) < 2:
             raise ValueError(f"{quantity!r}: x must be {len(groups)} positive numbers that are not all equal")
+        in_pairs = are_paired(quantity, groups)
         sizes = [_size(quantity, group) for group in groups]
-        measured = np.array([float(measure(group)) for group in groups])
+        measured = np.array([float(statistic(group.values)) for group in groups])
         if not (np.isfinite(measured) & (measured > 0)).all():
             raise ValueError(f"{quantity!r} must be measured by positive numbers, not by {measured.tolist()}")
         weights = log_log_weights(at)  # [group]
-        generator = generator or np.random.default_rng(0)
-        variances = [
-            weight**2 * _variance_of_logarithm(measure, group, n, generator)
-            for weight, group, n in zip(weights.tolist(), groups, sizes, strict=True)
-        ]
-        if not all(map(math.isfinite, variances)):
-            # The middle one of three places may have the weight 0, and 0 · ∞ is no number.
-            variances = [math.inf] * len(groups)
         exponent = float((weights * np.log(measured)).sum())
+        generator = generator or np.random.default_rng(0)
+        if in_pairs:
+            logarithms = _of_subsets(statistic, groups, generator)  # [group, subset]
+            variance = _variance((weights[:, None] * logarithms).sum(axis=0), sizes[0])
+            return self.of_estimate(prediction, pooled(exponent, [variance], sizes[:1]))
+        apart = [_of_subsets(statistic, [group], generator)[0] for group in groups]
+        variances = [_variance(weight * of_group, n) for weight, of_group, n in zip(weights, apart, sizes, strict=True)]
         return self.of_estimate(prediction, pooled(exponent, variances, sizes))
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
-        """Means of replicas of standard deviation 0.3, relative to the mean, at three places."""
+        """Means of independent replicas of standard deviation 0.3, relative to the mean, at three places."""
         x = (1.0, 4.0, 16.0)
-        return x, np.mean, [at**truth * (1 + 0.3 * noise.rvs(n, random_state=generator)) for at in x], generator
+        groups = [
+            Group(at**truth * (1 + 0.3 * noise.rvs(n, random_state=generator)), range(k * n, (k + 1) * n))
+            for k, at in enumerate(x)
+        ]
+        return x, np.mean, groups, generator
 
 
 def log_log_weights(x: Floats) -> Floats:
@@ -129,36 +135,33 @@ def log_log_weights(x: Floats) -> Floats:
     return weights
 
 
-def _variance_of_logarithm(
-    measure: Callable[[Group], float], group: Group, n: int, generator: np.random.Generator
-) -> float:
-    """The variance of the logarithm of what is measured from n replicas; infinite if a subset does not have it."""
-    left_out = n // 4
-    measured = np.array([measure(_subset(group, n - left_out, generator)) for _ in range(SUBSETS)], np.float64)
-    if not (np.isfinite(measured) & (measured > 0)).all():
+def _of_subsets(statistic: Statistic, groups: Sequence[Group], generator: np.random.Generator) -> Floats:
+    """The logarithms of what is measured from parts of groups that leave out the same places, [group, subset]."""
+    n = len(groups[0])
+    measured = np.empty((len(groups), SUBSETS))
+    for subset in range(SUBSETS):
+        kept = generator.permutation(n)[: n - n // 4]
+        measured[:, subset] = [statistic(group.values[kept]) for group in groups]
+    reached = np.isfinite(measured) & (measured > 0)
+    return np.log(np.where(reached, measured, np.nan))
+
+
+def _variance(of_subsets: Floats, n: int) -> float:
+    """The variance of what n replicas give, from that of their subsets; infinite if a subset does not have it."""
+    if not np.isfinite(of_subsets).all():
         return math.inf
+    left_out = n // 4
     # Equal numbers may have a variance by rounding; what n - d of n replicas vary is too little by (n - d) / d.
-    return 0.0 if np.ptp(measured) == 0 else float(np.log(measured).var(ddof=1)) * (n - left_out) / left_out
+    return 0.0 if np.ptp(of_subsets) == 0 else float(of_subsets.var(ddof=1)) * (n - left_out) / left_out
 
 
-def _subset(group: Group, size: int, generator: np.random.Generator) -> Group:
-    if isinstance(group, tuple):
-        # The arrays are of independent replicas: each leaves out its own.
-        return tuple(array[generator.permutation(len(array))[:size]] for array in group)
-    return group[generator.permutation(len(group))[:size]]
-
-
-def _size(quantity: str, group: NDArray[Any] | tuple[NDArray[Any], ...]) -> int:
+def _size(quantity: str, group: Group) -> int:
     """The number of replicas of a group."""
-    arrays = group if isinstance(group, tuple) else (group,)
-    sizes = sorted({len(array) for array in arrays})
-    if len(sizes) != 1:
-        raise ValueError(f"{quantity!r} has a group of arrays with {sizes} replicas: unequal numbers")
-    if sizes[0] < FEWEST:
-        raise ValueError(f"{quantity!r} has {sizes[0]} replica(s) in a group: at least {FEWEST} are needed")
-    if bad := sum(np.count_nonzero(~np.isfinite(array)) for array in arrays):
+    if len(group) < FEWEST:
+        raise ValueError(f"{quantity!r} has {len(group)} replica(s) in a group: at least {FEWEST} are needed")
+    if bad := np.count_nonzero(~np.isfinite(group.values)):
         raise ValueError(f"{quantity!r} holds {bad} non-finite value(s): a replica diverged")
-    return sizes[0]
+    return len(group)
 
 
 power_law = PowerLaw()

@@ -1,16 +1,18 @@
 """Rules on the mean of one number per replica, of a line or a trend fitted to each replica's row, or on two means."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from ilr.stats.decision import Prediction
+from ilr.stats.groups import Group, are_paired
 from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, replicas_of
-from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances, pooled
+from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances, floor_of
 
 
 class OneMean(TTest):
@@ -92,16 +94,17 @@ class Slope(Within, TTest):
 
 
 class Increasing(Above, TTest):
-    """`values` [replica, k] rise along the columns: their mean rank correlation is at least `expected - margin`.
+    """`values` [replica, k] rise along the columns: their mean rank correlation is above 0.
 
     Each replica gives Spearman's correlation of its row with the order of the columns, in [-1, 1]; ties count as no
     trend. A one-sided t test on the mean and Fisher's (1935) sign-flip test must both reject, so the larger p-value is
     reported. The sign-flip test is exact where a row without trend is as likely as its mirror image, whatever the
     dependence within it: Page's (1963) test would take the values of one replica to be independent, which checkpoints
-    of one training are not. It needs log2(1 / alpha) replicas, and a mean exactly on the bound never reproduces.
+    of one training are not. It needs log2(1 / alpha) replicas, and a mean of 0 never reproduces. Correlations about
+    another bound are no mirror images, and both tests err there: give `quantile_at_least` their `rank_correlations`.
 
     Raises:
-        ValueError: also where there are fewer than 3 columns.
+        ValueError: also where `expected - margin` is not 0, or there are fewer than 3 columns.
     """
 
     name = "increasing"
@@ -119,128 +122,188 @@ class Increasing(Above, TTest):
         columns = rows.shape[1]
         if columns < 3:
             raise ValueError(f"{prediction.quantity!r} has {columns} column(s): a trend needs at least 3")
-        # Centred, so that the ranks of a row need not be.
-        order = np.arange(columns) - (columns - 1) / 2
-        correlations = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
-        found = self.of_estimate(prediction, Mean.of(correlations).estimate)
-        bound, _ = self.region(prediction)
-        p, p_refuted = _sign_flips(correlations - bound)
+        correlations = rank_correlations(rows)
+        # Mirror images have no skewness: there is nothing to correct.
+        found = self.of_estimate(prediction, replace(Mean.of(correlations).estimate, skewness=0.0))
+        p, p_refuted = _sign_flips(correlations)
         t_test = found.test
         return replace(found, test=Test(max(t_test.p, p), max(t_test.p_refuted, p_refuted), t_test.interval))
 
     def replicas_needed(self, prediction: Prediction, found: Assessment) -> int | None:
         """More than there are, as the signs may leave open what the t test decides; `None` for a mean on the bound."""
         needed = super().replicas_needed(prediction, found)
-        bound, _ = self.region(prediction)
-        return None if needed is None or found.value == bound else max(needed, found.n + 1)
+        return None if needed is None or found.value == 0 else max(needed, found.n + 1)
+
+    def region(self, prediction: Prediction) -> Range:
+        """From 0, which `expected - margin` must be, up."""
+        lower, upper = super().region(prediction)
+        if lower != 0:
+            raise ValueError(
+                f"{prediction.quantity!r}: 'increasing' is calibrated for the bound 0 only, not {lower:g}; "
+                "give 'quantile_at_least' the rank correlations"
+            )
+        return lower, upper
 
     def room(self, prediction: Prediction, _: Any) -> tuple[float, float]:
         """A correlation lies between -1 and 1."""
-        bound, _ = self.region(prediction)
-        return 1 - bound, 1 + bound
+        self.region(prediction)
+        return 1.0, 1.0
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
         """Six columns; the truth is by how much a column lies above the one before, in standard deviations."""
         return (truth * np.arange(6) + noise.rvs((n, 6), random_state=generator),)
 
 
-class EquivalenceOfGroups(Within, TTest):
-    """The mean of `values` [replica] less that of `reference` [replica] is `expected ± margin`: two Welch (1947) tests.
+class GroupRule(Within, TTest):
+    """A rule on the means of two groups, of the same replicas or of different ones."""
 
-    They are nearly exact for normal replicas. The two groups must be independent, so they share no seed.
+    spread = TwoGroups
+    paired: ClassVar[str]
+    """The test on pairs, in words."""
+
+    def in_words(self, prediction: Prediction, *samples: Any) -> str:
+        """The test that fits the groups."""
+        words = super().in_words(prediction)
+        return words.replace(self.test, self.paired) if are_paired(prediction.quantity, samples) else words
+
+
+class EquivalenceOfGroups(GroupRule):
+    """The mean of `group` [replica] less that of `reference` [replica] is `expected ± margin`.
+
+    Groups of the same replicas are compared in pairs: two one-sided t tests on the mean difference, exact where that is
+    normal. Groups that share no replica are independent: two Welch (1947) tests, nearly exact for normal replicas; then
     `replicas_needed` counts the smaller one, and takes the other to grow in proportion.
     """
 
     name = "equivalence_of_groups"
-    spread = TwoGroups
     test = "Two one-sided Welch t tests on the difference of two groups' means"
+    paired = "Two one-sided t tests on the mean difference of pairs"
 
-    def assess(self, prediction: Prediction, values: ArrayLike, reference: ArrayLike) -> Assessment:
-        """Welch's test at each end of the region.
+    def assess(self, prediction: Prediction, group: Group, reference: Group) -> Assessment:
+        """A t test at each end of the region, on pairs or Welch's.
 
         Args:
             prediction: what is to be decided.
-            values: one number per replica of the group, [replica].
-            reference: one number per replica of the other group, [replica].
+            group: a Group of one number per replica, [replica].
+            reference: the other Group of one number per replica, [replica]; of the same replicas, or of none of them.
         """
-        group, other = Mean.of(replicas_of(prediction, values)), Mean.of(replicas_of(prediction, reference))
-        return self.of_estimate(prediction, group.less(other, 1.0))
+        in_pairs = are_paired(prediction.quantity, (group, reference))
+        values, others = replicas_of(prediction, group.values), replicas_of(prediction, reference.values)
+        if in_pairs:
+            size = max(np.abs(values).max(), np.abs(others).max())
+            return self.of_estimate(prediction, Mean.of(values - others, size).estimate)
+        return self.of_estimate(prediction, Mean.of(values).less(Mean.of(others), 1.0))
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
-        """Groups of standard deviation 0.3 and 0.2."""
-        return 5 + truth + 0.3 * noise.rvs(n, random_state=generator), 5 + 0.2 * noise.rvs(n, random_state=generator)
+        """Independent groups of standard deviation 0.3 and 0.2."""
+        values, others = noise.rvs(n, random_state=generator), noise.rvs(n, random_state=generator)
+        return Group(5 + truth + 0.3 * values, range(n)), Group(5 + 0.2 * others, range(n, 2 * n))
 
 
-class Ratio(Within, TTest):
-    """The mean of `values` [replica] is `expected ± margin` times that of `reference` [replica], which is positive.
+class Ratio(GroupRule):
+    """The mean of `group` [replica] is `expected ± margin` times that of `reference` [replica], which is positive.
 
-    The ratio exceeds a bound where mean(values) - bound · mean(reference) is positive: two one-sided Welch tests of
-    that difference, one at each bound (Sasabuchi 1988), need no ratio of random numbers. They are nearly exact for
-    normal replicas. The interval holds the ratios they would not reject (Fieller 1954). Where the reference is not
-    clearly positive, at the level alpha, any ratio is possible: then the interval is open and nothing is reproduced.
-    The groups must be independent, so they share no seed; `replicas_needed` counts as for `equivalence_of_groups`.
+    The ratio exceeds a bound where mean(group) - bound · mean(reference) is positive: two one-sided tests of that
+    difference, one at each bound (Sasabuchi 1988), need no ratio of random numbers. For groups of the same replicas
+    they are t tests on group_i - bound · reference_i, otherwise Welch's, nearly exact for normal replicas. The interval
+    holds the ratios they would not reject (Fieller 1954). Where the reference is not clearly positive, at the level
+    alpha, any ratio is possible: then the interval is open and nothing is reproduced. `replicas_needed` counts as for
+    `equivalence_of_groups`.
 
     Raises:
         ValueError: also where the mean of `reference` is not positive.
     """
 
     name = "ratio"
-    spread = TwoGroups
     test = "Two one-sided Welch t tests on one group's mean less a multiple of the other's, with Fieller's interval"
+    paired = "Two one-sided t tests on the mean of pairs, one less a multiple of the other, with Fieller's interval"
 
-    def assess(self, prediction: Prediction, values: ArrayLike, reference: ArrayLike) -> Assessment:
-        """Welch's test at each bound, and a t test of whether the reference is positive.
+    def assess(self, prediction: Prediction, group: Group, reference: Group) -> Assessment:
+        """A t test at each bound, on pairs or Welch's, and one of whether the reference is positive.
 
         Args:
             prediction: what is to be decided.
-            values: one number per replica of the group, [replica].
-            reference: one number per replica of the other group, [replica].
+            group: a Group of one number per replica, [replica].
+            reference: the other Group of one number per replica, [replica]; of the same replicas, or of none of them.
         """
-        group, other = Mean.of(replicas_of(prediction, values)), Mean.of(replicas_of(prediction, reference))
-        if other.value <= 0:
-            mean = f"{other.value:g}"
+        in_pairs = are_paired(prediction.quantity, (group, reference))
+        values, others = replicas_of(prediction, group.values), replicas_of(prediction, reference.values)
+        of_values, of_others = Mean.of(values), Mean.of(others)
+        if of_others.value <= 0:
+            mean = f"{of_others.value:g}"
             raise ValueError(f"{prediction.quantity!r} has a reference of mean {mean}: a ratio needs a positive one")
-        lower, upper = (group.less(other, bound) for bound in self.region(prediction))
-        # A difference that is positive lies inside the lower bound, and outside the upper one.
-        edges = Edge.of(lower, lower.value), Edge.of(upper, -upper.value)
-        p_positive = Edge.of(other.estimate, other.value).outside
+
+        def less(across: float, along: float) -> Edge:
+            """How far across · group - along · reference is above 0."""
+            if in_pairs:
+                one, other = across * values, along * others
+                found = Mean.of(one - other, size=max(np.abs(one).max(), np.abs(other).max())).estimate
+            else:
+                found = of_values.times(across).less(of_others, along)
+            return Edge.above(found, 0.0)
+
+        lower, upper = (less(1.0, bound) for bound in self.region(prediction))
+        p_positive = Edge.above(of_others.estimate, 0.0).outside
         # Of what may be divided by zero nothing is known.
-        interval = _fieller(group, other, prediction.alpha) if p_positive <= prediction.alpha else (-math.inf, math.inf)
-        found = self.of_edges(prediction, group.value / other.value, edges, interval)
+        interval = -math.inf, math.inf
+        if p_positive <= prediction.alpha:
+            interval = _fieller(of_values, of_others, less, prediction.alpha)
+        # A difference that is positive lies inside the lower bound, and outside the upper one.
+        found = self.of_edges(prediction, of_values.value / of_others.value, (lower, upper.mirrored), interval)
         return replace(found, test=replace(found.test, p=max(found.test.p, p_positive)))
 
     def chances(self, prediction: Prediction, spread: TwoGroups, inside: float, replicas: int) -> Chances[float]:
         """Of a truth near either bound, in units of the reference's mean, which must be found positive, too."""
         lower, upper = self.region(prediction)
         reference = OneGroup(spread.standard_deviations[1]).expected(spread.sizes(replicas)[1])
-        positive = Edge.of(reference, 1.0)
+        positive = Edge.above(reference, -1.0)
 
         def near(bound: float, other: float) -> Chances[float]:
-            at_bound = Edge.of(spread.expected(replicas, bound), inside)
-            at_other = Edge.of(spread.expected(replicas, other), upper - lower - inside)
-            return edge_chances([at_bound, at_other], prediction.strictest_alpha, also=[positive])
+            at_bound = Edge.above(spread.expected(replicas, bound), -inside)
+            at_other = Edge.above(spread.expected(replicas, other), inside - (upper - lower))
+            return edge_chances([at_bound, at_other], prediction, also=[positive])
 
         one, other = near(lower, upper), near(upper, lower)
         return Chances(min(one.reproduced, other.reproduced), min(one.refuted, other.refuted))
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
-        """Groups of standard deviation 0.3, the reference of mean 2."""
-        return 2 * truth + 0.3 * noise.rvs(n, random_state=generator), 2 + 0.3 * noise.rvs(n, random_state=generator)
+        """Independent groups of standard deviation 0.3, the reference of mean 2."""
+        values, others = noise.rvs(n, random_state=generator), noise.rvs(n, random_state=generator)
+        return Group(2 * truth + 0.3 * values, range(n)), Group(2 + 0.3 * others, range(n, 2 * n))
 
 
-def _fieller(group: Mean, other: Mean, alpha: float) -> Range:
-    """The ratios of two means that Welch's test does not reject on either side, if the mean of `other` is positive."""
+def rank_correlations(values: ArrayLike) -> Floats:
+    """Spearman's correlation of each row of `values` [replica, k] with the order of its columns, [replica].
+
+    >>> rank_correlations([[1.0, 2.0, 5.0], [3.0, 2.0, 1.0], [4.0, 4.0, 4.0]])
+    array([ 1., -1.,  0.])
+    """
+    rows = np.asarray(values, np.float64)
+    # Centred, so that the ranks of a row need not be; ties count as no trend.
+    order = np.arange(rows.shape[1]) - (rows.shape[1] - 1) / 2
+    correlations: Floats = (stats.rankdata(rows, axis=1) * order).sum(axis=1) / (order**2).sum()
+    return correlations
+
+
+def _fieller(group: Mean, other: Mean, less: Callable[[float, float], Edge], alpha: float) -> Range:
+    """The ratios of two means that a t test does not reject on either side, if the mean of `other` is positive.
+
+    Args:
+        group: the mean above.
+        other: the mean below.
+        less: how far above 0 a multiple of the one less a multiple of the other is.
+        alpha: level of the tests.
+    """
     estimate = group.value / other.value
     scale = max(abs(estimate), math.sqrt(group.variance) / other.value)
     if scale == 0 or group.variance == other.variance == 0:
-        return estimate, estimate
+        known = floor_of(0.0, min(group.n, other.n)) <= alpha
+        return (estimate, estimate) if known else (-math.inf, math.inf)
 
     def excess(angle: float, side: int) -> float:
         # Angles make a bounded search of all ratios, scale · tan(angle); the ends are those of the reference alone.
-        across, along = math.cos(angle), math.sin(angle) * scale
-        value = side * (across * group.value - along * other.value)
-        difference = pooled(value, (across**2 * group.variance, along**2 * other.variance), (group.n, other.n))
-        return Edge.of(difference, value).outside - alpha
+        edge = less(math.cos(angle), math.sin(angle) * scale)
+        return (edge if side > 0 else edge.mirrored).outside - alpha
 
     # At a right angle the reference is all there is, and that it is positive is clear at the level alpha: so the excess
     # changes its sign on the way there.

@@ -12,8 +12,9 @@ is tested. Rules on means are in `ilr.stats.means`, on counts of replicas in `il
 of functions in `ilr.stats.function_space`, on what only a group of replicas has in `ilr.stats.jackknife`; all of them
 are listed in `ilr.stats.registry`. How many replicas to train for a rule to decide is in `ilr.stats.sample_size`.
 
-A t test is exact for normal replicas only. What skewed and heavy-tailed ones do to it is measured in
-`docs/calibration.md`.
+A t test is exact for normal replicas only; Hall's correction takes away most of what skewed ones do to it. What is
+left, and what rare outliers do, is measured in `docs/calibration.md`. Where replicas are all alike no test knows how
+they scatter: a p-value is then at least what they would show if one network in ten differed.
 """
 
 import math
@@ -27,7 +28,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ilr.stats.decision import Finding, Prediction, Verdict, classify
+from ilr.stats.decision import Finding, Prediction, classify
 
 Floats = NDArray[np.float64]
 Chance = TypeVar("Chance", float, Floats)
@@ -106,8 +107,8 @@ class Rule(ABC):
             raise ValueError(f"{prediction.quantity!r} is to be decided by {prediction.rule!r}, not {self.name!r}")
         found = self.assess(prediction, *samples)
         p, p_refuted = found.test.p, found.test.p_refuted
-        # Holm's correction may leave undecided what is decided by itself.
-        undecided = classify(p, p_refuted, prediction.strictest_alpha) is Verdict.INCONCLUSIVE
+        # Holm's correction may leave undecided what is refuted by itself.
+        undecided = p > prediction.alpha and p_refuted > prediction.strictest_alpha
         return Finding(
             name=prediction.quantity,
             estimate=found.value,

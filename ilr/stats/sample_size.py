@@ -7,7 +7,7 @@ An effect is a distance of the truth from the nearest edge of the accepted range
 be REPRODUCED. It has the unit of the prediction, but for two rules it is a share of the networks: for
 `quantile_at_least` how far the share that reach the bound is from the one asked for, for `universal` the share that
 violate the identity. Infinity means that no truth is given this verdict as often as that: a range of no
-width is never reproduced. As everywhere replicas are planned for the strictest level Holm can ask for.
+width is never reproduced. To be refuted replicas are planned for the strictest level Holm can ask for.
 """
 
 import math
@@ -20,13 +20,14 @@ from scipy import optimize
 
 from ilr.stats.decision import Prediction, Verdict
 from ilr.stats.function_space.noise import DistanceNoise
+from ilr.stats.function_space.relative import Yardstick
 from ilr.stats.jackknife import Places
 from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
 from ilr.stats.shares import Share
 from ilr.stats.t_tests import OneGroup, TwoGroups
 
-Spread = OneGroup | TwoGroups | Share | Places | DistanceNoise | None
+Spread = OneGroup | TwoGroups | Share | Places | DistanceNoise | Yardstick | None
 
 TINY = 1e-15
 """The search for an effect begins here; a smaller one is found as well."""

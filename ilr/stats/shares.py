@@ -98,7 +98,8 @@ class ShareRule(Above, CountRule):
             truth: how many have it.
             sizes: numbers of replicas, [size].
         """
-        most, fewest = deciding_counts(share, sizes, prediction.strictest_alpha)
+        most, _ = deciding_counts(share, sizes, prediction.strictest_alpha)
+        _, fewest = deciding_counts(share, sizes, prediction.alpha)
         return Chances(stats.binom.sf(fewest - 1, sizes, truth), stats.binom.cdf(most, sizes, truth))
 
     def fewest_replicas(self, prediction: Prediction, chance: Callable[[Any], Any]) -> int | None:
@@ -215,7 +216,7 @@ class Universal(Below, CountRule):
     def chances(self, prediction: Prediction, _: None, inside: float, replicas: int) -> Chances[float]:
         """The truth is the share of the networks that violate the identity, with a minus."""
         none = (1 + inside) ** replicas
-        enough = _no_violation(replicas) <= prediction.strictest_alpha
+        enough = _no_violation(replicas) <= prediction.alpha
         return Chances(reproduced=none if enough else 0.0, refuted=1 - none)
 
 

@@ -11,6 +11,11 @@ from scipy import special
 from ilr.stats.decision import Prediction
 from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test
 
+RARE = 0.1
+"""Where n replicas are all alike, a rule on means or distances is to notice a world in which so many of the networks
+are not.
+"""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -21,12 +26,14 @@ class Estimate:
     """Standard error of the value."""
     df: float
     n: float
+    skewness: float = 0.0
+    """Of the value, not of a replica: it falls with √n."""
 
     def planned(self, replicas: int) -> Self:
         """What to expect of another number of replicas."""
-        error = self.error * math.sqrt(self.n / replicas)
+        shrunk = math.sqrt(self.n / replicas)
         df = self.df * (replicas - 1) / (self.n - 1)
-        return replace(self, error=error, df=df, n=replicas)
+        return replace(self, error=self.error * shrunk, df=df, n=replicas, skewness=self.skewness * shrunk)
 
 
 def in_standard_errors(distance: float, error: float) -> float:
@@ -36,29 +43,67 @@ def in_standard_errors(distance: float, error: float) -> float:
     return math.inf if distance >= 0 else -math.inf
 
 
-def pooled(value: float, variances: Sequence[float], sizes: Sequence[float]) -> Estimate:
+def floor_of(error: float, n: float) -> float:
+    """The least p-value of n replicas: were one network in ten to differ, equal ones would show none as often.
+
+    Where replicas do differ it is 0.
+    """
+    return 0.0 if error > 0 else (1 - RARE) ** n
+
+
+def without_skewness(t: float, skewness: float) -> float:
+    """Hall's (1992) cubic: what t would be had the estimate no skewness; it rises with t."""
+    return t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
+
+
+def with_skewness(t: float, skewness: float) -> float:
+    """The t that Hall's cubic takes to the one given."""
+    if abs(skewness) < 1e-9:
+        return t
+    return 3 / skewness * (math.cbrt(1 + skewness * (t - skewness / 6)) - 1)
+
+
+def pooled(
+    value: float, variances: Sequence[float], sizes: Sequence[float], third_cumulants: Sequence[float] = ()
+) -> Estimate:
     """A sum of independent estimates, with the degrees of freedom of Satterthwaite (1946).
 
     Args:
         value: the sum.
         variances: squared standard errors of the estimates.
         sizes: numbers of replicas they rest on.
+        third_cumulants: of the estimates, where they are known.
     """
     total = math.fsum(variances)
     # Shares of the variance, as squares of tiny variances would vanish.
     shares = [variance / total if 0 < total < math.inf else 1 / len(variances) for variance in variances]
     df = 1 / sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
-    return Estimate(value, math.sqrt(total), df, min(sizes))
+    return Estimate(value, math.sqrt(total), df, min(sizes), skewness_of(total, math.fsum(third_cumulants)))
+
+
+def skewness_of(variance: float, third_cumulant: float) -> float:
+    """The skewness of what has these cumulants; 0 where nothing varies."""
+    return third_cumulant / variance**1.5 if 0 < variance**1.5 < math.inf else 0.0
 
 
 @dataclass(frozen=True)
 class Edge(Estimate):
-    """The estimate of how far inside one edge of the region the truth lies."""
+    """The estimate of how far inside one edge of the region the truth lies.
+
+    Each p-value is the larger one of Student's t and of Hall's t, which allows for the skewness of replicas: a mean
+    that came out far from their long tail comes with a small standard error. Hall's alone would err more often than
+    alpha where the skewness itself came out by chance.
+    """
 
     @classmethod
-    def of(cls, estimate: Estimate, distance: float) -> Self:
-        """An edge that the estimate lies so far inside."""
-        return cls(distance, estimate.error, estimate.df, estimate.n)
+    def above(cls, estimate: Estimate, bound: float) -> Self:
+        """The lower edge of a region."""
+        return cls(estimate.value - bound, estimate.error, estimate.df, estimate.n, estimate.skewness)
+
+    @classmethod
+    def below(cls, estimate: Estimate, bound: float) -> Self:
+        """The upper edge of a region."""
+        return cls.above(estimate, bound).mirrored
 
     @property
     def t(self) -> float:
@@ -68,23 +113,34 @@ class Edge(Estimate):
     @property
     def outside(self) -> float:
         """The p-value of the hypothesis that the truth lies outside this edge."""
-        return float(special.stdtr(self.df, -self.t))
+        return float(special.stdtr(self.df, -min(self._both)))
 
     @property
     def inside(self) -> float:
         """The p-value of the hypothesis that the truth lies inside this edge."""
-        return float(special.stdtr(self.df, self.t))
+        return float(special.stdtr(self.df, max(self._both)))
+
+    @property
+    def _both(self) -> tuple[float, float]:
+        """Student's t and Hall's."""
+        return self.t, without_skewness(self.t, self.skewness) if math.isfinite(self.t) else self.t
 
     @property
     def mirrored(self) -> Self:
         """The edge of a region on its other side."""
-        return replace(self, value=-self.value)
+        return replace(self, value=-self.value, skewness=-self.skewness)
 
     def critical(self, alpha: float, width: float = math.inf) -> float:
-        """The t beyond which a truth at the edge comes with probability `alpha`.
+        """The t beyond which a truth at the edge comes with probability `alpha`; infinite if too few are equal.
 
         For a region `width` standard errors wide, an estimate as far beyond the other edge counts, too.
         """
+        if floor_of(self.error, self.n) > alpha:
+            return math.inf
+        student = self._students(alpha, width)
+        return max(student, with_skewness(student, self.skewness))
+
+    def _students(self, alpha: float, width: float) -> float:
         if not 0 <= width < math.inf:
             return float(special.stdtrit(self.df, 1 - alpha))
         double = float(special.stdtrit(self.df, 1 - alpha / 2))
@@ -99,8 +155,8 @@ class Edge(Estimate):
             return 0.0
         # A noncentral t exceeds its critical value about as a normal one does: Abramowitz & Stegun 26.7.10.
         centre = critical * (1 - 1 / (4 * self.df))
-        standard_deviation = math.sqrt(1 + critical**2 / (2 * self.df))
-        return float(special.ndtr((self.t - centre) / standard_deviation))
+        variance = 1 + critical**2 / (2 * self.df)
+        return float(special.ndtr((self.t - centre) / math.sqrt(variance)))
 
 
 class SignedEdge(Edge):
@@ -115,48 +171,65 @@ class SignedEdge(Edge):
         return max(super().critical(alpha, width), z * math.sqrt((n - 1) / (n - z**2)))
 
 
-def edge_chances(edges: Sequence[Edge], alpha: float, also: Sequence[Edge] = ()) -> Chances[float]:
+def edge_chances(edges: Sequence[Edge], prediction: Prediction, also: Sequence[Edge] = ()) -> Chances[float]:
     """How likely t tests find a truth inside both edges of a region, and outside one or the other.
 
     The chance of the first is at least this, whatever the dependence of the tests.
 
     Args:
         edges: what to expect at the lower and at the upper edge.
-        alpha: level of each test.
+        prediction: what is to be decided, at which levels.
         also: what must be found positive, too, for a truth to be found inside.
     """
-    missed = sum(1 - edge.passed(edge.critical(alpha)) for edge in (*edges, *also))
+    missed = sum(1 - edge.passed(edge.critical(prediction.alpha)) for edge in (*edges, *also))
     # How wide the region is, in standard errors.
     width = sum(edge.t for edge in edges)
-    refuted = sum(edge.mirrored.passed(edge.critical(alpha, width)) for edge in edges)
+    refuted = sum(edge.mirrored.passed(edge.critical(prediction.strictest_alpha, width)) for edge in edges)
     return Chances(reproduced=max(0.0, 1 - missed), refuted=refuted)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of a sample, and the variance of that mean."""
+    """The mean of a sample, and the second and third cumulant of that mean."""
 
     value: float
     variance: float
+    third: float
     n: int
 
     @classmethod
-    def of(cls, values: Floats) -> "Mean":
-        """Of `values` [replica]."""
-        # The mean of equal numbers may differ from them by rounding, which would look like variance.
-        if np.ptp(values) == 0:
-            return cls(float(values[0]), 0.0, len(values))
-        return cls(float(values.mean()), float(values.var(ddof=1)) / len(values), len(values))
+    def of(cls, values: Floats, size: float = 0.0) -> "Mean":
+        """Of `values` [replica], made from numbers that may be as large as `size`."""
+        n = len(values)
+        # Rounding would look like variance, be it of the mean of equal numbers or of equal differences.
+        rounding = 4 * float(np.finfo(np.float64).eps) * size
+        if np.ptp(values) <= rounding:
+            return cls(float(values[0]), 0.0, 0.0, n)
+        mean, variance = float(values.mean()), float(values.var(ddof=1))
+        third = float(((values - mean) ** 3).sum()) * n / ((n - 1) * (n - 2)) if n > 2 else 0.0
+        return cls(mean, variance / n, third / n**2, n)
 
     @property
     def estimate(self) -> Estimate:
         """The mean with its standard error."""
-        return Estimate(self.value, math.sqrt(self.variance), self.n - 1, self.n)
+        skewness = skewness_of(self.variance, self.third)
+        return Estimate(self.value, math.sqrt(self.variance), self.n - 1, self.n, skewness)
+
+    def times(self, factor: float) -> "Mean":
+        """That of the sample, times a number."""
+        return Mean(factor * self.value, factor**2 * self.variance, factor**3 * self.third, self.n)
 
     def less(self, other: "Mean", multiple: float) -> Estimate:
         """The mean less a multiple of another sample's, with Welch's (1947) degrees of freedom."""
-        value = self.value - multiple * other.value
-        return pooled(value, (self.variance, multiple**2 * other.variance), (self.n, other.n))
+        rest = other.times(-multiple)
+        return pooled(
+            self.value + rest.value, (self.variance, rest.variance), (self.n, rest.n), (self.third, rest.third)
+        )
+
+
+def _times(error: float, critical: float) -> float:
+    """So many standard errors; where no number of them is enough, infinitely far even if they are 0."""
+    return math.inf if critical == math.inf else error * critical
 
 
 # What is known of replicas before they are trained
@@ -214,17 +287,18 @@ class TwoGroups:
 class TTest(Rule):
     """A rule that tests an estimate, whose error is Student's t, at each end of its region."""
 
-    rests_on = ", exact for normal replicas"
+    rests_on = ", Student's and Hall's both, nearly exact for normal replicas"
     spread: ClassVar[type] = OneGroup
     edge: ClassVar[type[Edge]] = Edge
 
     def of_estimate(self, prediction: Prediction, found: Estimate) -> Assessment:
         """What t tests say of an estimate."""
         lower, upper = self.region(prediction)
-        edges = self.edge.of(found, found.value - lower), self.edge.of(found, upper - found.value)
+        edges = self.edge.above(found, lower), self.edge.below(found, upper)
         # Each end of the interval errs with alpha, as each of the tests does.
-        half = found.error * float(special.stdtrit(found.df, 1 - prediction.alpha))
-        return self.of_edges(prediction, found.value, edges, (found.value - half, found.value + half))
+        below, above = (Edge.critical(edge, prediction.alpha) for edge in edges)
+        interval = found.value - _times(found.error, below), found.value + _times(found.error, above)
+        return self.of_edges(prediction, found.value, edges, interval)
 
     def of_edges(self, prediction: Prediction, value: float, edges: tuple[Edge, Edge], interval: Range) -> Assessment:
         """What t tests say at the two edges of the region.
@@ -240,11 +314,13 @@ class TTest(Rule):
         # counts only if the region is as narrow as the noise; without it a margin of 0 would be refuted falsely at
         # 2 alpha.
         p_refuted = min(1.0, near.inside + far.outside)
+        least = floor_of(near.error, near.n)
+        p, p_refuted = max(near.outside, far.outside, least), max(p_refuted, least)
 
         def outlook(replicas: int) -> Chances[float]:
-            return edge_chances([edge.planned(replicas) for edge in edges], prediction.strictest_alpha)
+            return edge_chances([edge.planned(replicas) for edge in edges], prediction)
 
-        return Assessment(value, int(near.n), Test(max(near.outside, far.outside), p_refuted, interval), outlook)
+        return Assessment(value, int(near.n), Test(p, p_refuted, interval), outlook)
 
     def room(self, prediction: Prediction, _: Any) -> tuple[float, float]:
         """Inside both ends of the region at most half its width."""
@@ -255,5 +331,5 @@ class TTest(Rule):
         """The same near either end of the region, as what is expected of the estimate is the same."""
         lower, upper = self.region(prediction)
         expected = spread.expected(replicas)
-        edges = [self.edge.of(expected, distance) for distance in (inside, upper - lower - inside)]
-        return edge_chances(edges, prediction.strictest_alpha)
+        edges = [self.edge.above(expected, -distance) for distance in (inside, upper - lower - inside)]
+        return edge_chances(edges, prediction)

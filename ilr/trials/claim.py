@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
+
+from numpy.typing import ArrayLike
 
 from ilr.experiments.experiment import Experiment, Observe, Steps
 from ilr.experiments.recording import Recording
 from ilr.serialization import record
 from ilr.stats.decision import Prediction
-from ilr.trials.scales import STANDARD, Scale
+from ilr.stats.groups import Group
+from ilr.trials.scales import SCALES, STANDARD, Scale
 
 Experiments = dict[str, Experiment]
 """What a claim, or one of its controls, trains, by name."""
@@ -34,13 +38,45 @@ class Control:
     """What is taken away, and why the claim must then fail."""
 
 
+MOST_LOOKS = 4
+"""The error rates are shared out between looks: more of them would leave too little for each."""
+
+
 @record
 class Replicas:
-    """Replicas per group at each scale; `None` where the claim does not run."""
+    """Replicas per group at each scale; `None` where the claim does not run.
 
-    tiny: int | None = None
-    reduced: int | None = None
-    full: int | None = None
+    Several numbers are several looks, (16, 32, 64, 128): what 16 replicas leave undecided trains on to 32, and so on.
+
+    Raises:
+        ValueError: there are more than four looks, one is not twice the last, or a number is below 2.
+    """
+
+    tiny: int | tuple[int, ...] | None = None
+    reduced: int | tuple[int, ...] | None = None
+    full: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for scale in SCALES:
+            looks, given = self.looks(scale), getattr(self, scale)
+            if given is not None and not 1 <= len(looks) <= MOST_LOOKS:
+                raise ValueError(f"replicas {scale}={given}: give one number for each look, {MOST_LOOKS} at most")
+            for fewer, more in pairwise(looks):
+                if more != 2 * fewer:
+                    raise ValueError(f"replicas {scale}={given}: {more} is not twice {fewer}, as each look must be")
+            if looks and looks[0] < 2:
+                raise ValueError(f"replicas {scale}={given}: a decision needs at least 2")
+
+    def looks(self, scale: Scale) -> tuple[int, ...]:
+        """Replicas per group at each look, the first one first; empty where the claim does not run.
+
+        >>> Replicas(tiny=(16, 32), reduced=24).looks("tiny")
+        (16, 32)
+        """
+        given: int | tuple[int, ...] | None = getattr(self, scale)
+        if given is None:
+            return ()
+        return (given,) if isinstance(given, int) else given
 
 
 @record
@@ -73,7 +109,7 @@ class Claim:
                 raise ValueError(f"the claim {self.id!r} has two {what}s called {repeated!r}")
         counted = tuple(replace(prediction, family=len(self.predictions)) for prediction in self.predictions)
         object.__setattr__(self, "predictions", counted)
-        if not self.not_run and None in (self.replicas.tiny, self.replicas.reduced, self.replicas.full):
+        if not self.not_run and not all(self.replicas.looks(scale) for scale in SCALES):
             raise ValueError(f"the claim {self.id!r} leaves out a scale: say why in not_run")
 
     def __getitem__(self, quantity: str) -> Prediction:
@@ -90,20 +126,28 @@ class Claim:
 
 @record
 class Setting:
-    """What one run asks of every claim: the scale, the root seed and the number of replicas per group."""
+    """What one look asks of every claim: the scale, the root seed and the number of replicas per group."""
 
     scale: Scale
     seed: int
     replicas: int
+    most: int = 0
+    """Replicas per group at the last look; 0: at this one."""
 
     def experiment(self, group: int = 0, **fields: Any) -> Experiment:
         """An experiment of this scale's standard net and data; `fields` are those of `Experiment`, and win.
 
-        Experiments of one group share their replicas' seeds: initialisation and batch order. Those of different groups
-        are independent.
+        Experiments of one group, so by default all, are pairs: replica i has the same frozen head, the same initial
+        weights and the same batches in each. Those of different groups are independent.
+
+        Args:
+            group: 0 has the replicas 0 to n - 1, any other has ids of its own.
+            fields: of `Experiment`.
         """
         replicas = fields.pop("replicas", self.replicas)
-        given = {"replicas": replicas, "first_replica": group * replicas, "seed": self.seed}
+        # Apart by as many as there are at the last look: no group ever grows into another, and each keeps its ids.
+        first = group * replicas * max(self.most // self.replicas, 1)
+        given = {"replicas": replicas, "first_replica": first, "seed": self.seed}
         return Experiment(**{**STANDARD[self.scale], **given, **fields})
 
 
@@ -120,6 +164,15 @@ def for_each(names: Iterable[str], *predictions: Prediction) -> tuple[Prediction
 def observe_all(*quantities: str, at: Steps) -> tuple[Observe, ...]:
     """Several quantities, all at the same steps."""
     return tuple(Observe(quantity, at) for quantity in quantities)
+
+
+def group(recording: Recording, values: ArrayLike) -> Group:
+    """What a rule that compares groups takes: values [replica, ...] made from a recording, with its replicas' ids.
+
+    Raises:
+        ValueError: there is not a value for each of its replicas.
+    """
+    return Group(values, recording.experiment.replica_ids)
 
 
 def changed(experiments: Experiments, only: Iterable[str] | None = None, **fields: Any) -> Experiments:

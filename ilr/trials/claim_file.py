@@ -1,22 +1,18 @@
-"""A claim's file made into an object: what it says, what it plans to train, and how it is judged."""
+"""A claim's file made into an object: what it says, and what it plans to train."""
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from matplotlib.figure import Figure
-from threadpoolctl import threadpool_limits
 
 from ilr.report.evidence import History
-from ilr.stats.decision import Verdict
 from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, ClaimFileError, Experiments, Recordings, Setting
 from ilr.trials.history import history_of
-from ilr.trials.judging import Judge, RecordingOf, described, judgement
-from ilr.trials.outcome import Judgement, Outcome, PlannedExperiments
-from ilr.trials.plotting import in_style, to_svg
+from ilr.trials.judging import Judge, described
+from ilr.trials.outcome import PlannedExperiments
 
 Planner = Callable[[Setting], Experiments]
 
@@ -71,7 +67,7 @@ class ClaimFile:
 
     def plan(self, setting: Setting) -> PlannedExperiments:
         """The experiments of the claim and its controls; an error in the claim's file becomes part of the plan."""
-        if getattr(self.claim.replicas, setting.scale) is None:
+        if not self.claim.replicas.looks(setting.scale):
             return PlannedExperiments(not_run=f"does not run at scale {setting.scale}: {self.claim.not_run}")
         try:
             return PlannedExperiments(
@@ -81,59 +77,6 @@ class ClaimFile:
             )
         except Exception as error:  # one broken claim must not take the others with it
             return PlannedExperiments(error=f"its experiments could not be planned: {described(error)}")
-
-    def judged(self, planned: PlannedExperiments, recording_of: RecordingOf) -> Outcome:
-        """The verdict on the claim, from the recordings of what was planned."""
-        if planned.not_run:
-            return Outcome(self.claim, Verdict.NOT_RUN, planned.not_run, self.history, planned)
-        if planned.error:
-            return Outcome(self.claim, Verdict.ERROR, planned.error, self.history, planned)
-        started = time.perf_counter()
-        # The threads of a judge's many small products would only wait for each other, the longer the busier the CPU.
-        with threadpool_limits(1):
-            main = judgement(self.claim, self.judge, planned.experiments, recording_of)
-            controls = {
-                name: judgement(self.claim, self.judge, experiments, recording_of)
-                for name, experiments in planned.controls.items()
-            }
-            verdict, message = _overall(main, controls)
-            figures: tuple[str, ...] = ()
-            if verdict is not Verdict.ERROR:
-                try:
-                    figures = (self._drawn(main, controls),)
-                except Exception as error:  # a figure that fails must not cost the findings
-                    verdict, message = Verdict.ERROR, f"its figure could not be drawn: {described(error)}"
-        return Outcome(
-            claim=self.claim,
-            verdict=verdict,
-            message=message,
-            history=self.history,
-            planned=planned,
-            findings=main.findings,
-            values=main.values,
-            # Recordings are large, and an outcome is kept to the end of the run.
-            controls={name: replace(judged, recordings={}) for name, judged in controls.items()},
-            figures=figures,
-            seconds=time.perf_counter() - started,
-        )
-
-    def _drawn(self, main: Judgement, controls: Mapping[str, Judgement]) -> str:
-        with in_style():
-            figure = self.figure(main.recordings, {name: judged.recordings for name, judged in controls.items()})
-            return to_svg(figure, self.claim.id)
-
-
-def _overall(main: Judgement, controls: Mapping[str, Judgement]) -> tuple[Verdict, str]:
-    """The claim's verdict and message: its own, unless a control could not be judged or was reproduced."""
-    if main.verdict is Verdict.ERROR:
-        return main.verdict, main.message
-    for name, judged in controls.items():
-        if judged.verdict is Verdict.ERROR:
-            return Verdict.ERROR, f"its control {name!r} could not be judged: {judged.message}"
-    for name, judged in controls.items():
-        if judged.verdict is Verdict.REPRODUCED:
-            return Verdict.UNSOUND, f"its control {name!r} came out REPRODUCED, so its test cannot fail"
-    return main.verdict, main.message
 
 
 def _underscored(name: str) -> str:

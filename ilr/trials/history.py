@@ -1,11 +1,16 @@
 """What became of a claim so far: `history/<id>.toml` beside the claim's file, read as `ilr.report.evidence.History`."""
 
+import json
 from pathlib import Path
 
 import msgspec
 
-from ilr.report.evidence import History
+from ilr.report.evidence import Attempt, ClaimEvidence, Evidence, History
 from ilr.trials.claim import ClaimFileError
+
+ATTEMPTS = "attempts = ["
+"""The line after which attempts stand, one a line."""
+HEADING = "# Every judged run of this claim that is known, oldest first. Append; never edit.\n"
 
 
 def history_of(claim_id: str, folder: Path) -> History:
@@ -14,10 +19,92 @@ def history_of(claim_id: str, folder: Path) -> History:
     Raises:
         ClaimFileError: the file holds something else; one line that names file and field.
     """
-    path = folder / "history" / f"{claim_id}.toml"
+    path = _path(claim_id, folder)
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=History)
+        return _decoded(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         return History()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ClaimFileError(f"{path}: {error}") from None
+
+
+def record(evidence: Evidence, folder: Path) -> list[str]:
+    """Appends a run to the history of every claim that it judged, and gives their ids; what stands there stays.
+
+    Args:
+        evidence: of the run.
+        folder: of the claims.
+
+    Raises:
+        ClaimFileError: a history cannot be read, or does not end its list of attempts on a line of its own.
+    """
+    appended = []
+    for claim in evidence.claims:
+        if not claim.looks:
+            continue
+        attempt = attempt_of(claim, evidence)
+        history = history_of(claim.id, folder)
+        if attempt in history.attempts:
+            continue
+        path = _path(claim.id, folder)
+        path.parent.mkdir(exist_ok=True)
+        text = with_attempt(path.read_text(encoding="utf-8") if path.exists() else "", attempt)
+        if _decoded(text, path).attempts != (*history.attempts, attempt):
+            raise ClaimFileError(
+                f"{path}: the list that begins with {ATTEMPTS!r} must end with ']' on a line by itself"
+            )
+        path.write_text(text, encoding="utf-8")
+        appended.append(claim.id)
+    return appended
+
+
+def attempt_of(claim: ClaimEvidence, evidence: Evidence) -> Attempt:
+    """The attempt that a run was at a claim which it judged."""
+    commit, _, state = evidence.provenance.git.partition(" ")
+    notes = []
+    if not claim.as_registered:
+        notes.append("a number of replicas that is not registered")
+    if "uncommitted" in state:
+        notes.append("with uncommitted changes")
+    return Attempt(
+        date=evidence.started.date(),
+        scale=evidence.scale,
+        seed=evidence.seed,
+        commit=commit[:7],
+        verdict=claim.verdict,
+        regime=claim.regime,
+        note="; ".join(notes),
+        n=claim.looks[-1].n,
+    )
+
+
+def with_attempt(text: str, attempt: Attempt) -> str:
+    """The text of a history with one attempt more, and nothing else changed."""
+    fields = [f"date = {attempt.date.isoformat()}"]
+    for name in ("scale", "seed", "commit", "verdict", "regime", "n", "note"):
+        value = getattr(attempt, name)
+        # JSON's strings are TOML's, too.
+        if value not in ("", None) or name == "commit":
+            fields.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    entry = f"    {{ {', '.join(fields)} }},"
+    lines = text.splitlines()
+    if "attempts = []" in lines:
+        lines[lines.index("attempts = []")] = f"{ATTEMPTS}\n{entry}\n]"
+    elif ATTEMPTS in lines:
+        end = lines.index("]", lines.index(ATTEMPTS)) if "]" in lines[lines.index(ATTEMPTS) :] else len(lines)
+        lines.insert(end, entry)
+    else:
+        # Before everything else: after a table it would belong to that.
+        lines = [f"{HEADING}{ATTEMPTS}", entry, "]", *lines]
+    return "\n".join(lines) + "\n"
+
+
+def _path(claim_id: str, folder: Path) -> Path:
+    return folder / "history" / f"{claim_id}.toml"
+
+
+def _decoded(text: str, path: Path) -> History:
+    try:
+        return msgspec.toml.decode(text, type=History)
+    except msgspec.DecodeError as error:
         raise ClaimFileError(f"{path}: {error}") from None

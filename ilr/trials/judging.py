@@ -13,6 +13,7 @@ from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import TrainingFailedError
 from ilr.report.evidence import Values
 from ilr.stats.decision import Finding, Prediction, Verdict, decide
+from ilr.stats.groups import Group
 from ilr.stats.registry import RULES
 from ilr.trials.claim import Claim, Experiments, Measurements, Recordings
 from ilr.trials.outcome import Judgement
@@ -26,14 +27,17 @@ class MeasurementError(ValueError):
     """A judge yields something else than its claim registered; the message is one line."""
 
 
-def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of: RecordingOf) -> Judgement:
-    """Judges one set of experiments. Whatever goes wrong becomes an ERROR with one line.
+def judgement(
+    claim: Claim, judge: Judge, experiments: Experiments, recording_of: RecordingOf, looks: int = 1
+) -> Judgement:
+    """Judges one set of experiments at one look. Whatever goes wrong becomes an ERROR with one line.
 
     Args:
         claim: whose predictions are decided.
         judge: of the claim's file.
         experiments: the claim's own, or a control's, by name.
         recording_of: gives their recordings.
+        looks: how many there may be; see `findings_of`.
     """
     recordings: dict[str, Recording] = {}
     try:
@@ -41,7 +45,7 @@ def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of
             recordings[name] = recording_of(experiment)
             if diverged := recordings[name].diverged:
                 return Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
-        found, values = findings_of(claim, judge(recordings))
+        found, values = findings_of(claim, judge(recordings), looks)
         verdict, findings = decide(found)
     except (TrainingFailedError, MeasurementError) as error:
         return Judgement(Verdict.ERROR, message=str(error))
@@ -50,10 +54,16 @@ def judgement(claim: Claim, judge: Judge, experiments: Experiments, recording_of
     return Judgement(verdict, findings, values, _needed(verdict, findings), recordings)
 
 
-def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding], Values]:
+def findings_of(claim: Claim, measurements: Measurements, looks: int = 1) -> tuple[list[Finding], Values]:
     """Decides each measurement by the rule its claim registered for it: the findings, and the values they rest on.
 
     Each is decided as it is yielded: among its samples may be a function of what the judge changes later.
+
+    Args:
+        claim: whose predictions are decided.
+        measurements: what its judge yields.
+        looks: how many there may be. At each the errors may have the probability α / looks, so that over all of them
+            they have α at most, whatever the rule and however the looks depend on each other.
 
     Raises:
         MeasurementError: something else is measured than the claim predicts.
@@ -77,7 +87,8 @@ def findings_of(claim: Claim, measurements: Measurements) -> tuple[list[Finding]
             raise MeasurementError(
                 f"its judge decided {prediction.quantity!r} by another expected value, margin or alpha than registered"
             )
-        findings.append(RULES[registered.rule](registered, *samples))
+        at_this_look = replace(registered, alpha=registered.alpha / looks)
+        findings.append(RULES[registered.rule](at_this_look, *samples))
         values[registered.quantity] = _per_replica(samples)
     if measured != predicted:
         raise MeasurementError(f"its judge found {measured}, but the claim predicts {predicted}")
@@ -97,10 +108,19 @@ def _is_measurement(value: Any) -> bool:
 
 def _per_replica(samples: Sequence[Any]) -> list[Any]:
     """Samples as nested lists; none where they are the classes that replicas predict, which are no numbers."""
-    arrays = [sample for sample in samples if not callable(sample) and not isinstance(sample, np.random.Generator)]
+    arrays = [
+        _values(sample) for sample in samples if not callable(sample) and not isinstance(sample, np.random.Generator)
+    ]
     if any(_are_labels(sample) for sample in arrays):
         return []
     return [_as_lists(sample) for sample in arrays]
+
+
+def _values(sample: Any) -> Any:
+    """What a sample holds beside the ids of its replicas."""
+    if isinstance(sample, list | tuple):
+        return [_values(part) for part in sample]
+    return sample.values if isinstance(sample, Group) else sample
 
 
 def _are_labels(sample: Any) -> bool:

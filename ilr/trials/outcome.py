@@ -18,7 +18,7 @@ class PlannedExperiments:
     experiments: Experiments = field(default_factory=dict)
     controls: dict[str, Experiments] = field(default_factory=dict)
     replicas: int = 0
-    """Per group, as the setting asks."""
+    """Per group, as the setting asks; of what several looks judged, at the last of them."""
     not_run: str = ""
     error: str = ""
 
@@ -41,8 +41,23 @@ class Judgement:
 
     @property
     def sound(self) -> bool:
-        """Of a control, whether it shows that the claim's test can fail: judged, and not REPRODUCED."""
-        return self.verdict in (Verdict.REFUTED, Verdict.INCONCLUSIVE)
+        """Of a control, whether it shows that the claim's test can fail: it was REFUTED."""
+        return self.verdict is Verdict.REFUTED
+
+
+@dataclass(frozen=True)
+class Look:
+    """One time at which a trial asked whether its data decide."""
+
+    n: int
+    """Replicas per group so far."""
+    level: float
+    """α at this look: of the strictest prediction, where they differ."""
+    verdict: Verdict | None
+    """Of the claim by itself; `None` where an earlier look had decided it."""
+    findings: tuple[Finding, ...]
+    controls: Mapping[str, Verdict]
+    """Of the controls that were undecided, by name."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,12 @@ class Outcome:
     values: Values = field(default_factory=dict)
     controls: Mapping[str, Judgement] = field(default_factory=dict)
     """By name, without recordings."""
+    looks: tuple[Look, ...] = ()
+    """Earliest first; none if the claim was not judged."""
+    looks_planned: tuple[int, ...] = ()
+    """Replicas per group of every look that there could have been."""
+    as_registered: bool = True
+    """Whether these are the looks that the claim registered."""
     figures: tuple[str, ...] = ()
     """SVG texts."""
     seconds: float = 0.0

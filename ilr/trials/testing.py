@@ -22,7 +22,9 @@ import numpy as np
 
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
+from ilr.lab.catalogue import SLICE
 from ilr.serialization import digest, from_json, to_json
+from ilr.stats.registry import ON_COUNTS
 from ilr.training.trainers import trainer_of
 from ilr.trials.claim import Claim, Experiments, Setting, first_repeated
 from ilr.trials.claim_file import ClaimFile
@@ -57,6 +59,22 @@ def check_record(claim: Claim) -> None:
         assert control.takes_away.strip(), f"{claim.id}: the control {control.name!r} does not say what it takes away"
     assert from_json(to_json(claim)) == claim, f"{claim.id}: the record changes on its way through JSON"
     assert scales(claim), f"{claim.id}: runs at no scale"
+    for scale in scales(claim):
+        check_looks(claim, scale)
+
+
+def check_looks(claim: Claim, scale: Scale) -> None:
+    """A later look trains nothing again, and what is decided by counts alone looks once."""
+    looks = claim.replicas.looks(scale)
+    if len(looks) == 1:
+        return
+    for n in looks:
+        # Recordings are kept in slices; one that is cut short would be trained again at the next look.
+        assert n % SLICE == 0, f"{claim.id}: {n} replicas at {scale} are not a multiple of {SLICE}"
+    # A count's p-values are few and far between: a share of α would cost it more replicas than looking early can save.
+    counts = {rule.name for rule in ON_COUNTS}
+    by_counts = all(prediction.rule in counts for prediction in claim.predictions)
+    assert not by_counts, f"{claim.id}: decided by counts alone, it must look once, not {len(looks)} times, at {scale}"
 
 
 def check_plan(file: ClaimFile, scale: Scale) -> None:
@@ -107,7 +125,7 @@ def check_figure(file: ClaimFile) -> None:
 
 def scales(claim: Claim) -> list[Scale]:
     """The scales a claim runs at, smallest first."""
-    return [scale for scale in SCALES if getattr(claim.replicas, scale) is not None]
+    return [scale for scale in SCALES if claim.replicas.looks(scale)]
 
 
 def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
@@ -131,7 +149,7 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
 
 
 def _plan(file: ClaimFile, scale: Scale, seed: int) -> PlannedExperiments:
-    plan = file.plan(Setting(scale, seed, getattr(file.claim.replicas, scale)))
+    plan = file.plan(Setting(scale, seed, file.claim.replicas.looks(scale)[0]))
     assert not plan.error, f"{file.claim.id}: {plan.error}"
     return plan
 

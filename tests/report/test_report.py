@@ -153,8 +153,8 @@ def test_an_inconclusive_finding_says_what_would_decide(page: Page) -> None:
 
 
 def test_the_p_values_shown_are_those_that_decided(page: Page) -> None:
-    # Two findings with p = 0.031 and 0.92: Holm doubles the smaller of equal ones.
-    assert "outside 0.062 inside >0.999" in page.text("claim-average-beats-single")
+    # To be REPRODUCED every finding must pass, which needs no correction; REFUTED is corrected by Holm.
+    assert "outside 0.031 inside >0.999" in page.text("claim-average-beats-single")
     assert "after Holm’s correction over these 2 findings" in page.text("claim-average-beats-single")
     assert "Holm" not in page.text("claim-heavy-tailed-noise")
 

@@ -1,9 +1,10 @@
-"""Whether the verdicts of a report stand together."""
+"""What a verdict is worth beside others: of its report, and of earlier tries."""
 
 import msgspec
+import pytest
 
 from ilr.report.evidence import ClaimEvidence
-from ilr.report.standing import shaken
+from ilr.report.standing import looked, shaken, tries
 from tests.sample_evidence import claim, finding
 
 
@@ -20,3 +21,40 @@ def test_a_report_of_many_claims_asks_for_more() -> None:
     assert shaken([unsure, sure]) == []
     assert shaken([unsure, sure, told("another", "REFUTED", 1.0, 0.003)]) == ["unsure", "another"]
     assert shaken([undecided, msgspec.convert(claim("none", "NOT RUN"), ClaimEvidence)]) == []
+
+
+def tried(*attempts: tuple[str, int, str], regime: str = "new") -> str:
+    """Which try a run at tiny with the seed 7 is, after attempts of some scale, seed and regime."""
+    told = [
+        {"date": "2026-11-26", "scale": scale, "seed": seed, "commit": "", "verdict": "REPRODUCED", "regime": tried}
+        for scale, seed, tried in attempts
+    ]
+    found = claim("one", "REPRODUCED", findings=[finding("x")], regime=regime, history={"attempts": told})
+    return tries(msgspec.convert(found, ClaimEvidence), "tiny", 7)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "text"),
+    [
+        ([], "first try"),
+        ([("reduced", 1, "new")], "first try"),
+        ([("tiny", 7, "new")], "first try"),
+        ([("tiny", 1, "new")], "second try, regime never changed"),
+        ([("tiny", 7, "old")], "second try, regime changed once"),
+        ([("tiny", 1, "older"), ("tiny", 2, "old")], "third try, regime changed twice"),
+        ([("tiny", seed, "new") for seed in range(10, 31)], "22nd try, regime never changed"),
+    ],
+)
+def test_a_verdict_says_which_try_it_is(attempts: list[tuple[str, int, str]], text: str) -> None:
+    assert tried(*attempts) == text
+
+
+def test_p_values_count_for_all_looks() -> None:
+    # At the second of four looks, α is 0.005 / 4.
+    looked_four_times = {"looks_planned": [16, 32, 64, 128]}
+    found = finding("x", p=0.001, p_refuted=1.0, alpha=0.00125)
+    one = msgspec.convert(claim("one", "REPRODUCED", findings=[found], **looked_four_times), ClaimEvidence)
+    two = msgspec.convert(claim("two", "REPRODUCED", findings=[found], **looked_four_times), ClaimEvidence)
+    assert shaken([one]) == []
+    assert shaken([one, two]) == [one.title, two.title]
+    assert looked(one) == "look 1 of 4, n = 48"

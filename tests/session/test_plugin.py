@@ -165,8 +165,8 @@ def test_a_bad_value_is_one_line(pytester: pytest.Pytester, run: Run, options: l
         ("def figure", "def control_stray(setting): pass\ndef figure", "*control_stray() belongs to no Control of *"),
         ("CLAIM = Claim(", "CLAIM = dict(", "*CLAIM must be an ilr.Claim"),
         (
-            '"at_least", 1.0',
-            '"atleast", 1.0',
+            '"at_least", 0.9',
+            '"atleast", 0.9',
             "*'norm' is to be decided by 'atleast', which is no rule; choose from at_least*",
         ),
     ],

@@ -38,6 +38,7 @@ from ilr.trials.claim import Setting
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.registration import load_module
+from ilr.trials.sequential import SequentialTrial
 from tests.oracle import plain_net
 from tests.sabotage import EXPONENTIAL, INITIAL_SCALE, SABOTAGES, SCALE_INVARIANCE, TOY, Sabotage
 from tests.training import test_loop, test_toy
@@ -170,15 +171,17 @@ def claim(name: str, replicas: int, _: Dataset, folder: Path, seed: int) -> None
     if name == TOY and toy_code() == TOY_CODE:
         # What leaves the toy's code alone cannot show in the toy: this saves a quarter of the time.
         return
-    trial = trial_of(name)
-    plan = small(trial.plan(Setting("tiny", seed=seed, replicas=replicas)))
+    file = file_of(name)
+    plan = small(file.plan(Setting("tiny", seed=seed, replicas=replicas)))
     # The store knows nothing of sabotages: each has its own.
     lab = Lab(Store(folder / name), InProcess())
     lab.train(lab.plan(plan.all()))
     for experiment in plan.all():
         # Raises where training crashed: a sabotage that crashes has not been noticed, it is badly written.
         lab.recording(experiment)
-    outcome = trial.judged(plan, lab.recording)
+    trial = SequentialTrial(file, (plan,))
+    trial.look(lab.recording)
+    outcome = trial.outcome(lab.recording)
     assert outcome.verdict is not Verdict.ERROR, outcome.message
     assert accepted(outcome.findings)
     for control, judged in outcome.controls.items():
@@ -201,7 +204,7 @@ TOY_CODE = toy_code()
 
 
 @cache
-def trial_of(name: str) -> ClaimFile:
+def file_of(name: str) -> ClaimFile:
     """The trial of a claim, without its figure."""
     path = ROOT / "claims" / f"test_{name.replace('-', '_')}.py"
     return replace(ClaimFile.of(load_module(path)), figure=lambda *_: Figure())

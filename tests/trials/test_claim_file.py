@@ -7,20 +7,24 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from ilr import Claim, Control, Prediction, Replicas, Setting, Verdict
+from ilr import Claim, Control, Prediction, Replicas, Verdict
 from ilr.report.evidence import History
+from ilr.stats.groups import Group
 from ilr.stats.registry import RULES
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.judging import MeasurementError, findings_of
 from ilr.trials.outcome import Outcome
 from ilr.trials.registration import load_module
+from ilr.trials.sequential import SequentialTrial
 from ilr.trials.testing import synthetic_recording
 from tests.claim_files import write_claim
 
 
 def outcome(path: Path) -> Outcome:
-    file = ClaimFile.of(load_module(path))
-    return file.judged(file.plan(Setting("tiny", seed=0, replicas=6)), synthetic_recording)
+    trial = SequentialTrial.of(ClaimFile.of(load_module(path)), "tiny", seed=0, replicas=6)
+    if not trial.decided:
+        trial.look(synthetic_recording)
+    return trial.outcome(synthetic_recording)
 
 
 def claim(*predictions: Prediction) -> Claim:
@@ -76,15 +80,15 @@ def test_the_registered_prediction_decides_with_its_family() -> None:
 def test_each_measurement_is_decided_as_it_is_yielded() -> None:
     exponents = [Prediction(f"exponent {b}", "power_law", float(b), 0.1, reason="exact") for b in (1, 2)]
 
+    groups = [Group(np.full(4, k), range(4)) for k in (1, 2, 4)]
+
     def judge():
         for b, exponent in enumerate(exponents, start=1):
-            yield exponent, [1, 2, 4], lambda group: float(group.mean()) ** b, [np.full(4, k) for k in (1, 2, 4)]  # noqa: B023
+            yield exponent, [1, 2, 4], lambda group: float(group.mean()) ** b, groups  # noqa: B023
 
     findings, values = findings_of(claim(*exponents), judge())
     assert [round(finding.estimate, 12) for finding in findings] == [1.0, 2.0]
-    assert findings[0] == RULES["power_law"](
-        claim(*exponents)["exponent 1"], [1, 2, 4], np.mean, [np.full(4, k) for k in (1, 2, 4)]
-    )
+    assert findings[0] == RULES["power_law"](claim(*exponents)["exponent 1"], [1, 2, 4], np.mean, groups)
     assert values["exponent 2"] == [[1, 2, 4], [[1] * 4, [2] * 4, [4] * 4]]
 
 
@@ -93,9 +97,11 @@ def test_values_are_kept_unless_they_are_classes() -> None:
     distance = Prediction("distance", "closer_than", 0.0, 0.5, reason="close")
     labels = np.random.default_rng(0).integers(0, 3, (4, 20))
     single = np.array([0.25, 0.5, 0.75], np.float32)
-    _, values = findings_of(
-        claim(difference, distance), [(difference, single, [0.5, 1.0]), (distance, labels, labels[::-1])]
-    )
+    measurements = [
+        (difference, Group(single, range(3)), Group([0.5, 1.0], range(3, 5))),
+        (distance, Group(labels, range(4)), Group(labels[::-1], range(4, 8))),
+    ]
+    _, values = findings_of(claim(difference, distance), measurements)
     assert values == {"difference": [[0.25, 0.5, 0.75], [0.5, 1.0]], "distance": []}
 
 

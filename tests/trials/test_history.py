@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ilr import Verdict
@@ -10,9 +11,10 @@ from ilr.report.evidence import Attempt, History, Regime
 from ilr.report.files import read_evidence
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.claim_file import ClaimFile
-from ilr.trials.history import history_of
+from ilr.trials.history import history_of, record, with_attempt
 from ilr.trials.registration import claim_modules, load_module
 from tests.claim_files import write_claim
+from tests.sample_evidence import sample_evidence, typed
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 
@@ -76,3 +78,37 @@ def test_every_committed_verdict_is_an_attempt() -> None:
             attempts = history_of(claim.id, CLAIMS).attempts
             judged = {(one.scale, one.seed, one.verdict) for one in attempts}
             assert (evidence.scale, evidence.seed, claim.verdict) in judged, claim.id
+
+
+ATTEMPT = Attempt(date(2026, 11, 26), "tiny", 7, "b2", Verdict.REPRODUCED, 'MLP; “quoted” "text"', n=16)
+
+
+@pytest.mark.parametrize("before", ["", "attempts = []\n", 'notes = ["one"]\nattempts = []\n[[regimes]]\n', HISTORY])
+def test_an_attempt_is_appended_and_nothing_else_changes(before: str) -> None:
+    if before.endswith("[[regimes]]\n"):
+        before += 'scale = "tiny"\ntried = "a"\nfound = "b"\n'
+    was = msgspec.toml.decode(before, type=History)
+    after = msgspec.toml.decode(with_attempt(before, ATTEMPT), type=History)
+    assert after == msgspec.structs.replace(was, attempts=(*was.attempts, ATTEMPT))
+
+
+def test_a_run_is_recorded_once(tmp_path: Path) -> None:
+    evidence = typed(sample_evidence())
+    judged = [claim.id for claim in evidence.claims if claim.looks]
+    assert judged
+    assert record(evidence, tmp_path) == judged
+    assert record(evidence, tmp_path) == []
+    [attempt] = history_of(judged[0], tmp_path).attempts
+    assert (attempt.scale, attempt.seed, attempt.n) == (evidence.scale, evidence.seed, 48)
+
+
+def test_a_list_that_nobody_can_append_to_is_refused(tmp_path: Path) -> None:
+    evidence = typed(sample_evidence())
+    claim_id = next(claim.id for claim in evidence.claims if claim.looks)
+    path = tmp_path / "history" / f"{claim_id}.toml"
+    path.parent.mkdir()
+    path.write_text(
+        'attempts = [ { date = 2026-11-22, scale = "tiny", seed = 0, commit = "", verdict = "ERROR", regime = "x" } ]\n'
+    )
+    with pytest.raises(ClaimFileError, match=claim_id):
+        record(evidence, tmp_path)

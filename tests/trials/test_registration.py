@@ -54,7 +54,7 @@ def test_unchanged_claims_pass(folder: Path, report: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ('"norm", "at_least", 1.0, 0.0', '"norm", "at_least", 1.0, 0.2', "predictions['norm'].margin: 0.0 → 0.2"),
+        ('"norm", "at_least", 0.9, 0.0', '"norm", "at_least", 0.9, 0.2', "predictions['norm'].margin: 0.0 → 0.2"),
         ('"as small as it gets"', '"it fits"', "predictions['norm'].reason: 'as small as it gets' → 'it fits'"),
         ("tiny=6", "tiny=60", "replicas.tiny: 6 → 60"),
         (

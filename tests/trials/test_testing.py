@@ -38,6 +38,12 @@ def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
         ('"No weight decay."', '""', "'decay' does not say what it takes away"),
         ('"at_least"', '"at_most_maybe"', "'at_most_maybe', which is no rule; choose from at_least"),
         ("tiny=6", "tiny=None", "runs at no scale"),
+        ("tiny=6", "tiny=(12, 24)", "12 replicas at tiny are not a multiple of 8"),
+        (
+            '"at_least", 0.9, 0.0, "as small as it gets")\n',
+            '"universal", 0.0, 1.0, "as small as it gets")\nREPLICAS = Replicas(tiny=(8, 16))\n',
+            "decided by counts alone, it must look once, not 2 times",
+        ),
         ("seed=setting.seed", "seed=7", "does not take its seed from the setting"),
         ("steps=20", "steps=20 + id(object()) % 2**30", "two plans of one setting differ|cannot be observed|planned"),
         ("weight_decay=Constant(0.5)", "weight_decay=Constant(0.0)", "the control 'decay' changes nothing"),
@@ -62,7 +68,10 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, old: str, new: str, complaint:
     path = write_claim(tmp_path, "reproduced")
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    changed = text.replace(old, new)
+    if "REPLICAS" in changed:
+        changed = changed.replace("replicas=Replicas(tiny=6)", "replicas=REPLICAS")
+    path.write_text(changed)
     with pytest.raises((AssertionError, AttributeError, NameError, ClaimFileError), match=complaint):
         check_claim(load_module(path))
 

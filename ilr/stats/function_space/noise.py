@@ -55,9 +55,18 @@ class DistanceNoise:
         strongest = self.strongest * ratio + max(too_large_then - too_large_now, 0.0)
         return DistanceNoise(strongest, square, replicas)
 
+    @property
+    def is_none(self) -> bool:
+        """Whether all replicas are alike."""
+        return not self.square
+
     def linear(self, distance: ArrayLike) -> Floats:
         """4 ΔΣΔ in the direction with most noise."""
         return 4 * self.strongest * np.maximum(distance, 0.0)
+
+    def third(self, distance: ArrayLike) -> Floats:
+        """The third cumulant, 24 ΔΣΣΔ, in the direction with most noise."""
+        return np.asarray(24 * self.strongest**2 * np.maximum(distance, 0.0))
 
     def standard_deviation(self, distance: ArrayLike) -> Floats:
         """That of the estimate, for each true distance."""
@@ -65,8 +74,7 @@ class DistanceNoise:
 
     def shape(self, distance: ArrayLike) -> Floats:
         """Shape of the gamma distribution, finite even without skewness."""
-        third = 24 * self.strongest**2 * np.maximum(distance, 0.0)
-        skewness = third / self.standard_deviation(distance) ** 3 if self.square else 0.0
+        skewness = 0.0 if self.is_none else self.third(distance) / self.standard_deviation(distance) ** 3
         return np.asarray(4 / np.maximum(skewness, 1e-3) ** 2)
 
     def lower_tail(self, deviates: Floats | float, distance: ArrayLike) -> Floats:
@@ -79,6 +87,12 @@ class DistanceNoise:
         """Probability of at most this estimate, for each of the true distances, where there is noise: [distance]."""
         return self.lower_tail((estimate - distances) / self.standard_deviation(distances), distances)
 
+    def at_or_beyond(self, estimate: float, bound: float) -> float:
+        """Probability of at most this estimate with the truth on the bound or beyond it, where there is noise."""
+        # Far below zero an estimate may be a little likelier from further away, where there is more noise.
+        truths = np.append(bound, TRUTHS[bound < TRUTHS])
+        return float(self.lower_tails(estimate, truths).max())
+
     def quantile(self, probability: float, distance: float) -> float:
         """The estimate that has `probability` in its lower tail."""
         shape = self.shape(distance)
@@ -88,7 +102,7 @@ class DistanceNoise:
 
     def upper_bound(self, estimate: float, alpha: float) -> float:
         """The true distance beyond which the estimate is in the lower tail of probability `alpha`."""
-        if not self.square:
+        if self.is_none:
             return estimate
 
         def excess(distance: float) -> float:
@@ -102,14 +116,14 @@ class DistanceNoise:
             return LARGEST
         return float(optimize.brentq(excess, TRUTHS[last], TRUTHS[last + 1]))
 
-    def decided(self, distance: float, linear: float, bound: float, alpha: float) -> tuple[float, float]:
+    def decided(self, distance: float, linear: float, bound: float, levels: tuple[float, float]) -> tuple[float, float]:
         """How likely a truth is found to be closer than a bound, and further.
 
         Args:
             distance: the truth.
-            linear: 4 ΔΣΔ.
+            linear: 4 ΔΣΔ, and the variance of the bound.
             bound: what it is compared with.
-            alpha: level of each test.
+            levels: of the test for closer, and of that for further.
         """
         standard_deviation = math.sqrt(linear + 2 * self.square)
         jackknife = math.sqrt(linear + 4 * self.square)
@@ -119,20 +133,9 @@ class DistanceNoise:
             error = math.hypot(standard_deviation, (critical - bound) / math.sqrt(2 * self.df))
             return float(special.ndtr(in_standard_errors(beyond, error)))
 
-        most = self.quantile(alpha, bound)
-        least = bound + jackknife * float(special.stdtrit(self.df, 1 - alpha))
+        most = self.quantile(levels[0], bound)
+        least = bound + jackknife * float(special.stdtrit(self.df, 1 - levels[1]))
         return chance(most - distance, most), chance(distance - least, least)
-
-
-def noise_of(a: ArrayLike, b: ArrayLike) -> DistanceNoise:
-    """The noise of the squared distance of `a` [n, point] and `b` [m, point], from replicas about their group's mean.
-
-    Of a pilot it tells `ilr.stats.sample_size` what other numbers of replicas detect; two halves of one group will do.
-
-    Raises:
-        ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
-    """
-    return noise_in(Pool.of(a, b, least=FEWEST))
 
 
 def noise_in(pool: Pool) -> DistanceNoise:

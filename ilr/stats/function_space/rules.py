@@ -5,14 +5,15 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import special
 
 from ilr.stats.decision import Prediction
 from ilr.stats.function_space.distances import Pool
-from ilr.stats.function_space.noise import FEWEST, LARGEST, TRUTHS, DistanceNoise, noise_in
+from ilr.stats.function_space.noise import FEWEST, LARGEST, DistanceNoise, noise_in
+from ilr.stats.function_space.pairs import Pairs
+from ilr.stats.groups import Group, are_paired
 from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test
-from ilr.stats.t_tests import in_standard_errors
+from ilr.stats.t_tests import floor_of, in_standard_errors
 
 
 class DistanceRule(Rule):
@@ -29,14 +30,20 @@ class DistanceRule(Rule):
 
     spread = DistanceNoise
     fewest = FEWEST
-    test = "Jackknife t test and gamma test on the unbiased squared distance of two groups"
+    test = "Jackknife t test and gamma test on the unbiased squared distance of two groups{paired}"
     further: ClassVar[bool]
     """Whether the region lies above the bound."""
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
         """Forty points of three classes, all predicted independently; the truth is at most 2/3."""
         chances = np.full(3, 1 / 3) + math.sqrt(truth / 1.5) * np.array([1, -0.5, -0.5])
-        return generator.integers(0, 3, (n, 40)), generator.choice(3, (n, 40), p=chances)
+        first, second = generator.integers(0, 3, (n, 40)), generator.choice(3, (n, 40), p=chances)
+        return Group(first, range(n)), Group(second, range(n, 2 * n))
+
+    def in_words(self, prediction: Prediction, *samples: Any) -> str:
+        """The test, with what its unit is."""
+        paired = ", whose replicas come in pairs" if are_paired(prediction.quantity, samples) else ""
+        return super().in_words(prediction).format(paired=paired)
 
     def by_verdict(self, closer: float, further: float) -> tuple[float, float]:
         """What belongs to REPRODUCED and to REFUTED, of two numbers on a truth closer and further than the bound."""
@@ -53,28 +60,32 @@ class DistanceRule(Rule):
         lower, upper = self.region(prediction)
         return lower if math.isfinite(lower) else upper
 
-    def assess(self, prediction: Prediction, a: ArrayLike, b: ArrayLike) -> Assessment:
+    def assess(self, prediction: Prediction, a: Group, b: Group) -> Assessment:
         """The two tests.
 
         Args:
             prediction: what is to be decided.
-            a: labels of one group, [n, point] or [n, moment, point].
-            b: labels of the other, [m, point] or [m, moment, point].
+            a: a Group of labels, [n, point] or [n, moment, point].
+            b: a Group of labels, [m, point] or [m, moment, point]; of the same replicas, or of none of them.
         """
         try:
-            pool = Pool.of(a, b, least=FEWEST)
+            kind = Pairs if are_paired(prediction.quantity, (a, b)) else Pool
+            found = kind.of(a.values, b.values, least=FEWEST)
         except ValueError as refusal:
             raise ValueError(f"{prediction.quantity!r}: {refusal}") from None
-        n, alpha, bound = pool.smaller, prediction.alpha, self.bound(prediction)
-        estimate, error, noise = pool.squared_distance, pool.jackknife_error, noise_in(pool)
+        n, alpha, bound = found.smaller, prediction.alpha, self.bound(prediction)
+        estimate, error, noise = (
+            found.squared_distance,
+            found.jackknife_error,
+            found.noise if isinstance(found, Pairs) else noise_in(found),
+        )
 
         # The first is small where the truth is clearly further than the bound, the second where it is clearly closer.
         p_further = float(special.stdtr(n - 1, -self.excess(estimate, bound, error)))
-        deviates = self.excess(estimate, bound, float(noise.standard_deviation(bound)))
-        p_closer = float(noise.lower_tail(deviates, bound))
-        if noise.square:
-            p_closer = float(noise.lower_tails(estimate, TRUTHS[bound < TRUTHS]).max(initial=p_closer))
-        p, p_refuted = self.by_verdict(p_closer, p_further)
+        on_or_above = float(self.excess(estimate, bound, 0.0) > 0)
+        p_closer = on_or_above if noise.is_none else noise.at_or_beyond(estimate, bound)
+        least = floor_of(error, n), floor_of(noise.square, n)
+        p, p_refuted = self.by_verdict(max(p_closer, least[1]), max(p_further, least[0]))
 
         lower = estimate - error * float(special.stdtrit(n - 1, 1 - alpha))
         # The jackknife's variance is 4 ΔΣΔ + 4 tr Σ² on average, twice too much in the second term.
@@ -105,9 +116,9 @@ class DistanceRule(Rule):
             linear: 4 ΔΣΔ for as many replicas as that noise is of.
             replicas: their number (in the smaller group).
         """
-        bound, alpha = self.bound(prediction), prediction.strictest_alpha
+        bound, levels = self.bound(prediction), self.by_verdict(prediction.alpha, prediction.strictest_alpha)
         linear_then = linear * noise.replicas / replicas
-        closer, further = noise.planned(replicas).decided(distance, linear_then, bound, alpha)
+        closer, further = noise.planned(replicas).decided(distance, linear_then, bound, levels)
         reproduced, refuted = self.by_verdict(closer, further)
         return Chances(reproduced, refuted)
 
@@ -115,10 +126,10 @@ class DistanceRule(Rule):
 class CloserThan(Below, DistanceRule):
     """The squared distance of `a` [n, point] and `b` [m, point] is at most `expected + margin`.
 
-    The groups must be independent, so they share no seed. Closer is tested by the lower tail of the estimate's noise,
-    which is measured from replicas about the mean of their group; further by a t test with the jackknife's standard
-    error. Both are approximate; the rates are in docs/calibration.md. `replicas_needed` counts the smaller group, and
-    takes the other to grow in proportion.
+    Groups of the same replicas are compared in pairs, others must be independent, so they share no replica. Closer is
+    tested by the lower tail of the estimate's noise, which is measured from replicas (or pairs) about the mean of their
+    group; further by a t test with the jackknife's standard error. Both are approximate; the rates are in
+    docs/calibration.md. `replicas_needed` counts the smaller group, and takes the other to grow in proportion.
 
     Raises:
         ValueError: the labels are not integers, not of the same points, or of fewer than 3 replicas in a group.
