@@ -192,16 +192,18 @@ def recorded_worlds() -> Iterator[Case]:
     """Data sets drawn from recordings, with the truth on an edge: what is so in the pool itself."""
     of = pool()
     for quantity, values in of.numbers["η"].items():
-        others = of.numbers["λₑ × 2"][quantity]
+        like, others = of.numbers["η/10"][quantity], of.numbers["λₑ × 2"][quantity]
         for rule, truth, samples in (
             (equivalence, values.mean(), (values,)),
             (equivalence_of_groups, (others - values).mean(), (others, values)),
+            (equivalence_of_groups, (like - values).mean(), (like, values)),
             (ratio, others.mean() / values.mean(), (others, values)),
         ):
             # The range is wide, so that one edge only is near.
             wide = 10 * float(values.std())
             for edge, side in (("upper", -1), ("lower", 1)):
-                yield _drawn(rule, truth + side * wide, wide, f"{quantity}, {edge} edge", 10_000, *samples)
+                name = f"{quantity} at equal λₑ, {edge} edge" if samples[0] is like else f"{quantity}, {edge} edge"
+                yield _drawn(rule, truth + side * wide, wide, name, 10_000, *samples)
     off, doubled = (of.labels["η/10"], of.labels["λₑ × √2"]), (of.labels["η"], of.labels["λₑ × 2"])
     bound, yardstick = of.distance("η/10", "λₑ × √2"), of.distance("η", "λₑ × 2")
     pairs = _drawn(closer_than, bound, 0.0, "classes", 2000, *off)

@@ -11,8 +11,8 @@ from scipy import optimize, stats
 
 from ilr.stats.decision import Prediction
 from ilr.stats.groups import Group, are_paired
-from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, replicas_of
-from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances, floor_of
+from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, floor_of, replicas_of
+from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances
 
 
 class OneMean(TTest):

@@ -9,12 +9,8 @@ import numpy as np
 from scipy import special
 
 from ilr.stats.decision import Prediction
-from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test
+from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test, floor_of
 
-RARE = 0.1
-"""Where n replicas are all alike, a rule on means or distances is to notice a world in which so many of the networks
-are not.
-"""
 DEVIATES = special.ndtri((np.arange(10) + 0.5) / 10).tolist()
 """Ten equally likely deviates of a normal number."""
 
@@ -44,14 +40,6 @@ def in_standard_errors(distance: float, error: float) -> float:
     if error > 0:
         return distance / error
     return math.inf if distance >= 0 else -math.inf
-
-
-def floor_of(error: float, n: float) -> float:
-    """The least p-value of n replicas: were one network in ten to differ, equal ones would show none as often.
-
-    Where replicas do differ it is 0.
-    """
-    return 0.0 if error > 0 else (1 - RARE) ** n
 
 
 def without_skewness(t: float, skewness: float) -> float:

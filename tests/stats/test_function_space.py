@@ -335,6 +335,15 @@ def test_a_rule_refuses_a_prediction_made_for_another(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_groups_that_share_some_replicas_are_refused(rule: Rule) -> None:
+    labels = np.ones((4, 2), int)
+    with pytest.raises(
+        ValueError, match=r"^'distance' compares the replicas 0 to 3 with 2 to 5: the ids of all groups"
+    ):
+        rule(predict(rule, 0), Group(labels, range(4)), Group(labels, range(2, 6)))
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_a_rule_needs_three_replicas_and_names_the_quantity(rule: Rule) -> None:
     with pytest.raises(ValueError, match=r"^'distance': a group has 2 replica\(s\): at least 3 are needed$"):
         rule(predict(rule, 0), *apart(np.ones((9, 2), int), np.ones((2, 2), int)))

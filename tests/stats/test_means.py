@@ -360,14 +360,14 @@ T_TESTS = [c for c in CASES if c.rule in (equivalence, equivalence_of_groups, ra
 
 
 NOT_NORMAL = {
-    (LOGNORMAL, 12): 0.13,
-    (LOGNORMAL, 30): 0.10,
-    (EXPONENTIAL, 12): 0.15,
-    (EXPONENTIAL, 30): 0.11,
-    (HEAVY, 12): 0.06,
-    (HEAVY, 30): 0.06,
+    (LOGNORMAL, 12): 0.085,
+    (LOGNORMAL, 30): 0.07,
+    (EXPONENTIAL, 12): 0.10,
+    (EXPONENTIAL, 30): 0.08,
+    (HEAVY, 12): 0.05,
+    (HEAVY, 30): 0.05,
 }
-"""How often a t test of nominal level 0.05 may err if replicas are not normal; the rates are in docs/calibration.md."""
+"""How often a t test of nominal level 0.05 may err if replicas are not normal: with Student's t alone 0.13 and 0.10."""
 
 
 @pytest.mark.parametrize(("noise", "n"), NOT_NORMAL, ids=str)

@@ -14,8 +14,8 @@ from ilr.stats.decision import Prediction
 from ilr.stats.function_space.noise import FEWEST, LARGEST, DistanceNoise
 from ilr.stats.function_space.pairs import PairedNoise, Pairs, jackknife_error, noise_of
 from ilr.stats.groups import Group, are_paired
-from ilr.stats.rule import Assessment, Below, Chances, Range, Rule, Test
-from ilr.stats.t_tests import check_positive, floor_of, in_standard_errors
+from ilr.stats.rule import Assessment, Below, Chances, Range, Rule, Test, floor_of
+from ilr.stats.t_tests import check_positive, in_standard_errors
 
 DOUBLINGS = np.concatenate([[0.0], np.geomspace(0.02, 50.0, 80)])
 """Doublings between which the ends of an interval are looked for."""
