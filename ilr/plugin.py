@@ -5,6 +5,7 @@ nothing to pytest.
 """
 
 from collections.abc import Generator, Iterable
+from shutil import get_terminal_size
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of `pytest claims/`, from the table in `ilr.session.options`."""
     group = parser.getgroup("ilr", "trials of claims")
     for name, option in table().items():
-        group.addoption(flag(name), action="store_true" if option.check is bool else "store", help=option.help)
+        action = "store_true" if option.check is bool else "store"
+        group.addoption(flag(name), dest=name, action=action, help=option.help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,6 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[OPTIONS] = check(config.option)
     except BadOptionError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.stash[OPTIONS].plan_json:
+        # Nothing of pytest's own, so that what is printed is JSON.
+        config.option.verbose = -2
 
 
 @pytest.hookimpl(trylast=True)
@@ -49,7 +54,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     options, modules = session.config.stash[OPTIONS], _claims(session.items)
     # A plan says so where there is nothing to plan; otherwise other people's tests are left alone.
-    if not modules and not options.plan:
+    if not modules and not (options.plan or options.plan_json):
         return
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
@@ -81,6 +86,10 @@ def _mode(options: Options) -> type[Mode]:
         from ilr.dryrun.planning import Planning
 
         return Planning
+    if options.plan_json:
+        from ilr.dryrun.planning_json import PlanningAsJson
+
+        return PlanningAsJson
     if options.rehearse:
         from ilr.dryrun.rehearsal import Rehearsal
 
@@ -155,7 +164,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdicts in one table, and where the report is; or what was rehearsed."""
     mode = config.stash.get(MODE, None)
-    if mode is not None and (lines := list(mode.summary())):
+    verbose = config.option.verbose > 0
+    if mode is not None and (lines := list(mode.summary(get_terminal_size().columns, verbose=verbose))):
         terminalreporter.section(mode.heading)
         for line in lines:
             terminalreporter.write_line(line)

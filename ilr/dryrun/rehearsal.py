@@ -94,7 +94,7 @@ class Rehearsal(Mode):
             complaints.append(judged.message)
         return Outcome(claim.file.claim, Verdict.ERROR, "\n".join(complaints)) if complaints else None
 
-    def summary(self) -> Iterable[str]:
+    def summary(self, width: int, *, verbose: bool) -> Iterable[str]:  # noqa: ARG002
         """What was rehearsed, a line for each kind of experiment, and what stood in for what."""
         for one in self.rehearsed:
             ended = f"REHEARSED  {one.experiment}, in {duration(one.seconds)}"

@@ -93,9 +93,7 @@ _lost: set[str] = set()
 
 
 def start_worker(started: Any, done: Any) -> None:
-    """Makes a fresh process a worker, numbered by how many `started` before, which counts its replica-steps in
-    `done`.
-    """
+    """Makes a fresh process a worker, numbered by how many `started` before, which counts its work in `done`."""
     global _done, _worker
     _done = done
     with started.get_lock():
@@ -107,9 +105,9 @@ def start_worker(started: Any, done: Any) -> None:
     torch.set_flush_denormal(True)
 
 
-def _count(replica_steps: int) -> None:
+def _count(work: int) -> None:
     with _done.get_lock():
-        _done.value += replica_steps
+        _done.value += work
 
 
 def _run(job: Job, tick: Callable[[int], None]) -> str | None:

@@ -1,5 +1,6 @@
 """A job: slices of experiments that train as one batch, from the data on disk to recordings in the store."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ilr.lab.cost import operations
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.hardware import peak_memory, processor
 from ilr.lab.store import Facts, Key, Store
@@ -18,6 +20,9 @@ from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.trainers import trainer_of
 from ilr.version import __version__
+
+WORK_UNIT = 1000.0
+"""Floating-point operations: in these, the longest run has a number that fits 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,21 @@ class Job:
         return sum(key.experiment.steps * key.experiment.replicas for key in self.keys)
 
     @property
+    def work(self) -> int:
+        """What it takes, in units of `WORK_UNIT`: steps differ too much to tell how far a run is."""
+        return math.ceil(operations(self.keys[0].experiment) * self.replicas / WORK_UNIT)
+
+    @property
     def replicas(self) -> int:
         """Networks trained."""
         return sum(key.experiment.replicas for key in self.keys)
 
     def run(self, tick: Callable[[int], None]) -> None:
-        """Trains and stores every slice; `tick` is told of replica-steps done."""
+        """Trains and stores every slice; `tick` is told of the work done since the last call."""
         slices = [key.experiment for key in self.keys]
         chooser = _Chooser(self)
         started = time.perf_counter()
-        results = trainer_of(slices[0]).train(slices, self.data.load, self.device, tick, chooser)
+        results = trainer_of(slices[0]).train(slices, self.data.load, self.device, self._in_work(tick), chooser)
         seconds = time.perf_counter() - started
         facts = Facts(
             ilr=__version__,
@@ -61,6 +71,20 @@ class Job:
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
+
+    def _in_work(self, tick: Callable[[int], None]) -> Callable[[int], None]:
+        """A tick that takes replica-steps, and tells the other one of the work in them."""
+        work_of_a_step = self.work / max(self.replica_steps, 1)
+        steps = told = 0
+
+        def count(replica_steps: int) -> None:
+            nonlocal steps, told
+            steps += replica_steps
+            work = round(steps * work_of_a_step)
+            tick(work - told)
+            told = work
+
+        return count
 
 
 class _Chooser:

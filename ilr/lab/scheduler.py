@@ -49,6 +49,11 @@ class TrainingPlan:
         """Steps to train, summed over networks."""
         return sum(job.replica_steps for job in self.jobs)
 
+    @property
+    def work(self) -> int:
+        """What training takes, in the unit of `Job.work`."""
+        return sum(job.work for job in self.jobs)
+
 
 @dataclass(eq=False)
 class Lab:
@@ -116,7 +121,7 @@ class Lab:
     def train(self, plan: TrainingPlan, tick: Callable[[int], None] = lambda _: None) -> None:
         """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
 
-        `tick` is told of replica-steps done since the last call.
+        `tick` is told of the work done since the last call, in the unit of `Job.work`.
         """
         waiting = list(plan.jobs)
         while waiting:

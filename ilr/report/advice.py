@@ -63,14 +63,11 @@ def replicas_to_decide(claim: ClaimEvidence) -> int | None:
 def _folders(evidence: Evidence) -> list[str]:
     """The paths among what the run selected; the folder `claims` where it named none."""
     paths = []
-    options = False
+    before = ""
     for word in evidence.invocation.selected:
-        if word in ("-k", "-m"):
-            options = True
-        elif options:
-            options = False
-        else:
+        if before not in ("-k", "-m") and not word.startswith("-"):
             paths.append(word)
+        before = word
     return paths or ["claims"]
 
 

@@ -25,7 +25,7 @@ from ilr.trials.claim import Claim, Control
 from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
 
-_NO_OVERRIDES = ("scale", "seed", "store", "report", "plan", "rehearse")
+_NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
 """Options that stand elsewhere in the evidence, or that decide nothing of it."""
 
 

@@ -38,6 +38,11 @@ class Mode(ABC):
     def finish(self) -> None:  # noqa: B027
         """Writes what is left behind when all tests have ended, or were interrupted; nothing unless overridden."""
 
-    def summary(self) -> Iterable[str]:
-        """Lines at the end of pytest's output, under the heading; none unless overridden."""
+    def summary(self, width: int, *, verbose: bool) -> Iterable[str]:  # noqa: ARG002
+        """Lines at the end of pytest's output, under the heading; none unless overridden.
+
+        Args:
+            width: columns of the terminal.
+            verbose: whether pytest was asked for more, by -v.
+        """
         return ()

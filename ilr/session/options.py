@@ -62,6 +62,15 @@ def _data_folder(value: str) -> Path:
     return path.resolve()
 
 
+def _report(value: str) -> Path:
+    """A folder with a report, read now: the run may replace it, and should not train before it says that it cannot."""
+    from ilr.report.files import read_evidence
+
+    path = expanded(value).resolve()
+    read_evidence(path)
+    return path
+
+
 def _writable(value: str) -> Path:
     """A folder that exists or can be made."""
     path = expanded(value).resolve()
@@ -80,6 +89,8 @@ class Option(NamedTuple):
     help: str
     check: Check = bool
     """With `bool`, it takes no value."""
+    typed: str = ""
+    """How it is typed, where its name does not say."""
 
 
 CACHE = user_cache_path("ilr")
@@ -87,7 +98,7 @@ CACHE = user_cache_path("ilr")
 
 ENGINES = ("processes", "in-process")
 
-EXCLUSIVE = ("plan", "rehearse", "no_train", "refresh")
+EXCLUSIVE = ("plan", "plan_json", "rehearse", "no_train", "refresh")
 """At most one of these can be given."""
 
 
@@ -109,13 +120,16 @@ class Options:
     data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None
     store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _writable)] = CACHE
     report: Annotated[Path | None, Option("folder of the report (default: reports/<scale>)", _writable)] = None
+    compare: Annotated[Path | None, Option("at the end, compare with the report in a folder", _report)] = None
     plan: Annotated[bool, Option("say what a run would cost, on GPUs too; train nothing")] = False
+    # No value of --plan: `pytest --plan claims` would take the folder for it.
+    plan_json: Annotated[bool, Option("the same as JSON on standard output", typed="--plan=json")] = False
     rehearse: Annotated[bool, Option("train a few steps of everything at true shapes, for no verdict")] = False
     no_train: Annotated[bool, Option("judge what the store has; train nothing")] = False
     refresh: Annotated[bool, Option("train again what the store has")] = False
     allow_inconclusive: Annotated[bool, Option("do not let an INCONCLUSIVE claim fail the run")] = False
     selected: tuple[str, ...] = ()
-    """Paths, -k and -m, which chose among the claims, as they were given: pytest's own, no row of the table."""
+    """Paths, -k, -m and the like, which chose among the claims, as they were given: pytest's own, no rows."""
 
 
 def table() -> dict[str, Option]:
@@ -126,7 +140,7 @@ def table() -> dict[str, Option]:
 
 def flag(name: str) -> str:
     """An option as it is typed, by its field of `Options`: "--no-train" for "no_train"."""
-    return f"--{name.replace('_', '-')}"
+    return table()[name].typed or f"--{name.replace('_', '-')}"
 
 
 def check(given: argparse.Namespace) -> Options:
@@ -156,4 +170,8 @@ def _selected(given: argparse.Namespace) -> tuple[str, ...]:
     for option, name in (("-k", "keyword"), ("-m", "markexpr")):
         if expression := getattr(given, name, ""):
             selected += [option, expression]
+    for option, name in (("--deselect", "deselect"), ("--ignore", "ignore"), ("--ignore-glob", "ignore_glob")):
+        selected += [f"{option}={path}" for path in getattr(given, name, None) or ()]
+    if getattr(given, "lf", False):
+        selected.append("--last-failed")
     return tuple(selected)

@@ -1,15 +1,23 @@
 """The mode without an option: the claims are trained together and judged, look by look, and reported."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from rich.console import Console
+from rich.console import Console, Group
 
+from ilr.lab.housekeeping import size
+from ilr.report.evidence import Evidence
 from ilr.report.files import write_report
+from ilr.report.numbers import size as in_words
+from ilr.session.closing import as_lines, closing_lines
 from ilr.session.evidence import evidence
 from ilr.session.mode import Mode
+from ilr.session.place import Place, place_for
 from ilr.session.progress import count, training_progress
 from ilr.session.selection import Selection, lab_for
+from ilr.tools.comparison import compare
+from ilr.tools.comparison_text import comparison_parts
+from ilr.tools.reports import Report, overridden, read_report
 from ilr.trials.outcome import Outcome
 from ilr.trials.sequential import SequentialTrial
 
@@ -28,6 +36,11 @@ class Session(Mode):
         """By the claim's id, of every claim that was looked at."""
         self.outcomes: dict[str, Outcome] = {}
         """By the id of the test that has asked for it."""
+        self.found: Evidence | None = None
+        """Once it is written."""
+        self.place = Place(self.report)
+        # Before this run writes its own, which may take its place.
+        self.before = read_report(options.compare) if options.compare else None
         self.lab = lab_for(options, options.store)
         self.trials = [claim.trial for claim in selection.claims.values()]
         # Names every data set that is absent before anything is trained.
@@ -65,21 +78,41 @@ class Session(Mode):
         return self.outcomes[name]
 
     def finish(self) -> None:
-        """Writes the report of what was judged, if anything was."""
-        if self.outcomes:
-            found = evidence(self.selection, self.lab, self.started, list(self.outcomes.values()))
-            write_report(found, self.report)
+        """Writes the report of what was judged, if anything was, where it replaces none that has more."""
+        if not self.outcomes:
+            return
+        trials = [self.selection.claims[name].trial for name in self.outcomes]
+        # What --no-train stopped was not judged to its end.
+        judged = {trial.file.claim.id for trial in trials if not trial.ended}
+        self.place = place_for(self.report, self.selection.root, judged)
+        self.found = evidence(self.selection, self.lab, self.started, list(self.outcomes.values()))
+        write_report(self.found, self.place.folder)
 
-    def summary(self) -> Iterable[str]:
-        """The verdicts, which look decided, and where the report is."""
-        for outcome in self.outcomes.values():
-            sound = sum(control.sound for control in outcome.controls.values())
-            controls = f"  controls sound {sound}/{len(outcome.controls)}" if outcome.controls else ""
-            yield f"{outcome.verdict.value:<13} {outcome.claim.id}{controls}{_looks(outcome)}"
-            if outcome.message:
-                yield f"{'':<13} {outcome.message}"
-        if self.outcomes:
-            yield f"report: {self.report / 'index.html'}"
+    def summary(self, width: int, *, verbose: bool) -> Iterable[str]:
+        """The verdicts with what needs attention, a comparison, what was asked for, and where everything is."""
+        if self.found is None:
+            return
+        yield from closing_lines(self.found, width, verbose=verbose)
+        if self.before is not None:
+            yield from self._compared(self.before, self.found, width, verbose=verbose)
+        yield f"selected: {' '.join(self.found.invocation.selected) or 'all'}"
+        if options := overridden(self.found):
+            yield f"overridden: {options}"
+        store = size(self.lab.store.root)
+        yield f"store: {self.lab.store.root}, {in_words(store.bytes)} in {count(store.files, 'file')}"
+        if self.place.spared:
+            number = count(len(self.place.spared), "claim")
+            yield f"{self.report} stays: it has {number} that this run did not judge ({_few(self.place.spared)})"
+        yield f"report: {self.place.folder / 'index.html'}"
+
+    def _compared(self, before: Report, found: Evidence, width: int, *, verbose: bool) -> Iterator[str]:
+        """The comparison of an earlier report with this run's."""
+        try:
+            comparison = compare([before, Report(str(self.place.folder), found)])
+        except ValueError as error:
+            yield f"--compare: {error}"
+            return
+        yield from as_lines(Group(*comparison_parts(comparison, verbose=verbose)), width)
 
     def _train(self, trials: Iterable[SequentialTrial], console: Console) -> None:
         """Trains what the next looks of some trials need and the store lacks, unless the options say not to."""
@@ -93,9 +126,6 @@ class Session(Mode):
             self.lab.train(plan, tick)
 
 
-def _looks(outcome: Outcome) -> str:
-    """Which look decided, or was the last."""
-    if not outcome.looks:
-        return ""
-    look = f"  look {len(outcome.looks)} of {len(outcome.looks_planned)}, n = {outcome.looks[-1].n}"
-    return look if outcome.as_registered else f"{look} (not registered)"
+def _few(names: tuple[str, ...]) -> str:
+    """The first three of some names."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])}, …"

@@ -22,11 +22,12 @@ def print_comparison(comparison: Comparison, console: Console, *, verbose: bool 
         console: where to.
         verbose: print all findings, of controls too.
     """
-    for part in _parts(comparison, verbose):
+    for part in comparison_parts(comparison, verbose=verbose):
         console.print(part)
 
 
-def _parts(comparison: Comparison, verbose: bool) -> Iterator[RenderableType]:
+def comparison_parts(comparison: Comparison, *, verbose: bool = False) -> Iterator[RenderableType]:
+    """What `print_comparison` prints, one thing after the other."""
     for letter, report in zip(comparison.letters, comparison.reports, strict=True):
         yield _text(f"{letter}  {report.name}")
     facts = _table("what differs", *comparison.letters)

@@ -1,0 +1,70 @@
+"""Where the report of a run goes: a partial run never takes the place of a fuller report."""
+
+import os
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from ilr.report.files import read_evidence
+from ilr.stats.decision import Verdict
+
+PARTIAL = "-partial"
+"""Ends the name of the folder beside a fuller report."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder for a report, and what it must not replace."""
+
+    folder: Path
+    spared: tuple[str, ...] = ()
+    """Claims of the report in the folder that was asked for, which this run did not judge; empty where the report goes
+    there."""
+
+
+def place_for(asked: Path, root: Path, judged: Set[str]) -> Place:
+    """The folder that was asked for, or one beside it if a report is there that has more.
+
+    A report has more if it judges a claim that this run did not and whose file is still there. Beside it goes a folder
+    with the same name and `-partial`, then `-partial-2` and so on, the first that this run may replace.
+
+    Args:
+        asked: folder of the report.
+        root: folder of the claims.
+        judged: ids of the claims that this run has judged.
+    """
+    spared = _lost(asked, root, judged)
+    if not spared:
+        return Place(asked)
+    for folder in _beside(asked):
+        if not _lost(folder, root, judged):
+            return Place(folder, spared)
+    raise AssertionError("there is always a folder that does not exist yet")
+
+
+def _beside(asked: Path) -> Iterator[Path]:
+    yield asked.with_name(asked.name + PARTIAL)
+    for number in count(2):
+        yield asked.with_name(f"{asked.name}{PARTIAL}-{number}")
+
+
+def _lost(folder: Path, root: Path, judged: Set[str]) -> tuple[str, ...]:
+    """The claims judged in the report of a folder that would be lost with it."""
+    try:
+        evidence = read_evidence(folder)
+    except (OSError, ValueError):  # none there, or nothing that could be read
+        return ()
+    there = [claim.id for claim in evidence.claims if claim.verdict is not Verdict.NOT_RUN]
+    missing = [claim for claim in there if claim not in judged]
+    if not missing:
+        return ()
+    files = set(_claim_files(root))
+    return tuple(claim for claim in missing if f"test_{claim.replace('-', '_')}.py" in files)
+
+
+def _claim_files(root: Path) -> Iterator[str]:
+    """Names of all files under a folder that may hold a claim; environments and hidden folders are left out."""
+    for _, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ("venv", "node_modules")]
+        yield from (name for name in files if name.startswith("test_") and name.endswith(".py"))
