@@ -1,5 +1,6 @@
 """What to do next about a claim that is not REPRODUCED, and the command that judges it again."""
 
+import math
 import shlex
 
 from ilr.report.evidence import ClaimEvidence, Evidence
@@ -23,8 +24,7 @@ def command(claim: ClaimEvidence, evidence: Evidence, *, replicas: int | None = 
     overrides.pop("--no-train", None)
     options = [f"{name}={text}" if text else name for name, text in overrides.items()]
     seed = evidence.seed if seed is None else seed
-    words = ["pytest", *_folders(evidence), "-k", f"test_{claim.id.replace('-', '_')}"]
-    return shlex.join([*words, f"--scale={evidence.scale}", f"--seed={seed}", *options])
+    return shlex.join(["pytest", _file(claim, evidence), f"--scale={evidence.scale}", f"--seed={seed}", *options])
 
 
 def next_step(claim: ClaimEvidence, evidence: Evidence) -> str:
@@ -48,31 +48,60 @@ def next_step(claim: ClaimEvidence, evidence: Evidence) -> str:
             return "choose a scale at which it runs: --scale"
 
 
-def replicas_to_decide(claim: ClaimEvidence) -> int | None:
-    """Replicas per group that would decide an INCONCLUSIVE claim; `None` where no practical number would."""
+def replicas_to_decide(claim: ClaimEvidence, scale: str) -> int | None:
+    """Replicas per group that would decide an INCONCLUSIVE claim; `None` where no practical number would, or none is
+    known.
+    """
     findings = [*claim.findings]
     for control in claim.controls:
         # A control that is REFUTED has shown what it must, whatever else it leaves open.
         if control.verdict is Verdict.INCONCLUSIVE:
             findings += control.findings
-    undecided = [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]
-    needed = [finding.replicas_needed for finding in undecided if finding.replicas_needed is not None]
-    return max(needed) if needed and len(needed) == len(undecided) else None
+    times = 0.0
+    for finding in findings:
+        if finding.verdict is Verdict.INCONCLUSIVE:
+            if finding.replicas_needed is None:
+                return None
+            # A decision may rest on fewer than a group has: on its pairs, for one.
+            times = max(times, finding.replicas_needed / max(finding.n, 1))
+    group = _replicas(claim, scale)
+    return math.ceil(group * times) if group and times else None
 
 
-def _folders(evidence: Evidence) -> list[str]:
-    """The paths among what the run selected; the folder `claims` where it named none."""
+def _replicas(claim: ClaimEvidence, scale: str) -> int:
+    """Replicas per group at the last look; of old evidence, those that are registered; 0 where neither is known."""
+    if claim.looks:
+        return claim.looks[-1].n
+    registered = claim.registered.replicas.get(scale)
+    if isinstance(registered, tuple):
+        return max(registered, default=0)
+    return registered if isinstance(registered, int) else 0
+
+
+def _file(claim: ClaimEvidence, evidence: Evidence) -> str:
+    """Path of the claim's file: among the paths that were selected, or in the first folder of these."""
+    name = f"test_{claim.id.replace('-', '_')}.py"
+    paths = [path.split("::")[0] for path in _paths(evidence)]
+    for path in paths:
+        if path.endswith(name):
+            return path
+    folder = next((path for path in paths if not path.endswith(".py")), "claims")
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def _paths(evidence: Evidence) -> list[str]:
+    """The paths among what the run selected."""
     paths = []
     before = ""
     for word in evidence.invocation.selected:
         if before not in ("-k", "-m") and not word.startswith("-"):
             paths.append(word)
         before = word
-    return paths or ["claims"]
+    return paths
 
 
 def _to_decide(claim: ClaimEvidence, evidence: Evidence) -> str:
-    replicas = replicas_to_decide(claim)
+    replicas = replicas_to_decide(claim, evidence.scale)
     if "--no-train" in evidence.invocation.overrides:
         return f"let it train on: {command(claim, evidence)}"
     if replicas is None:
@@ -82,12 +111,10 @@ def _to_decide(claim: ClaimEvidence, evidence: Evidence) -> str:
 
 def _cost(claim: ClaimEvidence, evidence: Evidence, replicas: int) -> str:
     """What the replicas that are missing cost, at what those there are took; empty where that is not known."""
-    seconds, had = 0.0, 0
-    for digest in claim.experiments:
-        if experiment := evidence.experiments.get(digest):
-            seconds += experiment.seconds
-            had = max(had, experiment.replicas)
-    if not had or not seconds or replicas <= had:
+    there = [evidence.experiments[digest] for digest in claim.experiments if digest in evidence.experiments]
+    seconds = sum(experiment.seconds for experiment in there)
+    had = _replicas(claim, evidence.scale)
+    if not seconds or replicas <= had:
         return ""
     more = seconds * (replicas / had - 1) / max(evidence.provenance.threads, 1)
     return f", about {duration(more)} of training more"

@@ -55,7 +55,8 @@ def duration(seconds: float) -> str:
 def size(number: int) -> str:
     """A number of bytes in the unit that gives it one to three digits before the point."""
     unit, name = pick_unit_and_suffix(number, ["bytes", "KiB", "MiB", "GiB", "TiB"], 1024)
-    return f"{number / unit:.3g}{_SPACE}{name}"
+    # A thousand and some units of 1,024 have four digits.
+    return f"{number / unit:.{3 if number < 999.5 * unit else 4}g}{_SPACE}{name}"
 
 
 def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:

@@ -4,13 +4,14 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from ilr.report.advice import command, next_step
 from ilr.report.ci.badge import render_badge
 from ilr.report.ci.junit import render_junit
 from ilr.report.ci.summary import MOST_BYTES, counted, render_summary
-from ilr.report.evidence import Evidence
+from ilr.report.evidence import Evidence, Invocation
 from tests.sample_evidence import claim, control, finding, sample_evidence, typed
 
 
@@ -108,11 +109,26 @@ def step(verdict: str, overrides: dict[str, str] | None = None, **changes: Any) 
 
 def test_a_claim_is_judged_again_as_the_run_did() -> None:
     evidence = asked({"--replicas": "48", "--no-train": ""}, claims=[claim("one-and-two", "REFUTED")])
-    again = "pytest claims -k test_one_and_two --scale=tiny --seed=0 --replicas=48"
+    again = "pytest claims/test_one_and_two.py --scale=tiny --seed=0 --replicas=48"
     assert command(evidence.claims[0], evidence) == again
     assert command(evidence.claims[0], evidence, replicas=7, seed=3) == (
-        "pytest claims -k test_one_and_two --scale=tiny --seed=3 --replicas=7"
+        "pytest claims/test_one_and_two.py --scale=tiny --seed=3 --replicas=7"
     )
+
+
+@pytest.mark.parametrize(
+    ("selected", "file"),
+    [
+        ([], "claims/test_one_and_two.py"),
+        (["-k", "one"], "claims/test_one_and_two.py"),
+        (["mine/", "--deselect=mine/test_three.py"], "mine/test_one_and_two.py"),
+        (["mine/test_three.py", "mine/test_one_and_two.py::test_one_and_two"], "mine/test_one_and_two.py"),
+    ],
+)
+def test_the_file_of_a_claim_is_found_among_what_was_selected(selected: list[str], file: str) -> None:
+    evidence = asked({}, claims=[claim("one-and-two", "REFUTED")])
+    evidence = msgspec.structs.replace(evidence, invocation=Invocation(selected=tuple(selected)))
+    assert command(evidence.claims[0], evidence).split()[1] == file
 
 
 def test_an_undecided_claim_says_what_deciding_takes() -> None:
@@ -120,7 +136,7 @@ def test_an_undecided_claim_says_what_deciding_takes() -> None:
     digest = next(iter(sample_evidence()["experiments"]))
     # The other 48 replicas cost what the 48 there are took, 12.1 s, on two workers.
     assert step("INCONCLUSIVE", findings=[undecided], experiments=[digest]) == (
-        "pytest claims -k test_one_and_two --scale=tiny --seed=0 --replicas=96 "
+        "pytest claims/test_one_and_two.py --scale=tiny --seed=0 --replicas=96 "
         "(one look, not registered, about 6.0\N{NO-BREAK SPACE}s of training more)"
     )
     never = finding("y", "INCONCLUSIVE", replicas_needed=None)
@@ -133,6 +149,17 @@ def test_a_control_that_is_undecided_counts() -> None:
     assert "--replicas=500" in step("INCONCLUSIVE", findings=[finding("x")], controls=[told])
 
 
+def test_a_decision_on_half_of_a_group_needs_twice_the_replicas() -> None:
+    undecided = finding("x", "INCONCLUSIVE", n=24, replicas_needed=96)
+    assert "--replicas=192" in step("INCONCLUSIVE", findings=[undecided])
+
+
+def test_old_evidence_has_the_replicas_that_are_registered() -> None:
+    assert "--replicas=96" in step(
+        "INCONCLUSIVE", findings=[finding("x", "INCONCLUSIVE", replicas_needed=96)], looks=[]
+    )
+
+
 @pytest.mark.parametrize(
     ("verdict", "overrides", "text"),
     [
@@ -141,7 +168,7 @@ def test_a_control_that_is_undecided_counts() -> None:
         ("UNSOUND", {}, "its test shows nothing until each control comes out REFUTED: mend it, then pytest .*"),
         ("ERROR", {}, "mend what the message names, then pytest .*"),
         ("NOT RUN", {}, "choose a scale at which it runs: --scale"),
-        ("NOT RUN", {"--no-train": ""}, "let it train: pytest claims -k test_one_and_two --scale=tiny --seed=0"),
+        ("NOT RUN", {"--no-train": ""}, "let it train: pytest claims/test_one_and_two.py --scale=tiny --seed=0"),
         ("INCONCLUSIVE", {"--no-train": ""}, "let it train on: pytest .* --seed=0"),
     ],
 )

@@ -630,6 +630,8 @@ def test_figures_of_no_claim_stand_in_the_appendix() -> None:
         render_html(typed(evidence | {"appendix": ["no drawing"]}))
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (3 * 2**20, "3 MiB"), (2**31, "2 GiB")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 bytes"), (3 * 2**20, "3 MiB"), (2**31, "2 GiB"), (1020 * 1024, "1020 KiB")]
+)
 def test_sizes_are_read_at_a_glance(number: int, text: str) -> None:
     assert size(number).replace("\N{NO-BREAK SPACE}", " ") == text

@@ -38,7 +38,7 @@ def test_what_is_not_reproduced_shows_its_numbers_and_the_next_step() -> None:
     assert row("finding", lines) == "finding estimate interval accepted n verdict"
     assert row("y", lines) == "y 0.320 0.311 to 0.328 0.2862 to 0.3462 48 REFUTED"
     assert not any(line.strip().startswith("x ") for line in lines)
-    assert row("next:", lines).endswith("pytest claims -k test_bad --scale=tiny --seed=1 --replicas=48")
+    assert row("next:", lines).endswith("pytest claims/test_bad.py --scale=tiny --seed=1 --replicas=48")
 
 
 def test_a_control_that_is_not_sound_shows_its_numbers() -> None:
@@ -77,7 +77,7 @@ def test_a_run_ends_with_numbers_selection_store_and_report(pytester: pytest.Pyt
             r"INCONCLUSIVE  inconclusive ",
             r" +finding +estimate +interval +accepted +n +verdict",
             r" +norm +1\.\d+ +.* at least 1\.04 +8 +INCONCLUSIVE",
-            r" +next: pytest claims -k test_inconclusive --scale=tiny --seed=0 --replicas=\d+ .* not registered.*",
+            r" +next: pytest claims/test_inconclusive.py --scale=tiny --seed=0 --replicas=\d+ .* not registered.*",
             r"REPRODUCED +reproduced ",
             r"selected: claims",
             r"overridden: --replicas=8 --engine=in-process",
