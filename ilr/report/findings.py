@@ -23,6 +23,13 @@ class FindingText:
     """The same, after Holm's correction, of the hypothesis that it lies inside."""
     remark: str
     """What would decide an INCONCLUSIVE finding; empty otherwise."""
+    corrected: int
+    """Over how many findings Holm's correction runs."""
+
+    @property
+    def expected_is_bound(self) -> bool:
+        """Whether the prediction names a bound and no value that theory gives."""
+        return None in self.finding.accepted and not self.finding.margin
 
     @property
     def sentence(self) -> str:
@@ -39,18 +46,12 @@ def finding_texts(findings: Sequence[FindingEvidence]) -> list[FindingText]:
     # The evidence keeps the uncorrected p-values; the verdict was decided on these. To be REPRODUCED all findings must
     # pass, which needs no correction.
     corrected = holm([finding.p_refuted for finding in findings])
-    return [_text(finding, p_refuted) for finding, p_refuted in zip(findings, corrected, strict=True)]
+    return [
+        _text(finding, p_refuted, len(findings)) for finding, p_refuted in zip(findings, corrected, strict=True)
+    ]
 
 
-def rules(findings: Sequence[FindingEvidence]) -> dict[str, list[str]]:
-    """The names of the findings that each rule decided: many findings have one rule, which is then told once."""
-    names: dict[str, list[str]] = {}
-    for finding in findings:
-        names.setdefault(finding.rule, []).append(finding.name)
-    return names
-
-
-def _text(finding: FindingEvidence, p_refuted: float) -> FindingText:
+def _text(finding: FindingEvidence, p_refuted: float, corrected: int) -> FindingText:
     width = _shown_width(finding)
     return FindingText(
         finding=finding,
@@ -61,6 +62,7 @@ def _text(finding: FindingEvidence, p_refuted: float) -> FindingText:
         p=p_value(finding.p, finding.alpha),
         p_refuted=p_value(p_refuted, finding.alpha),
         remark=_remark(finding),
+        corrected=corrected,
     )
 
 

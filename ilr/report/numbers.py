@@ -69,6 +69,11 @@ def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
     # A float has no more than some fifteen digits to show; negative places round, but show none.
     decimals = min(decimals + exponent, 12)
     mantissa = round(value / 10.0**exponent, decimals)
+    if not mantissa:
+        # Zeros alone would say that it is none: its first digit says how small it is.
+        return _rounded(value, -power, idle_zeros=idle_zeros)
+    if as_power and abs(mantissa) >= 10:
+        mantissa, exponent = mantissa / 10, exponent + 1
     text = f"{abs(mantissa):,.{max(decimals, 0)}f}"
     if not idle_zeros and "." in text:
         text = text.rstrip("0").rstrip(".")

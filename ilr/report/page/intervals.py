@@ -23,9 +23,11 @@ def interval_plot(finding: FindingEvidence, label: str) -> Markup:
     """
     x = _scale(finding)
     expected = x(finding.expected)
+    is_bound = None in finding.accepted and not finding.margin
     parts = [
         *_band(_ends(finding.accepted, x)),
-        _line("expected", expected, 2, expected, _HEIGHT - 2),
+        # A bound without a margin is drawn as the end of the band already.
+        *([] if is_bound else [_line("expected", expected, 2, expected, _HEIGHT - 2)]),
         *_whiskers(_ends(finding.interval, x)),
         Markup('<circle class="estimate" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x(finding.estimate), _MIDDLE),
     ]
@@ -45,7 +47,8 @@ def _scale(finding: FindingEvidence) -> Callable[[float], float]:
 
     def position(value: float) -> float:
         # Values that all coincide stand in the middle.
-        share = (value - low) / (high - low) if low < high else 0.5
+        # Halves, as the whole span of two huge numbers is infinite.
+        share = (value / 2 - low / 2) / (high / 2 - low / 2) if low < high else 0.5
         return left + share * (_WIDTH - left - right)
 
     return position
