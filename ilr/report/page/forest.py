@@ -16,13 +16,13 @@ def forest_line(finding: FindingEvidence, control: FindingEvidence | None, label
 
     Args:
         finding: of the claim.
-        control: the same finding of a control.
+        control: a finding of its control, which is drawn on its own scale.
         label: says the same in words.
     """
     scale = scale_of(finding)
     parts = [*_band(finding)]
     if control is not None:
-        parts.append(_mark(scale(control.estimate), "control", 4.5))
+        parts.append(_mark(scale_of(control)(control.estimate), "control", 4.5))
     ends = [None if end is None else scale(end) for end in finding.interval]
     # Where only the upper end is bounded, the scale runs the other way.
     low, high = reversed(ends) if finding.accepted[0] is None and finding.accepted[1] is not None else ends

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.numbers import duration
-from ilr.report.page.sentences import answer, first_line, plural
+from ilr.report.page.sentences import answer, plural, sentence_case
 from ilr.stats.decision import Verdict
 
 MOST_URGENT = (Verdict.REFUTED, Verdict.UNSOUND, Verdict.ERROR, Verdict.INCONCLUSIVE)
@@ -100,7 +100,7 @@ def _step(claim: ClaimEvidence, evidence: Evidence, trained: float) -> str:
             known = cost_to_decide(claim, evidence.scale, trained)
             undecided = any(finding.verdict is Verdict.INCONCLUSIVE for finding in claim.findings)
             nothing = "No practical number of replicas would decide." if undecided else "Its control is to be looked at."
-            return f"{known[0].upper()}{known[1:]}." if known else nothing
+            return f"{sentence_case(known)}." if known else nothing
         case Verdict.UNSOUND:
             return "Look at the control that is not sound: this test cannot tell the mechanism from its absence."
         case Verdict.ERROR:

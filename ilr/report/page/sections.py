@@ -13,10 +13,11 @@ from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
 from ilr.report.page.inline_svg import Figure
 from ilr.report.page.overview import command, cost_to_decide
-from ilr.report.page.sentences import answer, numbers, of_control, plural, telling_first
+from ilr.report.page.sentences import answer, numbers, of_control, plural, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
 from ilr.report.page.sources import Source
 from ilr.report.standing import looked, tries
+from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
 MOST_SHOWN = 6
@@ -48,6 +49,8 @@ class Section:
     """The finding that matters most."""
     forest: Markup
     """That finding drawn; empty if there is none."""
+    message: str
+    """What the run said of it, where neither the answer nor the reasons say it already."""
     standing: str
     """How far it looked, and which try it is."""
     looked: str
@@ -121,6 +124,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         answer=answer(claim),
         telling=first,
         forest=_forest(first, claim) if first else Markup(""),
+        message=_message(claim),
         standing=_standing(claim, evidence),
         looked=looked(claim),
         jointly=jointly,
@@ -191,10 +195,18 @@ def _shown(claim: ClaimEvidence) -> tuple[list[FindingText], list[FindingText]]:
 
 
 def _forest(text: FindingText, claim: ClaimEvidence) -> Markup:
-    """The finding drawn with that of the first control which has it."""
-    name = text.finding.name
-    control = next((one for made in claim.controls for one in made.findings if one.name == name), None)
-    return forest_line(text.finding, control, text.sentence)
+    """The finding drawn, with the one that decided the first control."""
+    controls = [telling_first(control.findings, control.verdict) for control in claim.controls if control.findings]
+    control = controls[0][0] if controls else None
+    label = f"{text.sentence}; control: {control.sentence}" if control else text.sentence
+    return forest_line(text.finding, control.finding if control else None, label)
+
+
+def _message(claim: ClaimEvidence) -> str:
+    """The message of a run about a claim, unless it is told in full elsewhere."""
+    text = printable(claim.message).strip()
+    told = claim.verdict is Verdict.INCONCLUSIVE or text.rstrip(". ") in answer(claim)
+    return "" if told else text
 
 
 def _standing(claim: ClaimEvidence, evidence: Evidence) -> str:
@@ -223,9 +235,9 @@ def _undecided(claim: ClaimEvidence, scale: str, trained: float) -> list[str]:
     if len(open_ones) > 3:
         told.append(f"So it is with {plural(len(open_ones) - 3, 'further finding')}.")
     if open_ones and (cost := cost_to_decide(claim, scale, trained)):
-        told.append(f"{cost[0].upper()}{cost[1:]}.")
-    if not open_ones and claim.message:
-        told.append(f"{claim.message.strip().rstrip('.')}.")
+        told.append(f"{sentence_case(cost)}.")
+    if claim.message:
+        told.append(f"{sentence_case(printable(claim.message).strip().rstrip('.'))}.")
     return told
 
 

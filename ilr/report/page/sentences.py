@@ -94,6 +94,11 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
+def sentence_case(text: str) -> str:
+    """The text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def spaced(name: str) -> str:
     """The name of a control as words."""
     return name.replace("-", " ")
