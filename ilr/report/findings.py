@@ -27,9 +27,9 @@ class FindingText:
     """Over how many findings Holm's correction runs."""
 
     @property
-    def expected_is_bound(self) -> bool:
-        """Whether the prediction names a bound and no value that theory gives."""
-        return None in self.finding.accepted and not self.finding.margin
+    def expected_is_told(self) -> bool:
+        """Whether the expected value is neither the bound itself nor the middle of the accepted range."""
+        return None in self.finding.accepted and self.finding.margin > 0
 
     @property
     def sentence(self) -> str:

@@ -13,14 +13,14 @@ from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
 from ilr.report.page.inline_svg import Figure
 from ilr.report.page.overview import command, cost_to_decide
-from ilr.report.page.sentences import answer, numbers, of_control, plural, sentence_case, telling_first
+from ilr.report.page.sentences import answer, of_control, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
 from ilr.report.page.sources import Source
 from ilr.report.standing import looked, tries
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
-MOST_SHOWN = 6
+MOST_SHOWN = 4
 """More findings than these are folded away, if they were all reproduced."""
 SEVERITY = (
     Verdict.REFUTED, Verdict.UNSOUND, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.REPRODUCED, Verdict.NOT_RUN
@@ -230,13 +230,15 @@ def _undecided(claim: ClaimEvidence, scale: str, trained: float) -> list[str]:
     """Why the claim is undecided; empty where it is not."""
     if claim.verdict is not Verdict.INCONCLUSIVE:
         return []
-    open_ones = [text for text in telling_first(claim.findings, claim.verdict) if text.remark]
-    told = [f"{numbers(text)}: the interval reaches over a bound; {text.remark}." for text in open_ones[:3]]
-    if len(open_ones) > 3:
-        told.append(f"So it is with {plural(len(open_ones) - 3, 'further finding')}.")
-    if open_ones and (cost := cost_to_decide(claim, scale, trained)):
-        told.append(f"{sentence_case(cost)}.")
-    if claim.message:
+    names = [f"“{text.finding.name}”" for text in telling_first(claim.findings, claim.verdict) if text.remark]
+    told = []
+    if names:
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        told.append(f"The interval reaches over a bound of the accepted range, for {' and '.join(names[:2])}{more}.")
+        if cost := cost_to_decide(claim, scale, trained):
+            told.append(f"{sentence_case(cost)}.")
+    # What a run says of itself first repeats these.
+    if claim.message and not claim.message.startswith("undecided:"):
         told.append(f"{sentence_case(printable(claim.message).strip().rstrip('.'))}.")
     return told
 

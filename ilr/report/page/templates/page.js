@@ -40,7 +40,7 @@ function save(button) {
   const name = button.dataset.save;
   const isDrawing = name.endsWith(".svg");
   const around = button.closest("figure") ?? button.closest("section");
-  const template = isDrawing ? null : all("template.csv", around).find((one) => one.parentElement === button.parentElement.parentElement);
+  const template = isDrawing ? null : all("template.csv", around).find((one) => one.parentElement === button.closest(".scripted").parentElement);
   const text = isDrawing ? drawing(around) : template.content.textContent;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: isDrawing ? "image/svg+xml" : "text/csv" }));
