@@ -46,9 +46,7 @@ def finding_texts(findings: Sequence[FindingEvidence]) -> list[FindingText]:
     # The evidence keeps the uncorrected p-values; the verdict was decided on these. To be REPRODUCED all findings must
     # pass, which needs no correction.
     corrected = holm([finding.p_refuted for finding in findings])
-    return [
-        _text(finding, p_refuted, len(findings)) for finding, p_refuted in zip(findings, corrected, strict=True)
-    ]
+    return [_text(finding, p_refuted, len(findings)) for finding, p_refuted in zip(findings, corrected, strict=True)]
 
 
 def _text(finding: FindingEvidence, p_refuted: float, corrected: int) -> FindingText:

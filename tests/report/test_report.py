@@ -17,11 +17,11 @@ from ilr.__main__ import main
 from ilr.report.evidence import Evidence, FindingEvidence, History, Invocation, TrainedBy
 from ilr.report.files import read_evidence, render_again, write_report
 from ilr.report.findings import finding_texts
+from ilr.report.junit import render_junit
+from ilr.report.numbers import duration, measured, p_value, registered, size
 from ilr.report.page.html import render_html
 from ilr.report.page.inline_svg import Figure
 from ilr.report.page.intervals import interval_plot
-from ilr.report.junit import render_junit
-from ilr.report.numbers import duration, measured, p_value, registered, size
 from ilr.version import __version__
 from tests.sample_evidence import claim, figure, finding, in_schema_1, sample_evidence, typed
 

@@ -28,9 +28,7 @@ def forest_line(finding: FindingEvidence, control: FindingEvidence | None, label
     low, high = reversed(ends) if finding.accepted[0] is None and finding.accepted[1] is not None else ends
     left, right = (-_SHOWN if low is None else low), (_SHOWN if high is None else high)
     if left < _SHOWN and right > -_SHOWN:
-        parts.append(
-            Markup('<path class="interval" d="M{:.1f} {:.1f}H{:.1f}"/>').format(_x(left), _MIDDLE, _x(right))
-        )
+        parts.append(Markup('<path class="interval" d="M{:.1f} {:.1f}H{:.1f}"/>').format(_x(left), _MIDDLE, _x(right)))
     parts.append(_mark(scale(finding.estimate), "estimate", 4.5))
     return Markup('<svg class="forest" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
         _WIDTH, _HEIGHT, label, Markup("").join(parts)

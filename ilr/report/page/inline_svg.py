@@ -6,28 +6,11 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from ilr.report.page.svg_parts import ATTRIBUTES, DROPPED, ELEMENTS, PROPERTIES
 from ilr.report.page.theme import themed
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
-_ELEMENTS = frozenset(
-    "circle clipPath defs desc ellipse g image line linearGradient path pattern polygon polyline radialGradient rect "
-    "stop svg text title tspan use".split()
-)
-_DROPPED = frozenset(("metadata", "style"))
-"""Both are matplotlib's own. A style sheet would reach over the whole page; the page's own says what matplotlib's does."""
-_ATTRIBUTES = frozenset(
-    "class clip-path clip-rule clipPathUnits cx cy d dx dy fill fill-opacity fill-rule font-family font-size font-style "
-    "font-weight fx fy gradientTransform gradientUnits height href id offset opacity patternContentUnits patternTransform "
-    "patternUnits points preserveAspectRatio r rx ry stop-color stop-opacity stroke stroke-dasharray stroke-dashoffset "
-    "stroke-linecap stroke-linejoin stroke-miterlimit stroke-opacity stroke-width style text-anchor transform version "
-    "viewBox width x x1 x2 y y1 y2".split()
-)
-_PROPERTIES = frozenset(
-    "clip-path clip-rule fill fill-opacity fill-rule font font-family font-size font-stretch font-style font-variant "
-    "font-weight image-rendering mix-blend-mode opacity stop-color stop-opacity stroke stroke-dasharray stroke-dashoffset "
-    "stroke-linecap stroke-linejoin stroke-miterlimit stroke-opacity stroke-width text-anchor writing-mode".split()
-)
 _REFERENCE = re.compile(r"url\((['\"]?)#([\w.:-]+)\1\)")
 _RASTER = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
@@ -104,9 +87,9 @@ def _copy(element: ElementTree.Element, prefix: str) -> ElementTree.Element | No
         ValueError: it is not one that figures are made of.
     """
     name = element.tag.removeprefix(_SVG)
-    if name in _DROPPED:
+    if name in DROPPED:
         return None
-    if name not in _ELEMENTS:
+    if name not in ELEMENTS:
         raise ValueError(f"no figure: it holds <{name.rpartition('}')[2]}>")
     copy = ElementTree.Element(name)
     copy.text, copy.tail = _text(element.text), _text(element.tail)
@@ -114,7 +97,7 @@ def _copy(element: ElementTree.Element, prefix: str) -> ElementTree.Element | No
         kept = attribute.removeprefix(_XLINK)
         if kept.startswith("{http://www.w3.org/XML/1998/namespace}"):
             continue
-        if kept not in _ATTRIBUTES:
+        if kept not in ATTRIBUTES:
             raise ValueError(f"no figure: its <{name}> has the attribute {kept.rpartition('}')[2]}")
         copy.set(kept, _cleaned(name, kept, value, prefix))
     for child in element:
@@ -147,7 +130,7 @@ def _cleaned(element: str, attribute: str, value: str, prefix: str) -> str:
 def _declared(element: str, declaration: str, prefix: str) -> str:
     """One declaration of a style."""
     name, _, value = (part.strip() for part in declaration.partition(":"))
-    if name not in _PROPERTIES:
+    if name not in PROPERTIES:
         raise ValueError(f"no figure: its <{element}> has the style {name}")
     return f"{name}:{themed(_LONG_NUMBER.sub(_shortened, _safe(element, value, prefix)))}"
 

@@ -15,13 +15,13 @@ MOST_URGENT = (Verdict.REFUTED, Verdict.UNSOUND, Verdict.ERROR, Verdict.INCONCLU
 """What asks for somebody's attention, in that order."""
 
 SCALES = {
-    "tiny": "These are small nets on small images. The paper’s figures are of ResNets on CIFAR-10 and of a CNN on MNIST: "
-    "a verdict here is about the mechanism, and says nothing about the accuracies in those figures.",
-    "reduced": "These are nets that a workstation trains in an hour or two. The paper’s figures are of ResNets on CIFAR-10 "
-    "and of a CNN on MNIST: a verdict here is about the mechanism in smaller nets, and says nothing about the accuracies in "
-    "those figures.",
-    "full": "These are nets and data as in the paper, with its settings where it states them; where it does not, they are "
-    "our choice, and each claim says so.",
+    "tiny": "These are small nets on small images. The paper’s figures are of ResNets on CIFAR-10 and of a CNN on "
+    "MNIST: a verdict here is about the mechanism, and says nothing about the accuracies in those figures.",
+    "reduced": "These are nets that a workstation trains in an hour or two. The paper’s figures are of ResNets on "
+    "CIFAR-10 and of a CNN on MNIST: a verdict here is about the mechanism in smaller nets, and says nothing about the "
+    "accuracies in those figures.",
+    "full": "These are nets and data as in the paper, with its settings where it states them; where it does not, they "
+    "are our choice, and each claim says so.",
 }
 """What a scale of ours says about the paper, and what it does not."""
 OURS = "The accepted ranges are ours, written down with their reasons; the paper states none."
@@ -64,7 +64,7 @@ def command(claim: ClaimEvidence, evidence: Evidence) -> str:
 
 
 def needed(claim: ClaimEvidence) -> float | None:
-    """How many times the replicas would decide all that is undecided; `None` where no number would, or none is known."""
+    """How many times the replicas would decide what is undecided; `None` where no number would, or none is known."""
     ratios = []
     for finding in claim.findings:
         if finding.verdict is Verdict.INCONCLUSIVE:
@@ -83,7 +83,9 @@ def cost_to_decide(claim: ClaimEvidence, scale: str, trained: float) -> str:
     replicas = f"about {math.ceil(group * times):,} replicas a group would decide" if group else "more would decide"
     if not trained:
         return replicas
-    return f"{replicas}; this report’s took {duration(trained)} to train, so that many take about {duration(trained * times)}"
+    return (
+        f"{replicas}; those of this report took {duration(trained)} to train, so many about {duration(trained * times)}"
+    )
 
 
 def _registered(claim: ClaimEvidence, scale: str) -> int:
@@ -99,7 +101,9 @@ def _step(claim: ClaimEvidence, evidence: Evidence, trained: float) -> str:
         case Verdict.INCONCLUSIVE:
             known = cost_to_decide(claim, evidence.scale, trained)
             undecided = any(finding.verdict is Verdict.INCONCLUSIVE for finding in claim.findings)
-            nothing = "No practical number of replicas would decide." if undecided else "Its control is to be looked at."
+            nothing = (
+                "No practical number of replicas would decide." if undecided else "Its control is to be looked at."
+            )
             return f"{sentence_case(known)}." if known else nothing
         case Verdict.UNSOUND:
             return "Look at the control that is not sound: this test cannot tell the mechanism from its absence."
@@ -123,13 +127,14 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     if first and last:
         training += f", {_day(first)}" + (f" to {_day(last)}" if _day(first) != _day(last) else "")
     commit, _, state = provenance.git.partition(" ")
+    at_commit = [f"commit {commit[:7]} {state}"] if commit else []
     told = [
         ("Nets", nets),
         ("Data", data),
         ("Trained", training),
         ("Trained by", ", ".join(part for part in (torch and f"torch {torch}", processors) if part)),
         ("Judged", f"{date(evidence.started)}, in {duration(evidence.seconds)}"),
-        ("Judged by", f"ilr {provenance.ilr}{f', commit {commit[:7]} {state}' if commit else ''}, torch {provenance.torch}"),
+        ("Judged by", ", ".join((f"ilr {provenance.ilr}", *at_commit, f"torch {provenance.torch}"))),
         ("Run", f"scale {evidence.scale}, root seed {evidence.seed}"),
     ]
     return [(heading, words) for heading, words in told if words]

@@ -28,6 +28,13 @@ SEVERITY = (
 """The order of a table that is sorted by verdict."""
 
 
+COLUMNS = (
+    "name", "estimate", "interval_low", "interval_high", "accepted_low", "accepted_high", "expected", "margin", "n",
+    "p", "p_refuted", "alpha", "verdict",
+)  # fmt: skip
+"""Of the table of findings."""
+
+
 @dataclass(frozen=True)
 class LookText:
     """One look, by its most telling finding."""
@@ -128,9 +135,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         standing=_standing(claim, evidence),
         looked=looked(claim),
         jointly=jointly,
-        off_theory=[
-            one.name for one in claim.findings if one.verdict is Verdict.REPRODUCED and off_theory(one)
-        ],
+        off_theory=[one.name for one in claim.findings if one.verdict is Verdict.REPRODUCED and off_theory(one)],
         shown=shown,
         folded=folded,
         controls=[(control, of_control(control)) for control in claim.controls],
@@ -163,17 +168,13 @@ def parsed(figures: Sequence[str], prefix: str, owner: str) -> list[Figure]:
 
 def as_csv(findings: Sequence[FindingEvidence]) -> str:
     """Findings as a table, with every digit."""
-    columns = ("name", "estimate", "interval", "expected", "margin", "accepted", "n", "p", "p_refuted", "alpha", "verdict")
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(
-        name
-        for column in columns
-        for name in ((f"{column}_low", f"{column}_high") if column in ("interval", "accepted") else (column,))
-    )
-    for finding in findings:
-        cells = [getattr(finding, column) for column in columns]
-        writer.writerow(one for cell in cells for one in (cell if isinstance(cell, tuple) else (cell,)))
+    writer.writerow(COLUMNS)
+    for one in findings:
+        ends = (*one.interval, *one.accepted)
+        values = (one.expected, one.margin, one.n, one.p, one.p_refuted, one.alpha, one.verdict)
+        writer.writerow((one.name, one.estimate, *ends, *values))
     return written.getvalue()
 
 

@@ -62,9 +62,7 @@ def settings_of(claim: ClaimEvidence, evidence: Evidence) -> Settings:
     known = {digest: evidence.experiments[digest] for digest in claim.experiments if digest in evidence.experiments}
     said = {digest: _said(experiment) for digest, experiment in known.items()}
     common = {
-        column: values.pop()
-        for column in COLUMNS
-        if len(values := {one.get(column, "") for one in said.values()}) == 1
+        column: values.pop() for column in COLUMNS if len(values := {one.get(column, "") for one in said.values()}) == 1
     }
     columns = [column for column in COLUMNS if column not in common and any(column in one for one in said.values())]
     rows: dict[tuple[str, ...], list[str]] = {}
@@ -111,9 +109,7 @@ def _names(claim: ClaimEvidence) -> dict[str, list[str]]:
 def _said(experiment: ExperimentEvidence) -> dict[str, str]:
     """What the evidence says of an experiment, by column; evidence of schema 1 has its description and its record."""
     if experiment.net:
-        first, last = (
-            "–" if end is None else registered(end, 0.0) for end in experiment.intrinsic_learning_rate
-        )
+        first, last = ("–" if end is None else registered(end, 0.0) for end in experiment.intrinsic_learning_rate)
         said = {
             "net": experiment.net,
             "norm": experiment.norm,

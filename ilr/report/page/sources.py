@@ -21,14 +21,14 @@ GROUPS = {"figures": "Figures", "laws": "Laws", "reviewers": "Reviewers’ quest
 
 SHOWN = {
     "blog post, figure 1a": "gradient descent on a toy loss, x²/(x²+y²), unstable and chaotic with weight decay",
-    "blog post, figure 1b": "a ResNet on 1,000 CIFAR-10 images under full-batch gradient descent: it reaches 100% training "
-    "accuracy and veers off again and again, until weight decay is switched off at epoch 30,000",
-    "blog post, figure 2": "a ResNet on CIFAR-10 (B = 128, λ = 0.0005, η ÷ 10 at each decay): the usual schedule, and one "
-    "with a 100 times smaller initial η, which matches it after one more decay, at 5,000 epochs",
-    "blog post, figure 3 left": "the test accuracy of a ResNet on CIFAR-10, and of the average of its weights over epochs",
+    "blog post, figure 1b": "a ResNet on 1,000 CIFAR-10 images under full-batch gradient descent: it reaches 100% "
+    "training accuracy and veers off again and again, until weight decay is switched off at epoch 30,000",
+    "blog post, figure 2": "a ResNet on CIFAR-10 (B = 128, λ = 0.0005, η ÷ 10 at each decay): the usual schedule, and "
+    "one with a 100 times smaller initial η, which matches it after one more decay, at 5,000 epochs",
+    "blog post, figure 3 left": "the test accuracy of a ResNet on CIFAR-10, and that of the average of its weights",
     "blog post, figure 3 right": "the distance between the weights of one ResNet at different epochs",
-    "blog post, figure 4": "a 4-layer normalised CNN on MNIST under three schedules, whose λₑ are equal from epoch 81 on: "
-    "ℓ₁ distances between the distributions of functions, from 500 trials",
+    "blog post, figure 4": "a 4-layer normalised CNN on MNIST under three schedules, whose λₑ are equal from epoch 81 "
+    "on: ℓ₁ distances between the distributions of functions, from 500 trials",
     "paper, figure 5": "PreResNet32 on CIFAR-10 under five random schedules of η and λ for 500 epochs, then under one: "
     "accuracies, norm and effective learning rate",
 }
@@ -61,6 +61,7 @@ class Source:
         """
         parts = [part.strip() for part in text.split(";")]
         figure = _FIGURE.match(parts[0])
+        order: tuple[str, ...]
         if figure:
             _, number, panel = figure.groups()
             group, order = "figures", (number.zfill(2), panel or "")
