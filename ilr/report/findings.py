@@ -84,7 +84,7 @@ def _shown_width(finding: FindingEvidence) -> float:
     if not width:
         return 0.0
     # Five digits are plenty, however narrow the interval.
-    width = max(width, 1e-3 * abs(finding.estimate))
+    width = min(max(width, 1e-3 * abs(finding.estimate)), 1e300)
     # An end just beside the accepted range must not be rounded onto its bound: that would hide why the verdict fell.
     bounds = [bound for bound in finding.accepted if bound is not None]
     while any(_collide(end, bound, width) for end in ends for bound in bounds):

@@ -1,5 +1,6 @@
 """The drawing of one finding: its interval against the range accepted, as a small inline SVG."""
 
+import math
 from collections.abc import Callable
 
 from markupsafe import Markup
@@ -44,11 +45,13 @@ def _scale(finding: FindingEvidence) -> Callable[[float], float]:
     known = [end for end in lower_ends + upper_ends if end is not None]
     known += [finding.estimate, finding.expected]
     low, high = min(known), max(known)
+    # The whole span of two huge numbers is infinite.
+    unit = 1.0 if math.isfinite(high - low) else 0.25
+    span = high * unit - low * unit
 
     def position(value: float) -> float:
         # Values that all coincide stand in the middle.
-        # Halves, as the whole span of two huge numbers is infinite.
-        share = (value / 2 - low / 2) / (high / 2 - low / 2) if low < high else 0.5
+        share = (value * unit - low * unit) / span if span > 0 else 0.5
         return left + share * (_WIDTH - left - right)
 
     return position
