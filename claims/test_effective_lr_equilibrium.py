@@ -71,7 +71,7 @@ CLAIM = ilr.Claim(
             "Weight decay, from where we look on: nothing balances the gradient, the effective learning rate falls.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=12, reduced=12, full=8),
+    replicas=ilr.Replicas(tiny=(8, 16, 32, 64), reduced=(8, 16, 32, 64), full=8),
 )
 
 

@@ -8,7 +8,7 @@ the velocity when it is used, and the velocity starts as if the previous iterate
 
 We run both in float64 for an epoch of 391 steps (CIFAR-10 at batch 128), without momentum and with β = 0.9, and
 compare directions. At η = 0.1, λ = 5·10⁻⁴, β = 0.9 the authors print that the learning rate grows by 1.481 an
-epoch; we read that number off the trained weights: the squared ratio of the two norms after 391 steps.
+epoch. That is α⁻⁷⁸², so arithmetic: any run with this schedule would show it, and it is no finding.
 
 The smaller root, β/α, is no control: it satisfies the same recurrence, so its run takes the same directions too,
 at a learning rate that grows by (α/β)² every step.
@@ -23,7 +23,6 @@ import ilr
 LEARNING_RATE, WEIGHT_DECAY = 0.1, 5e-4
 MOMENTA = {"without momentum": 0.0, "with momentum 0.9": 0.9}
 EPOCH = 391
-PRINTED_GROWTH = 1.481
 
 DIRECTION = ilr.Prediction(
     quantity="{}: largest deviation of the direction",
@@ -35,28 +34,21 @@ DIRECTION = ilr.Prediction(
         "but float32 would already show at 1e-7, and a wrong learning rate at 1e-4."
     ),
 )
-GROWTH = ilr.Prediction(
-    quantity="distance of the learning rate's growth per epoch from 1.481",
-    rule="universal",
-    expected=0.0,
-    margin=5e-4,
-    reason="The authors print three decimals: half a unit of the last one.",
-)
 CLAIM = ilr.Claim(
     id="exponential-learning-rate-equivalence",
     title="Weight decay equals an exponentially growing learning rate",
     source="blog post, introduction; Li & Arora 2019",
     statement=(
         "SGD with weight decay λ at a constant learning rate η takes the same directions as SGD without weight decay "
-        "at the learning rate η·α⁻²ᵗ⁻¹; at η = 0.1, λ = 0.0005, momentum 0.9 it grows by 1.481 an epoch."
+        "at the learning rate η·α⁻²ᵗ⁻¹, with α the larger root of x² − (1 + β − ηλ)x + β = 0."
     ),
-    predictions=(*ilr.for_each(MOMENTA, DIRECTION), GROWTH),
+    predictions=ilr.for_each(MOMENTA, DIRECTION),
     controls=(
         ilr.Control("root-without-momentum", "The momentum in the root: α = 1 − ηλ is used where the momentum is 0.9."),
         ilr.Control("no-growth", "The growth of the learning rate: it stays at η, without weight decay."),
         ilr.Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
     ),
-    replicas=ilr.Replicas(tiny=48, reduced=32, full=32),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 
@@ -91,11 +83,6 @@ def growing(decaying: ilr.Experiment, root: float) -> ilr.Experiment:
 def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     for name in MOMENTA:
         yield DIRECTION.of(name), direction_deviation(recordings, name).max(axis=1)
-    growing = recordings["with momentum 0.9, growing"].at("weights", EPOCH)  # [replica, weight]
-    decaying = recordings["with momentum 0.9, weight decay"].at("weights", EPOCH)
-    # Where directions agree, the squared ratio of the norms is that of the learning rates.
-    growth = (np.linalg.norm(growing, axis=1) / np.linalg.norm(decaying, axis=1)) ** 2
-    yield GROWTH, abs(growth - PRINTED_GROWTH)
 
 
 def direction_deviation(recordings: ilr.Recordings, name: str) -> ilr.Array:

@@ -10,7 +10,9 @@ learning rate and weight decay are not known.
 How fast this goes depends on λₑ = ηλ alone, so we choose that: each net descends at three learning rates over a
 range of ten, the smallest with 1/λₑ of less than its steps, the largest with one that still lets it learn every
 image. Veering off is a rise of 0.1 above the lowest loss so far, in each of the last two quarters. Gradient flow is
-approached by the smallest of the learning rates without weight decay; it learns every image, too.
+approached by the smallest of the learning rates without weight decay; it learns every image, too. An accuracy of 100%
+does not vary, and of a loss that stays where it is only the exceptions count: so these are held to a share of the nets,
+four in five or more, not to a mean.
 
 At tiny an MLP of 64 units a layer learns 300 digits, wide enough for gradient flow to tell all classes apart. At
 reduced the CNN learns 100 images, as a step on all images costs as many as they are. At full, PreResNet32 learns 1,000
@@ -48,10 +50,12 @@ REGIMES = {
 LEARNING_RATES = {"η": 1.0, "η/√10": 10**-0.5, "η/10": 0.1}
 """As parts of the largest."""
 FLOW = "gradient flow"
+SHARE = 0.8
+"""So many of the networks are to learn everything and, as gradient flow, to stay."""
 
 LEARNT = ilr.Prediction(
     quantity="{}: best training accuracy",
-    rule="at_least",
+    rule="quantile_at_least",
     expected=1.0,
     margin=0.01,
     reason="Learnt means 100%; one in a hundred is left to a learning rate too large to keep still.",
@@ -65,11 +69,11 @@ VEERS_OFF = ilr.Prediction(
 )
 FLOW_LEARNT = LEARNT.of(FLOW, reason="It must have learnt, too: a loss that has nowhere to return to cannot rise.")
 FLOW_STAYS = ilr.Prediction(
-    quantity=f"{FLOW}: largest rise of the loss in the last two quarters",
-    rule="at_most",
+    quantity=f"{FLOW}: how far the loss stays below its lowest so far in the last two quarters",
+    rule="quantile_at_least",
     expected=0.0,
     margin=0.01,
-    reason="A gradient flow's loss never rises; a tenth of what counts as veering off is left to its steps.",
+    reason="A gradient flow's loss never rises; a rise of a tenth of what counts as veering off is left to its steps.",
 )
 CLAIM = ilr.Claim(
     id="gradient-descent-is-not-gradient-flow",
@@ -86,7 +90,7 @@ CLAIM = ilr.Claim(
             "Weight decay, from the middle of the run on: nothing shrinks the weights any more.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=12, reduced=8, full=6),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 
@@ -118,10 +122,10 @@ def descent(setting: ilr.Setting, learning_rate: float, weight_decay: float) -> 
 
 def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     for name in LEARNING_RATES:
-        yield LEARNT.of(name), recordings[name]["train_accuracy"].max(axis=1)
+        yield LEARNT.of(name), recordings[name]["train_accuracy"].max(axis=1), SHARE
         yield VEERS_OFF.of(name), late_rises(recordings[name]).min(axis=1)
-    yield FLOW_LEARNT, recordings[FLOW]["train_accuracy"].max(axis=1)
-    yield FLOW_STAYS, late_rises(recordings[FLOW]).max(axis=1)
+    yield FLOW_LEARNT, recordings[FLOW]["train_accuracy"].max(axis=1), SHARE
+    yield FLOW_STAYS, -late_rises(recordings[FLOW]).max(axis=1), SHARE
 
 
 def late_rises(recording: ilr.Recording) -> ilr.Array:

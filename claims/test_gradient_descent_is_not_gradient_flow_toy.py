@@ -61,7 +61,7 @@ CLAIM = ilr.Claim(
     ),
     predictions=(STILL_SPIKES, EXPONENT, CHAOTIC),
     controls=(ilr.Control("no-weight-decay", "Weight decay: nothing shrinks the weights, so the axis never repels."),),
-    replicas=ilr.Replicas(tiny=48, reduced=96, full=500),
+    replicas=ilr.Replicas(tiny=(32, 64, 128), reduced=(32, 64, 128), full=(32, 64, 128)),
 )
 
 

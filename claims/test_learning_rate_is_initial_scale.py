@@ -46,7 +46,7 @@ CLAIM = ilr.Claim(
             "The equal product ηλ: the learning rate is multiplied by c² but the weight decay is left as it was.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=48, reduced=32, full=32),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 

@@ -20,6 +20,8 @@ MOMENTA = {"without momentum": 0.0, "with momentum 0.9": 0.9}
 STEPS = 200
 LEARNING_RATE = {"tiny": 10.0, "reduced": 10.0, "full": 100.0}
 INTRINSIC_LEARNING_RATE = 0.01
+SHARE = 0.8
+"""So many of the networks are to grow."""
 
 FALL = ilr.Prediction(
     quantity="{}: largest relative fall of the norm in one step",
@@ -33,7 +35,7 @@ FALL = ilr.Prediction(
 )
 GROWTH = ilr.Prediction(
     quantity="{}: growth of the norm over the run",
-    rule="at_least",
+    rule="quantile_at_least",
     expected=1.1,
     margin=0.0,
     reason="A norm that stands still never falls either; a tenth is no longer rounding or one lucky step.",
@@ -48,7 +50,7 @@ CLAIM = ilr.Claim(
     ),
     predictions=ilr.for_each(MOMENTA, FALL, GROWTH),
     controls=(ilr.Control("weight-decay", "The absence of weight decay: at ηλ = 0.01 the weights shrink."),),
-    replicas=ilr.Replicas(tiny=32, reduced=32, full=32),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 
@@ -71,7 +73,7 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
         norm = recordings[name]["weight_norm"]  # [replica, step]
         fall = -np.diff(norm, axis=1) / norm[:, :-1]
         yield FALL.of(name), fall.max(axis=1)
-        yield GROWTH.of(name), norm[:, -1] / norm[:, 0]
+        yield GROWTH.of(name), norm[:, -1] / norm[:, 0], SHARE
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:

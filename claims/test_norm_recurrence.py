@@ -47,7 +47,7 @@ CLAIM = ilr.Claim(
     controls=(
         ilr.Control("no-normalisation", "Scale invariance: without normalisation the gradient has a radial part."),
     ),
-    replicas=ilr.Replicas(tiny=32, reduced=32, full=32),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 

@@ -49,7 +49,7 @@ CLAIM = ilr.Claim(
             "large-epsilon", "Exact normalisation: with ε = 0.1 under the root, small weights are no longer normalised."
         ),
     ),
-    replicas=ilr.Replicas(tiny=48, reduced=48, full=48),
+    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
 )
 
 

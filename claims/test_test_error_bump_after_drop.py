@@ -93,15 +93,16 @@ CLAIM = ilr.Claim(
     controls=(
         ilr.Control(
             "norm-divided",
-            "The norm that is too large for the new learning rate: it is divided by k^(1/4) in every run.",
+            "The norm that is too large for the new learning rate: it is divided by k^(1/4) in the run that should "
+            "rise, and left in the other.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=40, reduced=24, full=24),
+    replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(8, 16)),
 )
 
 
 def experiments(setting: ilr.Setting) -> ilr.Experiments:
-    return {"norm left": dropped(setting, 1 / FACTOR, 1.0), "norm divided": norm_divided(setting)}
+    return {"norm left": norm_left(setting), "norm divided": norm_divided(setting)}
 
 
 def dropped(setting: ilr.Setting, learning_rate_factor: float, weight_decay_factor: float) -> ilr.Experiment:
@@ -123,6 +124,11 @@ def steps_to_look_at(regime: Regime) -> tuple[int, ...]:
     before = [round(regime.drop_at - unit * back / 200) for back in range(8, 0, -1)]
     after = [regime.drop_at + round(unit * look) for look in LOOKS]
     return tuple(before + after)
+
+
+def norm_left(setting: ilr.Setting) -> ilr.Experiment:
+    """The run with η/k from the drop on."""
+    return dropped(setting, 1 / FACTOR, 1.0)
 
 
 def norm_divided(setting: ilr.Setting) -> ilr.Experiment:
@@ -185,7 +191,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
 
 
 def control_norm_divided(setting: ilr.Setting) -> ilr.Experiments:
-    return dict.fromkeys(experiments(setting), norm_divided(setting))
+    return {"norm left": norm_divided(setting), "norm divided": norm_left(setting)}
 
 
 def test_test_error_bump_after_drop(trial: ilr.JudgedClaim) -> None:

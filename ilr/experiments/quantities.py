@@ -24,6 +24,7 @@ class Requirement:
 WEIGHTS = Requirement("state", "nothing")
 EVALUATION = Requirement("state", "one evaluation", evaluations=1.0)
 OF_AVERAGE = Requirement("state", "one evaluation, of the running average", evaluations=1.0)
+OF_ADJACENT = Requirement("state", "one evaluation, of the average of two steps", evaluations=1.0)
 OF_PARTNERS = Requirement("state", "one evaluation for two partners, of their average", evaluations=0.5)
 GRADIENT = Requirement("step", "nothing: the step has it")
 UPDATE = Requirement("step", "a copy of the weights")
@@ -58,6 +59,12 @@ _TABLE = (
     Quantity("test_accuracy", EVALUATION, "share of the test examples classified rightly", dtype="float64"),
     Quantity("test_predictions", EVALUATION, "argmax of the logits", "class", ("test example",), "int16"),
     Quantity("average_test_accuracy", OF_AVERAGE, "test_accuracy of the mean w of its steps so far", dtype="float64"),
+    Quantity(
+        "adjacent_average_test_accuracy",
+        OF_ADJACENT,
+        "test_accuracy of the mean w of two of its steps in a row",
+        dtype="float64",
+    ),
     Quantity("partner_average_test_accuracy", OF_PARTNERS, "test_accuracy of two partners' mean w", dtype="float64"),
     Quantity("weight_norm", WEIGHTS, "‖w‖", toy=True),
     Quantity("effective_learning_rate", WEIGHTS, "η/‖w‖²", toy=True),

@@ -98,6 +98,8 @@ class Networks:
     test: ExampleSet
     average: Tensor | None = None
     """[R, weight], mean of the weights at the steps at which a quantity of the running average is observed, so far."""
+    adjacent: Tensor | None = None
+    """[R, weight], mean of the weights at this and the last step at which a quantity of two steps is observed."""
     _rescaled: dict[tuple[float, ...], dict[str, Tensor]] = field(default_factory=dict, init=False)
     """The rescaling quantities, each [R, factor], by the factors they were asked for with."""
 
@@ -135,6 +137,13 @@ class Networks:
         """
         return self._of_average.test_accuracy()
 
+    def adjacent_average_test_accuracy(self) -> Tensor:
+        """Test accuracy [R] of the mean of the weights at this step of the observation and the one before.
+
+        At the first of its steps that is the test accuracy of the network itself.
+        """
+        return self._of_adjacent.test_accuracy()
+
     def partner_average_test_accuracy(self) -> Tensor:
         """Test accuracy of the mean of the weights of each replica and its partner: [R], equal for the two."""
         return self._of_partners.test_accuracy().repeat_interleave(2)
@@ -156,6 +165,12 @@ class Networks:
         """The R networks with the mean of the weights so far."""
         assert self.average is not None
         return replace(self, weight_vectors=self.average)
+
+    @cached_property
+    def _of_adjacent(self) -> "Networks":
+        """The R networks with the mean of the weights at two steps."""
+        assert self.adjacent is not None
+        return replace(self, weight_vectors=self.adjacent)
 
     @cached_property
     def _of_partners(self) -> "Networks":

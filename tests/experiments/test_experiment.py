@@ -34,7 +34,7 @@ def test_contradictory_fields_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("weight", (0,)), "nothing called 'weight' can be observed; choose from average_test_accuracy"),
+        (("weight", (0,)), "nothing called 'weight' can be observed; choose from adjacent_average_test_accuracy"),
         (("weights", ()), "observed at no step"),
         (("loss_rescaling", (0,)), "factors belong to the rescaling quantities"),
         (("weights", (0,), (2.0,)), "factors belong to the rescaling quantities"),

@@ -60,6 +60,7 @@ def test_an_evaluation_is_paid_once_for_each_network_and_step(small_experiment: 
     assert cost("weight_norm", "weights", "effective_learning_rate") == 0
     assert cost("test_loss", "test_accuracy", "train_loss", "test_predictions") == evaluations
     assert cost("average_test_accuracy") == evaluations
+    assert cost("adjacent_average_test_accuracy") == evaluations
     assert cost("test_accuracy", "average_test_accuracy") == 2 * evaluations
     assert cost("partner_average_test_accuracy") == evaluations / 2
     assert cost("test_loss", "average_test_accuracy", "partner_average_test_accuracy") == 2.5 * evaluations

@@ -156,6 +156,19 @@ def test_the_average_is_that_of_the_weights_observed_so_far(random_dataset: Data
             assert arrays["average_test_accuracy"][replica, count - 1] == measured
 
 
+def test_adjacent_averages_are_those_of_two_observations_in_a_row(random_dataset: Dataset) -> None:
+    steps = (8, 12, 24)
+    quantities = ("weights", "adjacent_average_test_accuracy", "test_accuracy")
+    observe = tuple(Observe(quantity, steps) for quantity in quantities)
+    [arrays] = train([replace(BASE, observe=observe)], random_dataset)
+    np.testing.assert_array_equal(arrays["adjacent_average_test_accuracy"][:, 0], arrays["test_accuracy"][:, 0])
+    for replica, weights in enumerate(arrays["weights"]):
+        for later in (1, 2):
+            average = (weights[later - 1] + weights[later]) / 2
+            measured = plain_test_accuracy(BASE, replica, average, random_dataset)
+            assert arrays["adjacent_average_test_accuracy"][replica, later] == measured
+
+
 @pytest.mark.parametrize("parted_at", [None, 0, 7])
 def test_partners_are_one_network_until_they_part(parted_at: int | None, random_dataset: Dataset) -> None:
     observe = (Observe("weights", range(STEPS + 1)), Observe("partner_average_test_accuracy", (STEPS,)))
