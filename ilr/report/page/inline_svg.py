@@ -6,11 +6,41 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from ilr.report.page.svg_parts import ATTRIBUTES, DROPPED, ELEMENTS, PROPERTIES
 from ilr.report.page.theme import themed
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
+# What a figure may be made of; whatever else an SVG file holds, no figure needs.
+# fmt: off
+ELEMENTS = frozenset((
+    "circle", "clipPath", "defs", "desc", "ellipse", "g", "image", "line", "linearGradient", "path", "pattern",
+    "polygon", "polyline", "radialGradient", "rect", "stop", "svg", "text", "title", "tspan", "use",
+))
+# fmt: on
+"""By name; all of them shapes, text, or what these refer to."""
+DROPPED = frozenset(("metadata", "style"))
+"""Left out in silence. A style sheet would reach over the whole page, whose own says what matplotlib's does."""
+# fmt: off
+ATTRIBUTES = frozenset((
+    "class", "clip-path", "clip-rule", "clipPathUnits", "cx", "cy", "d", "dx", "dy", "fill", "fill-opacity",
+    "fill-rule", "font-family", "font-size", "font-style", "font-weight", "fx", "fy", "gradientTransform",
+    "gradientUnits", "height", "href", "id", "offset", "opacity", "patternContentUnits", "patternTransform",
+    "patternUnits", "points", "preserveAspectRatio", "r", "rx", "ry", "stop-color", "stop-opacity", "stroke",
+    "stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit",
+    "stroke-opacity", "stroke-width", "style", "text-anchor", "transform", "version", "viewBox", "width", "x", "x1",
+    "x2", "y", "y1", "y2",
+))
+# fmt: on
+"""Of any element."""
+# fmt: off
+PROPERTIES = frozenset((
+    "clip-path", "clip-rule", "fill", "fill-opacity", "fill-rule", "font", "font-family", "font-size",
+    "font-stretch", "font-style", "font-variant", "font-weight", "image-rendering", "mix-blend-mode", "opacity",
+    "stop-color", "stop-opacity", "stroke", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap",
+    "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width", "text-anchor", "writing-mode",
+))
+# fmt: on
+"""Of a style."""
 _REFERENCE = re.compile(r"url\((['\"]?)#([\w.:-]+)\1\)")
 _RASTER = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
@@ -65,6 +95,7 @@ class Figure:
         csv = "" if metadata is None or metadata.get("id") != "csv" else "".join(metadata.itertext()).strip()
         root = _copy(original, prefix)
         assert root is not None
+        _shrink(root)
         caption, description = _taken(root, "title"), _taken(root, "desc")
         view_box = root.get("viewBox") or f"0 0 {_number(root.get('width'))} {_number(root.get('height'))}"
         panels = _panels(root, view_box)
@@ -104,6 +135,24 @@ def _copy(element: ElementTree.Element, prefix: str) -> ElementTree.Element | No
         if (inner := _copy(child, prefix)) is not None:
             copy.append(inner)
     return copy
+
+
+def _shrink(root: ElementTree.Element) -> None:
+    """Takes out what nothing refers to, and says once what all markers of a line have in common."""
+    values = [value for one in root.iter() for name, value in one.items() if name != "id"]
+    used = set(re.findall(r"#([\w.:-]+)", " ".join(values)))
+    for one in root.iter():
+        # The panels are told by their names later on.
+        if one.get("id", "") not in used and "subfigure_" not in one.get("id", ""):
+            one.attrib.pop("id", None)
+        styles = {child.get("style", "") for child in one if child.tag == "use"}
+        # Opacity is not inherited: it would be that of the group.
+        if len(one) > 1 and len(styles) == 1 and all(child.tag == "use" for child in one) and not one.get("style"):
+            [style] = styles
+            if not re.search(r"(^|;)opacity", style):
+                one.set("style", style)
+                for child in one:
+                    child.attrib.pop("style", None)
 
 
 def _text(text: str | None) -> str | None:
