@@ -11,7 +11,7 @@ from ilr.report.ci.badge import render_badge
 from ilr.report.ci.junit import render_junit
 from ilr.report.ci.summary import render_summary
 from ilr.report.evidence import Evidence
-from ilr.report.html import render_html
+from ilr.report.page.html import render_html
 
 EVIDENCE = "evidence.json"
 

@@ -10,12 +10,25 @@ from ilr.tools.tables import FINDING_COLUMNS, VALUE_COLUMNS, as_csv, finding_row
 
 
 def export_csv(evidence: Evidence, folder: Path) -> list[Path]:
-    """Writes `findings.csv` and `values.csv`, as `ilr.tools.tables` describes them, and gives their paths."""
+    """Writes numbers as CSV, and gives the files' paths.
+
+    `findings.csv` and `values.csv` are as `ilr.tools.tables` describes them; `curves/` has the points drawn of each
+    figure that holds them: panel, line, x, y.
+
+    Raises:
+        ValueError: a figure is more than a drawing.
+    """
+    drawings = [one for one in figures_of(evidence) if one.csv]
     folder.mkdir(parents=True, exist_ok=True)
     findings, values = folder / "findings.csv", folder / "values.csv"
     write_whole(findings, as_csv(FINDING_COLUMNS, finding_rows(evidence)))
     write_whole(values, as_csv(VALUE_COLUMNS, value_rows(evidence)))
-    return [findings, values]
+    paths = [findings, values]
+    for one in drawings:
+        (folder / "curves").mkdir(exist_ok=True)
+        paths.append(folder / "curves" / f"{one.name}.csv")
+        write_whole(paths[-1], one.csv + "\n")
+    return paths
 
 
 def export_figures(evidence: Evidence, folder: Path, formats: Sequence[Format]) -> list[Path]:
@@ -29,12 +42,12 @@ def export_figures(evidence: Evidence, folder: Path, formats: Sequence[Format]) 
     folder = folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, svg in figures:
+    for figure in figures:
         for kind in formats:
-            path = folder / f"{name}.{kind}"
+            path = folder / f"{figure.name}.{kind}"
             if kind == "svg":
-                write_whole(path, svg)
+                write_whole(path, figure.svg)
             else:
-                path.write_bytes(drawn(svg, kind))
+                path.write_bytes(drawn(figure.svg, kind))
             paths.append(path)
     return paths

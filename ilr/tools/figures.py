@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 import matplotlib
 
 from ilr.report.evidence import Evidence
+from ilr.report.page.inline_svg import Figure
 
 Drawn = Literal["png", "pdf"]
 Format = Literal["svg"] | Drawn
@@ -22,16 +24,24 @@ _PAGE = "#set page(width: auto, height: auto, margin: 0pt, fill: white)\n#image(
 """A typst document that is nothing but one figure, at its own size."""
 
 _SVG = "{http://www.w3.org/2000/svg}"
-_HARMLESS = {
-    "svg", "g", "defs", "use", "symbol", "title", "desc", "metadata", "style", "path", "rect", "circle", "ellipse",
-    "line", "polyline", "polygon", "text", "tspan", "clipPath", "mask", "marker", "pattern", "image", "linearGradient",
-    "radialGradient", "stop",
-}  # fmt: skip
-"""Elements that draw, or say what is drawn, and neither run nor load anything."""
+_RDF = re.compile(r"\{http://(www\.w3\.org/1999/02/22-rdf-syntax-ns#|creativecommons\.org/ns#|purl\.org/dc/)")
+"""Namespaces of what says who drew a figure."""
 
 
-def figures_of(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """Every figure as SVG text, under a name for its file: the claim's id, with a number from its second figure on.
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the name of its file."""
+
+    name: str
+    """The claim's id, with a number from its second figure on."""
+    svg: str
+    """As it is stored."""
+    csv: str
+    """The points drawn; empty where the figure does not hold them."""
+
+
+def figures_of(evidence: Evidence) -> Iterator[Drawing]:
+    """Every figure of a report, of claims and of no claim.
 
     Raises:
         ValueError: a claim's id is no name for a file, or a figure is more than a drawing.
@@ -41,9 +51,12 @@ def figures_of(evidence: Evidence) -> Iterator[tuple[str, str]]:
         if figures and re.fullmatch(r"\w[\w-]*", owner) is None:
             raise ValueError(f"the claim {owner!r} cannot name a file: letters, digits, - and _ are allowed")
         for number, svg in enumerate(figures, 1):
-            name = owner if number == 1 else f"{owner}-{number}"
-            _check(svg, f"figure {number} of {owner!r}")
-            yield name, svg
+            try:
+                csv = Figure.parse(svg, prefix="").csv
+                _check_what_pages_drop(svg)
+            except ValueError as error:
+                raise ValueError(f"figure {number} of {owner!r} is {error}") from None
+            yield Drawing(owner if number == 1 else f"{owner}-{number}", svg, csv)
 
 
 def drawn(svg: str, kind: Drawn) -> bytes:
@@ -78,29 +91,12 @@ def drawn(svg: str, kind: Drawn) -> bytes:
     return made
 
 
-def _check(svg: str, owner: str) -> None:
-    """Raises a ValueError if an SVG text is not one, or would run or load anything where it is opened."""
-    try:
-        root = ElementTree.fromstring(svg)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{owner} is not well-formed SVG: {error}") from None
-    if root.tag not in ("svg", f"{_SVG}svg"):
-        raise ValueError(f"{owner} is not an SVG file")
-    _check_element(root, owner)
-
-
-def _check_element(element: ElementTree.Element, owner: str) -> None:
-    name = element.tag.removeprefix(_SVG)
-    if name == "metadata":
-        return  # says who drew it, in elements of other languages that no viewer draws
-    if name not in _HARMLESS:
-        raise ValueError(f"{owner} has an element {name!r}, which is no drawing")
-    if name == "style" and re.search(r"@import|url\(", element.text or ""):
-        raise ValueError(f"{owner} has a style that loads something")
-    for attribute, value in element.items():
-        plain = attribute.rpartition("}")[2].lower()
-        foreign = plain == "href" and not value.startswith(("#", "data:image/"))
-        if foreign or plain.startswith("on") or re.search(r"url\((?!['\"]?#)", value):
-            raise ValueError(f"{owner} has {plain}={value[:60]!r} in an element {name!r}: it may load or run something")
-    for child in element:
-        _check_element(child, owner)
+def _check_what_pages_drop(svg: str) -> None:
+    """Raises a ValueError if a part that a page leaves out would run or load anything where the file is opened."""
+    for element in ElementTree.fromstring(svg).iter():
+        if element.tag == f"{_SVG}style" and re.search(r"@import|url\s*\(|\\\\", element.text or ""):
+            raise ValueError("no figure: its style sheet loads something")
+        if element.tag == f"{_SVG}metadata":
+            for inner in list(element.iter())[1:]:
+                if _RDF.match(inner.tag) is None:
+                    raise ValueError(f"no figure: its metadata hold <{inner.tag.rpartition('}')[2]}>")

@@ -19,6 +19,7 @@ from tests.claim_files import write_claim
 from tests.conftest import Run
 from tests.sample_evidence import claim, finding, sample_evidence, typed
 
+SVG = '<svg xmlns="http://www.w3.org/2000/svg">'
 REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
 
 
@@ -72,6 +73,24 @@ def test_a_run_exports_what_its_findings_rest_on(pytester: pytest.Pytester, run:
     assert {row["rule"] for row in found} == {"at_least"}
 
 
+def test_a_run_exports_what_its_figures_show(
+    pytester: pytest.Pytester, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_claim(pytester.path / "claims", "reproduced")
+    plotted = 'axes.plot(recordings["run"].final("weight_norm"))'
+    assert plotted in path.read_text()
+    path.write_text(path.read_text().replace(plotted, f'{plotted[:-1]}, label="w")'))
+    run()
+    folder = pytester.path / "reports" / "tiny"
+    capsys.readouterr()
+    assert main(["export", str(folder), "--csv", "--figures=pdf"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    points = rows((folder / "export" / "curves" / "reproduced.csv").read_text())
+    values = [row["value"] for row in value_rows(read_evidence(folder)) if not row["control"]]
+    assert [row["line"] for row in points] == ["w"] * 6
+    assert [float(row["y"]) for row in points] == pytest.approx(values, rel=1e-5)
+
+
 def test_the_command_writes_files_and_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_report(typed(sample_evidence()), tmp_path)
     assert main(["export", str(tmp_path), "--csv", "--figures=svg,png,pdf"]) == 0
@@ -93,7 +112,7 @@ def test_the_command_writes_files_and_names_them(tmp_path: Path, capsys: pytest.
 def test_an_evidence_file_and_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert main(["export", str(REFERENCE / "tiny" / "evidence.json"), "--figures=svg", f"--to={tmp_path}"]) == 0
     written = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert written == {name for name, _ in figures_of(read_evidence(REFERENCE / "tiny"))}
+    assert written == {one.name for one in figures_of(read_evidence(REFERENCE / "tiny"))}
     assert len(written) >= 18
 
 
@@ -118,12 +137,14 @@ def test_what_cannot_be_exported_is_one_line(
         ({"identity": "../../escaped"}, r"the claim '../../escaped' cannot name a file"),
         ({"figure": "no svg"}, "figure 1 of 'one' is not well-formed SVG"),
         ({"figure": "<p/>"}, "is not an SVG file"),
-        ({"figure": "<svg><script>alert(1)</script></svg>"}, "has an element 'script', which is no drawing"),
-        ({"figure": '<svg><meta http-equiv="refresh" content="0"/></svg>'}, "has an element 'meta'"),
-        ({"figure": '<svg onload="alert(1)"/>'}, "has onload='alert"),
-        ({"figure": '<svg><image href="https://example.org/x.png"/></svg>'}, "has href='https://example.org/x.png'"),
-        ({"figure": '<svg><rect style="fill: url(https://example.org)"/></svg>'}, "has style='fill: url"),
-        ({"figure": "<svg><style>@import 'https://example.org'</style></svg>"}, "has a style that loads something"),
+        ({"figure": f"{SVG}<script>alert(1)</script></svg>"}, "is no figure: it holds <script>"),
+        ({"figure": f'{SVG}<meta http-equiv="refresh" content="0"/></svg>'}, "is no figure: it holds <meta>"),
+        ({"figure": '<svg onload="alert(1)"/>'}, "is no figure: its <svg> has the attribute onload"),
+        ({"figure": f'{SVG}<image href="https://example.org/x.png"/></svg>'}, "refers to something outside of it"),
+        ({"figure": f'{SVG}<rect style="fill: url(https://example.org)"/></svg>'}, "refers to something outside of it"),
+        ({"figure": f"{SVG}<style>@import 'https://example.org'</style></svg>"}, "its style sheet loads something"),
+        ({"figure": f"{SVG}<metadata><script>alert(1)</script></metadata></svg>"}, "its metadata hold <script>"),
+        ({"figure": f'{SVG}<metadata><p xmlns="http://www.w3.org/1999/xhtml"/></metadata></svg>'}, "metadata hold <p>"),
     ],
 )
 def test_hostile_evidence_is_one_line_and_writes_nothing(
