@@ -11,11 +11,16 @@ How the schedules were drawn is not known. Ours have four pieces of equal length
 weight decay lie within a factor of five of the common ones, independently and uniformly on a logarithmic scale,
 drawn once and for all from a generator with the seed 2020.
 
-The groups are independent, and each is compared with the first, over the last three snapshots of the common phase;
-η/‖w‖² is not judged beside the norm, as all have the same η then. At tiny the common λₑ = 0.0125 lasts for 5/λₑ
+Each group is compared with the first, over the last quarter of the common phase; η/‖w‖² is not judged beside the norm,
+as all have the same η then. Replica i of every group has the same frozen head, initial weights and batches, and is
+compared with its like: what a net owes to these is noise to its schedule. At tiny the common λₑ = 0.0125 lasts for 5/λₑ
 steps; at reduced, where the CNN learns Fashion-MNIST by the same schedules and takes longer to forget, for 12/λₑ.
+
+How nets forget is drawn, at every tenth of the first 1/λₑ common steps: as functions, too, by the squared distance
+Σ_k (P_k − Q_k)² between the groups' class frequencies on the test images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,11 +57,11 @@ LEARNING_RATES = (5 ** GENERATOR.uniform(-1, 1, (5, PIECES))).tolist()
 WEIGHT_DECAYS = (5 ** GENERATOR.uniform(-1, 1, (5, PIECES))).tolist()
 SCHEDULES = [f"schedule {number}" for number in range(1, 6)]
 FIRST, *OTHERS = SCHEDULES
+SHORTENED = (FIRST, "schedule 4")
+"""Those whose common phase is too short in the control: their last λₑ before it are ten times apart."""
 DECAY = 0.1
-SNAPSHOTS, LAST_SNAPSHOTS = 8, 4
-"""Of the common phase and of the last one."""
-JUDGED = slice(PIECES + SNAPSHOTS - 3, PIECES + SNAPSHOTS)
-"""The snapshots at the end of the common phase that are averaged."""
+MOMENTS, JUDGED, LAST_SNAPSHOTS = 10, 8, 4
+"""Snapshots of the first 1/λₑ steps of the common phase; of its last quarter, which are averaged; of the last phase."""
 
 TRAINING = ilr.Prediction(
     quantity=f"{{}} less {FIRST}: training accuracy at the end of the common phase",
@@ -93,95 +98,135 @@ CLAIM = ilr.Claim(
     controls=(
         ilr.Control(
             "common-phase-too-short",
-            "The time to forget: the common phase is cut to a tenth of 1/λₑ steps.",
+            "The time to forget: the common phase of two schedules is cut to a tenth of 1/λₑ steps.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=144, reduced=44, full=24),
+    replicas=ilr.Replicas(tiny=(24, 48, 96), reduced=(32, 64, 128), full=(16, 32)),
 )
 
 
 def experiments(setting: ilr.Setting) -> ilr.Experiments:
-    return scheduled(setting, REGIMES[setting.scale].common)
-
-
-def scheduled(setting: ilr.Setting, common: int) -> ilr.Experiments:
-    """The five schedules, each followed by so many common steps, which must be a multiple of SNAPSHOTS."""
     regime = REGIMES[setting.scale]
+    met, moment = PIECES * regime.piece, round(0.1 / regime.intrinsic)
+    until = met + MOMENTS * moment
+    between = regime.common // 4 // JUDGED
+    judged = range(met + regime.common - (JUDGED - 1) * between, met + regime.common + 1, between)
+    seen = (
+        *range(met, until + 1, moment),
+        *range(met + regime.common // 4, judged.start, regime.common // 8),
+    )
+    return {name: scheduled(setting, name, regime.common, seen, judged) for name in SCHEDULES}
+
+
+def scheduled(setting: ilr.Setting, name: str, common: int, seen: Sequence[int], judged: range) -> ilr.Experiment:
+    """One of the five schedules, followed by a common phase and the last one.
+
+    Args:
+        setting: the scale gives the rates.
+        name: of the schedule.
+        common: steps of the common phase.
+        seen: snapshots of it that are drawn, steps.
+        judged: its last JUDGED snapshots, steps.
+    """
+    regime = REGIMES[setting.scale]
+    number = SCHEDULES.index(name)
     met = PIECES * regime.piece
     parted = met + common
-    steps = parted + regime.last
-    between, late = common // SNAPSHOTS, regime.last // LAST_SNAPSHOTS
-    at = (
-        *range(regime.piece, met + 1, regime.piece),
-        *range(met + between, parted + 1, between),
-        *range(parted + late, steps + 1, late),
-    )
+    late = regime.last // LAST_SNAPSHOTS
+    pieces = range(regime.piece, met, regime.piece)
+    last = range(parted + late, parted + regime.last + 1, late)
+    # The pieces, the common phase, the last one.
     lengths = (regime.piece,) * PIECES + (common,)
-    planned = {}
-    for group, name in enumerate(SCHEDULES):
-        # The pieces, the common phase, the last one.
-        learning_rates = [regime.learning_rate * factor for factor in (*LEARNING_RATES[group], 1.0, DECAY)]
-        weight_decay = regime.intrinsic / regime.learning_rate
-        weight_decays = [weight_decay * factor for factor in (*WEIGHT_DECAYS[group], 1.0, 0.0)]
-        planned[name] = setting.experiment(
-            group,
-            learning_rate=ilr.Phases(tuple(learning_rates), lengths),
-            weight_decay=ilr.Phases(tuple(weight_decays), lengths),
-            steps=steps,
-            observe=ilr.observe_all("train_accuracy", "test_accuracy", "weight_norm", at=at),
-        )
-    return planned
+    weight_decay = regime.intrinsic / regime.learning_rate
+    learning_rates = [regime.learning_rate * factor for factor in (*LEARNING_RATES[number], 1.0, DECAY)]
+    weight_decays = [weight_decay * factor for factor in (*WEIGHT_DECAYS[number], 1.0, 0.0)]
+    return setting.experiment(
+        learning_rate=ilr.Phases(tuple(learning_rates), lengths),
+        weight_decay=ilr.Phases(tuple(weight_decays), lengths),
+        steps=parted + regime.last,
+        observe=(
+            *ilr.observe_all("test_accuracy", "weight_norm", at=(*pieces, *seen, *judged, *last)),
+            ilr.Observe("train_accuracy", judged),
+            ilr.Observe("test_predictions", (*seen, *judged)),
+        ),
+    )
 
 
 def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     first = recordings[FIRST]
     for name in OTHERS:
         run = recordings[name]
-        yield TRAINING.of(name), at_the_end(run, "train_accuracy"), at_the_end(first, "train_accuracy")
+        yield TRAINING.of(name), training_accuracy(run), training_accuracy(first)
         yield TEST.of(name), at_the_end(run, "test_accuracy"), at_the_end(first, "test_accuracy")
         yield NORM.of(name), at_the_end(run, "weight_norm"), at_the_end(first, "weight_norm")
         yield BEST.of(name), best_accuracy(run), best_accuracy(first)
 
 
-def at_the_end(recording: ilr.Recording, quantity: str) -> ilr.Array:
+def training_accuracy(recording: ilr.Recording) -> ilr.Group:
+    """The mean over the judged snapshots, which are the only ones of it, [replica]."""
+    return ilr.group(recording, recording["train_accuracy"].mean(axis=1))
+
+
+def at_the_end(recording: ilr.Recording, quantity: str) -> ilr.Group:
     """The mean of a quantity over the last snapshots of the common phase, [replica]."""
-    return np.asarray(recording[quantity][:, JUDGED].mean(axis=1))
+    judged = recording[quantity][:, -LAST_SNAPSHOTS - JUDGED : -LAST_SNAPSHOTS]
+    return ilr.group(recording, judged.mean(axis=1))
 
 
-def best_accuracy(recording: ilr.Recording) -> ilr.Array:
+def best_accuracy(recording: ilr.Recording) -> ilr.Group:
     """The best test accuracy of the last phase, [replica]."""
-    return np.asarray(recording["test_accuracy"][:, -LAST_SNAPSHOTS:].max(axis=1))
+    return ilr.group(recording, recording["test_accuracy"][:, -LAST_SNAPSHOTS:].max(axis=1))
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
-    drawn, (accuracy, norm, short) = ilr.new_figure(
+    short = controls["common-phase-too-short"]
+    drawn, (accuracy, norm, mixing) = ilr.new_figure(
         "As the paper's figure 5, means over replicas: five random schedules, then a common learning rate and weight "
-        "decay (between the lines), then the learning rate decayed and weight decay removed. Right: the same with a "
-        "common phase of a tenth of 1/λₑ steps, after which the schedules are remembered.",
+        "decay (between the lines), then the learning rate decayed and weight decay removed. Dashed: two schedules "
+        "with a common phase of a tenth of 1/λₑ steps, after which they are remembered. Right: how far each group is "
+        "from the first as a function, since learning rate and weight decay are common.",
         panels=3,
     )
-    draw_means(accuracy, recordings, "test_accuracy")
-    draw_means(norm, recordings, "weight_norm")
-    draw_means(short, controls["common-phase-too-short"], "test_accuracy")
+    for axes, quantity in ((accuracy, "test_accuracy"), (norm, "weight_norm")):
+        for number, (name, recording) in enumerate(recordings.items()):
+            axes.plot(recording.steps(quantity), recording[quantity].mean(axis=0), color=f"C{number}", label=name)
+            if name in SHORTENED:
+                cut = short[name]
+                axes.plot(cut.steps(quantity), cut[quantity].mean(axis=0), "--", color=f"C{number}", linewidth=0.8)
+        for line in recordings[FIRST].steps(quantity)[[PIECES - 1, -LAST_SNAPSHOTS - 1]]:
+            axes.axvline(line, color="black", linewidth=0.6)
+    for number, name in enumerate(OTHERS, start=1):
+        run = recordings[name]
+        steps = run.steps("test_predictions")
+        common = run.experiment.intrinsic_learning_rates()[steps[0]]
+        mixing.plot(common * (steps - steps[0]), squared_distances(run, recordings[FIRST]), color=f"C{number}")
     accuracy.set(title="test accuracy", xlabel="step")
     accuracy.legend(loc="lower right")
     norm.set(title="‖w‖", xlabel="step", yscale="log")
-    short.set(title="test accuracy, no time to forget", xlabel="step")
-    short.sharey(accuracy)
+    mixing.axhline(0.0, color="black", linewidth=0.6)
+    mixing.set(title="squared distance from the first", xlabel="λₑ × common step")
     return drawn
 
 
-def draw_means(axes: ilr.Axes, recordings: ilr.Recordings, quantity: str) -> None:
-    """The mean over replicas of a quantity for every schedule, with lines where the common phase begins and ends."""
-    for name, recording in recordings.items():
-        axes.plot(recording.steps(quantity), recording[quantity].mean(axis=0), label=name)
-    for line in recordings[FIRST].steps(quantity)[[PIECES - 1, PIECES + SNAPSHOTS - 1]]:
-        axes.axvline(line, color="black", linewidth=0.6)
+def squared_distances(one: ilr.Recording, other: ilr.Recording) -> ilr.Array:
+    """The squared distance of two groups of the same replicas at every step, without bias, [time]."""
+    found = []
+    for a, b in zip(*(run["test_predictions"].swapaxes(0, 1) for run in (one, other)), strict=True):  # [replica, image]
+        across = ilr.agreement(a, b)
+        terms = ilr.agreement(a, a) + ilr.agreement(b, b) - across - across.T  # [replica, replica]
+        # What a net shares with its own twin is no property of the groups: only pairs of two replicas count.
+        pairs = len(terms) * (len(terms) - 1) or np.nan
+        found.append((terms.sum() - np.trace(terms)) / pairs)
+    return np.array(found)
 
 
 def control_common_phase_too_short(setting: ilr.Setting) -> ilr.Experiments:
-    snapshots = round(0.1 / REGIMES[setting.scale].intrinsic / SNAPSHOTS)
-    return scheduled(setting, SNAPSHOTS * snapshots)
+    regime = REGIMES[setting.scale]
+    met, between = PIECES * regime.piece, round(0.1 / regime.intrinsic / JUDGED)
+    common = JUDGED * between
+    judged = range(met + between, met + common + 1, between)
+    short = {name: scheduled(setting, name, common, [met], judged) for name in SHORTENED}
+    return {**experiments(setting), **short}
 
 
 def test_schedules_are_forgotten(trial: ilr.JudgedClaim) -> None:

@@ -70,6 +70,14 @@ values)`.
 - `p_refuted` belongs to the hypothesis "the truth lies inside the region": small means REFUTED.
 - Either error has probability alpha at most; the interval reported has confidence 1 - 2 alpha.
 
+Rules on means test with Student's t and with Hall's, which allows for the skewness of replicas, and the larger p-value
+counts. Where all replicas are alike it is at least 0.9ⁿ: so often n of them would show none of the networks that differ
+if one in ten did. No rule on means sees rare outliers among replicas that scatter: where few networks fail, ask for a
+share or a quantile.
+
+What compares groups takes each of them as a `Group`, `ilr.group(recording, values)`: it knows which replicas they are.
+Groups of the same replicas are compared in pairs, groups that share none are independent, and anything else is refused.
+
 The replica (one seed) is the unit of analysis, always: what happens within one training is summarised before anything
 is tested. How often the rules err with replicas of several distributions, and what they detect, is in
 [calibration.md](calibration.md). What a rule is *planned with* is what must be known of replicas to tell how many to

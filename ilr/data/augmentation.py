@@ -43,32 +43,29 @@ class Augmenter:
 
     Args:
         examples: the training set.
-        draws: the augmentation's random numbers.
+        augmentation: how they are changed.
         black: [channel] or [1], what crops are padded with.
 
     Raises:
         ValueError: the augmentation is not made for such a set.
     """
 
-    def __init__(self, examples: ExampleSet, draws: Draws, black: Tensor) -> None:
-        if isinstance(draws.augmentation, CropFlip) == isinstance(examples, LazyExamples):
+    def __init__(self, examples: ExampleSet, augmentation: Augmentation, black: Tensor) -> None:
+        if isinstance(augmentation, CropFlip) == isinstance(examples, LazyExamples):
             raise ValueError(
-                f"{draws.augmentation!r} does not fit the data: CropFlip is for resident sets, ResizedCropFlip for "
+                f"{augmentation!r} does not fit the data: CropFlip is for resident sets, ResizedCropFlip for "
                 "streamed ones"
             )
         self.examples = examples
-        self.draws = draws
         self.black = black
-        self.padding = draws.augmentation.padding if isinstance(draws.augmentation, CropFlip) else 0
+        self.padding = augmentation.padding if isinstance(augmentation, CropFlip) else 0
 
-    def batch(self, step: int, indices: Tensor) -> Examples:
-        """The step's examples at `indices` [R, N]."""
-        draws = self.draws.at(step)
+    def batch(self, indices: Tensor, draws: Tensor) -> Examples:
+        """The examples at `indices` [R, N], changed by `draws` [R, N, ...]."""
         if isinstance(self.examples, LazyExamples):
-            return self.examples.resized_crops(indices, draws)
+            return self.examples.resized_crops(indices, draws.cpu().numpy())
         found = self.examples[indices]
-        images = crop_and_flip(found.images, torch.from_numpy(draws).to(indices.device), self.padding, self.black)
-        return Examples(images, found.labels)
+        return Examples(crop_and_flip(found.images, draws, self.padding, self.black), found.labels)
 
 
 def crop_and_flip(images: Tensor, draws: Tensor, padding: int, black: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """What each replica draws once an epoch, for all steps of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Int64 = npt.NDArray[np.int64]
 
@@ -40,3 +42,30 @@ class EpochDraws(ABC):
             self._drawn = np.stack([self._draw(seed, replica, epoch) for seed, replica in self.replicas])
         start = position * self.batch_size
         return self._drawn[:, start : start + self.batch_size]
+
+
+class OnDevice:
+    """Draws on the training device, moved there an epoch at a time: a copy at every step would wait for the device.
+
+    Args:
+        draws: gives those of a step, [R, batch_size, ...].
+        steps_per_epoch: steps.
+        device: a torch device.
+    """
+
+    def __init__(self, draws: Callable[[int], Int64], steps_per_epoch: int, device: torch.device) -> None:
+        self.draws = draws
+        self.steps_per_epoch = steps_per_epoch
+        self.device = device
+        self._epoch = -1
+        self._moved = torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """What was drawn for one step, [R, batch_size, ...]."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            first = epoch * self.steps_per_epoch
+            steps = [self.draws(one) for one in range(first, first + self.steps_per_epoch)]
+            self._moved = torch.from_numpy(np.stack(steps)).to(self.device)  # [step, R, batch_size, ...]
+        return self._moved[position]

@@ -8,10 +8,13 @@ from typing import Any
 
 import torch
 
-from ilr.lab.hardware import keep_freed_memory, take_gpu
+from ilr.lab.hardware import answers, keep_freed_memory, take_gpu
 from ilr.lab.jobs import Job
 
 POLL_SECONDS = 0.2
+
+GPU_LOST = "the GPU refuses this process after an error of a job before"
+"""How a job ends that was not tried for that reason."""
 
 
 class Engine(ABC):
@@ -52,6 +55,20 @@ class Processes(Engine):
         """Yields every job when it has ended, with `None` or with the error that ended it."""
         # Spawned, not forked: torch's thread pools and CUDA contexts do not survive a fork.
         context = multiprocessing.get_context("spawn")
+        while jobs:
+            untried: list[Job] = []
+            for job, error in self._run_once(jobs, tick, context):
+                if error == GPU_LOST:
+                    untried.append(job)
+                else:
+                    yield job, error
+            # Each time new processes, and at least one job less: the one that cost a worker its GPU.
+            jobs = untried
+
+    def _run_once(
+        self, jobs: Sequence[Job], tick: Callable[[int], None], context: multiprocessing.context.SpawnContext
+    ) -> Iterator[tuple[Job, str | None]]:
+        """As `run`, with fresh processes, and each of them only as long as its GPU obeys it."""
         started, done = context.Value("q", 0), context.Value("q", 0)
         reported = 0
         executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, start_worker, (started, done))
@@ -71,6 +88,8 @@ class Processes(Engine):
 
 _done: Any = None
 _worker = 0
+_lost: set[str] = set()
+"""Devices that refuse this process."""
 
 
 def start_worker(started: Any, done: Any) -> None:
@@ -95,9 +114,13 @@ def _count(replica_steps: int) -> None:
 
 def _run(job: Job, tick: Callable[[int], None]) -> str | None:
     """Runs a job and gives the error that ended it, if any."""
+    if job.device in _lost:
+        return GPU_LOST
     try:
         take_gpu(job.device, _worker)
         job.run(tick)
     except Exception as error:  # a job that fails must not take the others with it, whatever failed
+        if not answers(job.device):
+            _lost.add(job.device)
         return f"{type(error).__name__}: {error}"
     return None

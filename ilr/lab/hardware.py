@@ -55,6 +55,18 @@ def take_gpu(device: str, worker: int) -> None:
         torch.cuda.set_device(worker % count if index is None else index)
 
 
+def answers(device: str) -> bool:
+    """Whether this process can still compute on a device: after some errors a GPU refuses it all, until it ends."""
+    if torch.device(device).type == "cuda":
+        try:
+            torch.ones(1, device=device).sum().item()
+        except torch.OutOfMemoryError:
+            return True
+        except RuntimeError:
+            return False
+    return True
+
+
 def keep_freed_memory() -> None:
     """Makes the C library keep what one step frees for the next, but for very large tensors.
 

@@ -99,4 +99,6 @@ def loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Proportion of right answers of each replica [R], of logits [R, class, N] and labels [R or 1, N]."""
-    return (logits.argmax(dim=1) == labels).to(torch.float64).mean(dim=1)
+    right = (logits.argmax(dim=1) == labels).to(torch.float64)  # [R, N]
+    # Divided by a tensor: by a number, or in a mean, a GPU multiplies by its reciprocal, which rounds once more.
+    return right.sum(dim=1) / right.new_tensor(right.shape[1])

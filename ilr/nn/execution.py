@@ -2,7 +2,8 @@
 
 No formulation wins everywhere. A loop over replicas is fastest for large layers, whose products fill a core's units
 and cache; all at once for small ones, whose time goes into starting kernels; a convolution with groups or one batched
-product of unfolded patches, depending on channels and device. So the candidates are timed, shortly.
+product of unfolded patches, depending on channels and device. So the candidates are timed, shortly, on a GPU as the
+graphs that training replays.
 """
 
 import time
@@ -10,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from ilr.nn.architectures import FusedMLP
 from ilr.nn.base import FusedNet
+from ilr.nn.cuda_graph import CaptureError, Replay, capturable
 from ilr.nn.gradients import loss_and_gradients
 from ilr.nn.layers import ConvolutionKernel, Layers
 from ilr.nn.norms import Normalise
@@ -74,39 +75,62 @@ def _batch_of(part: slice, images: Tensor) -> slice:
     return part if len(images) > 1 else slice(None)
 
 
-def candidates(net: FusedNet, replicas: int) -> list[Formulation]:
-    """The formulations worth trying for so many replicas."""
+def kernels(device: torch.device) -> tuple[ConvolutionKernel, ...]:
+    """The convolutions worth trying on a device."""
+    # On an H100 unfolding took twice as long as groups, for every net; which layout is faster depends on the net.
+    return ("grouped", "channels-first") if device.type == "cuda" else ("grouped", "unfolded")
+
+
+def candidates(net: FusedNet, replicas: int, device: torch.device) -> list[Formulation]:
+    """The formulations worth trying for so many replicas, those that need least memory first."""
     counts = [count for count in AT_ONCE if count < replicas]
     counts.append(replicas)
-    kernels: tuple[ConvolutionKernel, ...] = get_args(ConvolutionKernel)
-    if isinstance(net, FusedMLP):
-        kernels = ("grouped",)  # It has no convolution that could differ.
-    return [Formulation(at_once, kernel) for at_once, kernel in product(counts, kernels)]
+    # An MLP has no convolution that could differ.
+    convolutions = kernels(device) if not isinstance(net, FusedMLP) else ("grouped",)
+    return [Formulation(at_once, kernel) for at_once, kernel in product(counts, convolutions)]
 
 
 def fastest(
     net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
 ) -> Formulation:
-    """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`."""
-    best, least = Formulation(len(weights)), float("inf")
-    for formulation in candidates(net, len(weights)):
+    """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`.
+
+    One that a GPU has no room for is passed over.
+    """
+    tried = candidates(net, len(weights), weights.device)
+    best, least = tried[0], float("inf")
+    for formulation in tried:
         # One pass is timed, of as many replicas as it takes; the others would only take as much again.
         part = slice(formulation.at_once)
         batch = _batch_of(part, images)
         given = weights[part], head[part], images[batch], labels[batch]
         run = partial(formulation.loss_and_gradients, net, *given, normalise)
-        run()  # to warm up
-        taken = seconds(run, weights.device) / formulation.at_once
-        if taken < HOPELESS * least:
-            for _ in range(TIMINGS - 1):
-                taken = min(taken, seconds(run, weights.device) / formulation.at_once)
+        if capturable(weights.device):
+            taken = _replayed(run) / formulation.at_once
+        else:
+            run()  # to warm up
+            taken = seconds(run, weights.device) / formulation.at_once
+            if taken < HOPELESS * least:
+                for _ in range(TIMINGS - 1):
+                    taken = min(taken, seconds(run, weights.device) / formulation.at_once)
         if taken < least:
             best, least = formulation, taken
     return best
 
 
+def _replayed(run: Callable[[], object]) -> float:
+    """Seconds of a call as a graph; endless where there is no room for it, or no graph of it."""
+    try:
+        return Replay(run, (), ()).seconds()
+    except (torch.OutOfMemoryError, CaptureError):
+        return float("inf")
+
+
 def seconds(run: Callable[[], object], device: torch.device) -> float:
     """Time that a call takes on a device, to the end of what it started there."""
+    if device.type == "cuda":
+        # What was started before is not its own.
+        torch.cuda.synchronize(device)
     started = time.perf_counter()
     run()
     if device.type == "cuda":

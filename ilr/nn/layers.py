@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ilr.nn.norms import Normalise
 
-ConvolutionKernel = Literal["grouped", "unfolded"]
+ConvolutionKernel = Literal["grouped", "unfolded", "channels-first"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Layers:
             stride: in pixels, along both axes.
         """
         outputs = _KERNELS[self.kernel](weights, inputs, stride)
-        # Channels-last is the fastest layout on CPUs and GPUs, and a single input channel does not tell it from others.
+        if self.kernel == "channels-first":
+            return outputs
+        # Channels-last is the fastest layout on CPUs; a single input channel does not tell it from others.
         return outputs.contiguous(memory_format=torch.channels_last)
 
 
@@ -65,4 +67,5 @@ def _unfolded(weights: Tensor, inputs: Tensor, stride: int) -> Tensor:
 _KERNELS: dict[ConvolutionKernel, Callable[[Tensor, Tensor, int], Tensor]] = {
     "grouped": _grouped,
     "unfolded": _unfolded,
+    "channels-first": _grouped,
 }

@@ -101,7 +101,9 @@ class Options:
     scale: Annotated[Scale, Option("size of nets and data: tiny (default), reduced or full", _one_of(*SCALES))] = "tiny"
     seed: Annotated[int, Option("root seed of every replica (default: 0)", _whole(0))] = 0
     replicas: Annotated[int | None, Option("replicas per group, in place of each claim's own number", _whole(2))] = None
-    device: Annotated[str | None, Option("torch device: cpu, cuda:0, cuda (default: all GPUs, if any)", _device)] = None
+    device: Annotated[
+        str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
+    ] = None
     engine: Annotated[str, Option("who trains: processes (default) or in-process", _one_of(*ENGINES))] = "processes"
     workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _whole(1))] = None
     data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None

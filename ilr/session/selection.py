@@ -74,7 +74,8 @@ class Selection:
 
 def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bool = True) -> Lab:
     """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments."""
-    device = options.device or default_device()
+    # Two cores suffice for tiny, and its reference report is theirs; what a GPU makes of it, it is asked for.
+    device = options.device or ("cpu" if options.scale == "tiny" else default_device())
     workers = options.workers or gpus(device) or cpu_cores()
     engine: Engine = Processes(workers) if options.engine == "processes" else InProcess()
     return Lab(

@@ -56,13 +56,15 @@ def are_paired(quantity: str, groups: Sequence[Group]) -> bool:
             )
     if all(group.ids == groups[0].ids for group in groups):
         return True
-    for one, other in combinations(groups, 2):
-        if not set(one.ids).isdisjoint(other.ids):
-            raise ValueError(
-                f"{quantity!r} compares the replicas {_in_words(one.ids)} with {_in_words(other.ids)}: "
-                "the ids of groups must be equal or disjoint"
-            )
-    return False
+    overlapping = [pair for pair in combinations(groups, 2) if not set(pair[0].ids).isdisjoint(pair[1].ids)]
+    if not overlapping:
+        return False
+    # Of several groups some may be of the same replicas: others tell more of what is wrong.
+    one, other = max(overlapping, key=lambda pair: pair[0].ids != pair[1].ids)
+    raise ValueError(
+        f"{quantity!r} compares the replicas {_in_words(one.ids)} with {_in_words(other.ids)}: "
+        "the ids of all groups must be equal, or disjoint"
+    )
 
 
 def _in_words(ids: Sequence[int]) -> str:

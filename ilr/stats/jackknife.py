@@ -7,7 +7,7 @@ resample does, and replicas that agree with their copies make two groups look fu
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,11 +112,15 @@ class PowerLaw(Within, TTest):
         generator = generator or np.random.default_rng(0)
         if in_pairs:
             logarithms = _of_subsets(statistic, groups, generator)  # [group, subset]
-            variance = _variance((weights[:, None] * logarithms).sum(axis=0), sizes[0])
-            return self.of_estimate(prediction, pooled(exponent, [variance], sizes[:1]))
-        apart = [_of_subsets(statistic, [group], generator)[0] for group in groups]
-        variances = [_variance(weight * of_group, n) for weight, of_group, n in zip(weights, apart, sizes, strict=True)]
-        return self.of_estimate(prediction, pooled(exponent, variances, sizes))
+            variances, sizes = [_variance((weights[:, None] * logarithms).sum(axis=0), sizes[0])], sizes[:1]
+        else:
+            apart = [_of_subsets(statistic, [group], generator)[0] for group in groups]
+            variances = [
+                _variance(weight * of_group, n) for weight, of_group, n in zip(weights, apart, sizes, strict=True)
+            ]
+        found = pooled(exponent, variances, sizes)
+        # The subsets are few: that adds to the error of the error as having few replicas does.
+        return self.of_estimate(prediction, replace(found, df=1 / (1 / found.df + 1 / (SUBSETS - 1))))
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
         """Means of independent replicas of standard deviation 0.3, relative to the mean, at three places."""

@@ -11,8 +11,8 @@ from scipy import optimize, stats
 
 from ilr.stats.decision import Prediction
 from ilr.stats.groups import Group, are_paired
-from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, replicas_of
-from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances, floor_of
+from ilr.stats.rule import Above, Assessment, Below, Chances, Floats, Range, Test, Within, floor_of, replicas_of
+from ilr.stats.t_tests import Edge, Mean, OneGroup, SignedEdge, TTest, TwoGroups, edge_chances
 
 
 class OneMean(TTest):
@@ -35,7 +35,8 @@ class OneMean(TTest):
 class Equivalence(Within, OneMean):
     """The mean of `values` [replica] is `expected ± margin`: two one-sided t tests (Schuirmann 1987).
 
-    They are exact for normal replicas.
+    For normal replicas they err with at most alpha, with skewed ones more often the fewer they are, and with rare
+    outliers far more often.
     """
 
     name = "equivalence"
@@ -43,14 +44,14 @@ class Equivalence(Within, OneMean):
 
 
 class AtLeast(Above, OneMean):
-    """The mean of `values` [replica] is at least `expected - margin`: a one-sided t test, exact for normal replicas."""
+    """The mean of `values` [replica] is at least `expected - margin`: a one-sided t test, as in `equivalence`."""
 
     name = "at_least"
     test = "One-sided t test on the mean"
 
 
 class AtMost(Below, OneMean):
-    """The mean of `values` [replica] is at most `expected + margin`: a one-sided t test, exact for normal replicas."""
+    """The mean of `values` [replica] is at most `expected + margin`: a one-sided t test, as in `equivalence`."""
 
     name = "at_most"
     test = "One-sided t test on the mean"
@@ -59,8 +60,8 @@ class AtMost(Below, OneMean):
 class Slope(Within, TTest):
     """The slope of `values` [replica, k] against `x` [k] is `expected ± margin`: two one-sided t tests on its mean.
 
-    Each replica gives one least-squares slope; the tests are exact where these are normal. For a power law pass the
-    logarithms of both.
+    Each replica gives one least-squares slope, and the tests are those of `equivalence` on the slopes. For a power law
+    pass the logarithms of both.
 
     Raises:
         ValueError: also where `x` is not k finite numbers, at least two of them different.
@@ -110,6 +111,7 @@ class Increasing(Above, TTest):
     name = "increasing"
     test = "One-sided t test and sign-flip test on the mean rank correlation with the order of the columns"
     edge = SignedEdge
+    rests_on = ", exact where a row is as likely as its mirror image"
 
     def assess(self, prediction: Prediction, values: ArrayLike) -> Assessment:
         """The t test and the sign-flip test.
@@ -124,7 +126,7 @@ class Increasing(Above, TTest):
             raise ValueError(f"{prediction.quantity!r} has {columns} column(s): a trend needs at least 3")
         correlations = rank_correlations(rows)
         # Mirror images have no skewness: there is nothing to correct.
-        found = self.of_estimate(prediction, replace(Mean.of(correlations).estimate, skewness=0.0))
+        found = self.of_estimate(prediction, replace(Mean.of(correlations).estimate, skewness=None))
         p, p_refuted = _sign_flips(correlations)
         t_test = found.test
         return replace(found, test=Test(max(t_test.p, p), max(t_test.p_refuted, p_refuted), t_test.interval))

@@ -36,6 +36,12 @@ Range = tuple[float, float]
 """Lower and upper end of a region or of an interval; an open end is infinite."""
 
 
+RARE = 0.1
+"""Where n replicas are all alike, a rule on means or distances is to notice a world in which so many of the networks
+are not.
+"""
+
+
 @dataclass(frozen=True)
 class Test:
     """What a test says of the data: the p-values of the two hypotheses, and the values that are not rejected."""
@@ -220,6 +226,14 @@ def replicas_of(prediction: Prediction, values: ArrayLike, dimensions: int = 1) 
     if bad := np.count_nonzero(~np.isfinite(array)):
         raise ValueError(f"{prediction.quantity!r} holds {bad} non-finite value(s): a replica diverged")
     return array
+
+
+def floor_of(error: float, n: float) -> float:
+    """The least p-value of n replicas: were one network in ten to differ, equal ones would show none as often.
+
+    Where replicas do differ it is 0.
+    """
+    return 0.0 if error > 0 else (1 - RARE) ** n
 
 
 def _open(ends: Range) -> tuple[float | None, float | None]:

@@ -9,12 +9,10 @@ import numpy as np
 from scipy import special
 
 from ilr.stats.decision import Prediction
-from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test
+from ilr.stats.rule import Assessment, Chances, Floats, Range, Rule, Test, floor_of
 
-RARE = 0.1
-"""Where n replicas are all alike, a rule on means or distances is to notice a world in which so many of the networks
-are not.
-"""
+DEVIATES = special.ndtri((np.arange(10) + 0.5) / 10).tolist()
+"""Ten equally likely deviates of a normal number."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,15 @@ class Estimate:
     """Standard error of the value."""
     df: float
     n: float
-    skewness: float = 0.0
-    """Of the value, not of a replica: it falls with √n."""
+    skewness: float | None = None
+    """Of the value, not of a replica: it falls with √n. None: no test allows for it."""
 
     def planned(self, replicas: int) -> Self:
         """What to expect of another number of replicas."""
         shrunk = math.sqrt(self.n / replicas)
         df = self.df * (replicas - 1) / (self.n - 1)
-        return replace(self, error=self.error * shrunk, df=df, n=replicas, skewness=self.skewness * shrunk)
+        skewness = None if self.skewness is None else self.skewness * shrunk
+        return replace(self, error=self.error * shrunk, df=df, n=replicas, skewness=skewness)
 
 
 def in_standard_errors(distance: float, error: float) -> float:
@@ -41,14 +40,6 @@ def in_standard_errors(distance: float, error: float) -> float:
     if error > 0:
         return distance / error
     return math.inf if distance >= 0 else -math.inf
-
-
-def floor_of(error: float, n: float) -> float:
-    """The least p-value of n replicas: were one network in ten to differ, equal ones would show none as often.
-
-    Where replicas do differ it is 0.
-    """
-    return 0.0 if error > 0 else (1 - RARE) ** n
 
 
 def without_skewness(t: float, skewness: float) -> float:
@@ -64,7 +55,7 @@ def with_skewness(t: float, skewness: float) -> float:
 
 
 def pooled(
-    value: float, variances: Sequence[float], sizes: Sequence[float], third_cumulants: Sequence[float] = ()
+    value: float, variances: Sequence[float], sizes: Sequence[float], thirds: Sequence[float] | None = None
 ) -> Estimate:
     """A sum of independent estimates, with the degrees of freedom of Satterthwaite (1946).
 
@@ -72,18 +63,20 @@ def pooled(
         value: the sum.
         variances: squared standard errors of the estimates.
         sizes: numbers of replicas they rest on.
-        third_cumulants: of the estimates, where they are known.
+        thirds: third cumulants of the estimates, if a test is to allow for their skewness.
     """
     total = math.fsum(variances)
     # Shares of the variance, as squares of tiny variances would vanish.
     shares = [variance / total if 0 < total < math.inf else 1 / len(variances) for variance in variances]
     df = 1 / sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
-    return Estimate(value, math.sqrt(total), df, min(sizes), skewness_of(total, math.fsum(third_cumulants)))
+    skewness = None if thirds is None else skewness_of(total, math.fsum(thirds))
+    return Estimate(value, math.sqrt(total), df, min(sizes), skewness)
 
 
 def skewness_of(variance: float, third_cumulant: float) -> float:
     """The skewness of what has these cumulants; 0 where nothing varies."""
-    return third_cumulant / variance**1.5 if 0 < variance**1.5 < math.inf else 0.0
+    unit = variance * math.sqrt(variance)
+    return third_cumulant / unit if 0 < unit < math.inf else 0.0
 
 
 @dataclass(frozen=True)
@@ -123,12 +116,14 @@ class Edge(Estimate):
     @property
     def _both(self) -> tuple[float, float]:
         """Student's t and Hall's."""
-        return self.t, without_skewness(self.t, self.skewness) if math.isfinite(self.t) else self.t
+        if self.skewness is None or not math.isfinite(self.t):
+            return self.t, self.t
+        return self.t, without_skewness(self.t, self.skewness)
 
     @property
     def mirrored(self) -> Self:
         """The edge of a region on its other side."""
-        return replace(self, value=-self.value, skewness=-self.skewness)
+        return replace(self, value=-self.value, skewness=None if self.skewness is None else -self.skewness)
 
     def critical(self, alpha: float, width: float = math.inf) -> float:
         """The t beyond which a truth at the edge comes with probability `alpha`; infinite if too few are equal.
@@ -138,7 +133,17 @@ class Edge(Estimate):
         if floor_of(self.error, self.n) > alpha:
             return math.inf
         student = self._students(alpha, width)
-        return max(student, with_skewness(student, self.skewness))
+        return student if self.skewness is None else max(student, with_skewness(student, self.skewness))
+
+    def found(self, alpha: float, width: float = math.inf) -> float:
+        """The probability that the test to come exceeds its critical value, if this edge is what to expect."""
+        m = self.df + 1
+        if self.skewness is None or m <= 2:
+            return self.passed(self.critical(alpha, width))
+        # Skewness that comes out by chance costs power: it has this standard deviation for m normal replicas.
+        by_chance = math.sqrt(6 * (m - 1) / ((m - 2) * (m + 1) * (m + 3)))
+        seen = [replace(self, skewness=self.skewness + by_chance * deviate) for deviate in DEVIATES]
+        return sum(self.passed(edge.critical(alpha, width)) for edge in seen) / len(seen)
 
     def _students(self, alpha: float, width: float) -> float:
         if not 0 <= width < math.inf:
@@ -181,10 +186,10 @@ def edge_chances(edges: Sequence[Edge], prediction: Prediction, also: Sequence[E
         prediction: what is to be decided, at which levels.
         also: what must be found positive, too, for a truth to be found inside.
     """
-    missed = sum(1 - edge.passed(edge.critical(prediction.alpha)) for edge in (*edges, *also))
+    missed = sum(1 - edge.found(prediction.alpha) for edge in (*edges, *also))
     # How wide the region is, in standard errors.
     width = sum(edge.t for edge in edges)
-    refuted = sum(edge.mirrored.passed(edge.critical(prediction.strictest_alpha, width)) for edge in edges)
+    refuted = sum(edge.mirrored.found(prediction.strictest_alpha, width) for edge in edges)
     return Chances(reproduced=max(0.0, 1 - missed), refuted=refuted)
 
 
@@ -255,7 +260,7 @@ class OneGroup:
 
     def expected(self, replicas: float) -> Estimate:
         """What to expect of the mean of n replicas, where it is 0."""
-        return Estimate(0.0, self.standard_deviation / math.sqrt(replicas), replicas - 1, replicas)
+        return Estimate(0.0, self.standard_deviation / math.sqrt(replicas), replicas - 1, replicas, skewness=0.0)
 
 
 @dataclass(frozen=True)
@@ -281,7 +286,8 @@ class TwoGroups:
         """What to expect of the group's mean less a multiple of the reference's, where that is 0."""
         sizes = self.sizes(replicas)
         group, reference = self.standard_deviations
-        return pooled(0.0, [group**2 / sizes[0], (multiple * reference) ** 2 / sizes[1]], sizes)
+        variances = group**2 / sizes[0], (multiple * reference) ** 2 / sizes[1]
+        return pooled(0.0, variances, sizes, thirds=(0.0, 0.0))
 
 
 class TTest(Rule):

@@ -1,6 +1,7 @@
 """The training loop: replicas of compatible experiments as one batch of tensors."""
 
-from collections.abc import Callable, Collection, Sequence
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,9 +17,9 @@ from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
 from ilr.nn.base import FusedNet
+from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_training
-from ilr.training.cuda_graph import Replay
 from ilr.training.metrics import Networks, Step
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
@@ -34,6 +35,10 @@ Tick = Callable[[int], None]
 
 REPORT_EVERY = 64
 """Steps between two reports of progress."""
+
+LARGE_STEP = 1e10
+"""Floating-point operations of a step of all replicas, from which on cuDNN times its kernels. Measured were 10⁹, where
+that was slower, and 10¹¹, where it was faster."""
 
 OF_STEPS = frozenset(name for name, quantity in QUANTITIES.items() if quantity.needs.kind == "step")
 """Quantities of a step; the others are of a state."""
@@ -66,7 +71,8 @@ def train(
     # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     check_fusable(slices)
-    return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick))
+    with current(torch.device(device)):
+        return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick))
 
 
 class _Run:
@@ -101,9 +107,21 @@ class _Run:
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
         self.sgd = SGD(self.net.layers_of(self.weights), shared.momentum, velocity)
         batch = self._batch(0)
+        torch.backends.cudnn.benchmark = self._times_convolutions(batch)
         self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
-        self.replay: Replay | None = None
+        self.captures = capturable(device)
+        self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
+        """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
         self.recorder = Recorder(shared.observe)
+
+    def _times_convolutions(self, batch: Examples) -> bool:
+        """Whether cuDNN should time its kernels for each convolution, or go by its rules.
+
+        On an H100 timing them made large float32 nets 1.6 to 1.8 times as fast and those in float64 3 to 4 times; a
+        small net in float32, whose kernels are over before the next is launched, it made 1.5 times slower.
+        """
+        step = 6.0 * self.net.multiply_adds() * batch.labels.shape[1] * len(self.replicas)
+        return self.dtype == torch.float64 or step > LARGE_STEP
 
     def _initial_weights(self, slices: Slices) -> Tensor:
         """[R, weight], at each slice's own scale."""
@@ -122,19 +140,40 @@ class _Run:
         for step in range(self.steps):
             due = self.recorder.due(step)
             self._observe_state(step, due)
-            batch = self._batch(step)
             wanted = [one for one in due if one.quantity in OF_STEPS]
-            inputs = batch.images, batch.labels, self.learning_rates[step], self.weight_decays[step]
-            if self.device.type == "cuda" and self.replay is None:
-                self.replay = Replay(partial(self._step, OF_STEPS), inputs, self.sgd.state)
-            measured = self.replay(*inputs) if self.replay else self._step([one.quantity for one in wanted], *inputs)
+            quantities = frozenset(one.quantity for one in wanted)
+            measured = self._replayed(step, quantities) if self.captures else self._eager(step, quantities)
             for observation in wanted:
-                self._keep(observation, measured[observation.quantity])
+                self.recorder.keep_tensor(observation, measured[observation.quantity])
             if step % REPORT_EVERY == REPORT_EVERY - 1:
                 tick(REPORT_EVERY * len(self.replicas))
         tick(self.steps % REPORT_EVERY * len(self.replicas))
         self._observe_state(self.steps, self.recorder.due(self.steps))
-        return self.recorder.arrays
+        return self.recorder.finished()
+
+    def _eager(self, step: int, wanted: Collection[str]) -> Mapping[str, Tensor]:
+        """Takes a step and gives the quantities of it that are wanted."""
+        batch = self._batch(step)
+        return self._step(wanted, batch.images, batch.labels, self.learning_rates[step], self.weight_decays[step])
+
+    def _replayed(self, step: int, wanted: frozenset[str]) -> Mapping[str, Tensor]:
+        """As `_eager`, by a graph, which makes the batch too; where there can be none, eagerly from now on."""
+        inputs = self.learning_rates[step], self.weight_decays[step], *self._batches(step).drawn(step)
+        if wanted not in self.graphs:
+            try:
+                self.graphs[wanted] = Replay(partial(self._drawn_step, wanted), inputs, self.sgd.state)
+            except CaptureError as error:
+                warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
+                self.captures = False
+                return self._eager(step, wanted)
+        return self.graphs[wanted](*inputs)
+
+    def _drawn_step(
+        self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
+    ) -> dict[str, Tensor]:
+        """As `_step`, on the batch that follows from what was drawn."""
+        batch = self.own_batches.of(drawn)
+        return self._step(wanted, batch.images, batch.labels, learning_rate, weight_decay)
 
     def _step(
         self, wanted: Collection[str], images: Tensor, labels: Tensor, learning_rate: Tensor, weight_decay: Tensor
@@ -154,7 +193,10 @@ class _Run:
 
     def _batch(self, step: int) -> Examples:
         """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
-        return (self.common_batches if self._united(step) else self.own_batches).at(step)
+        return self._batches(step).at(step)
+
+    def _batches(self, step: int) -> Batches:
+        return self.common_batches if self._united(step) else self.own_batches
 
     def _united(self, step: int) -> bool:
         """Whether partners see the same batch at this step."""
@@ -182,10 +224,7 @@ class _Run:
             adjacent=self.adjacent,
         )
         for observation in wanted:
-            self._keep(observation, networks.measure(observation))
-
-    def _keep(self, observation: Observe, values: Tensor) -> None:
-        self.recorder.keep(observation, values.cpu().numpy())
+            self.recorder.keep_tensor(observation, networks.measure(observation))
 
     def _probe_direction(self) -> Tensor:
         draws = [generator(*key, Stream.PROBE).standard_normal(self.weights.shape[1]) for key in self.replicas]

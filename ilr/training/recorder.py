@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.recording import DIVERGED_AT, Array
@@ -13,6 +15,9 @@ Arrays = dict[str, Array]
 
 NEVER = np.iinfo(np.int64).max
 """Later than any step."""
+
+BUFFERED = 64
+"""Values of an observation that a GPU keeps before they are fetched together."""
 
 
 class Recorder:
@@ -26,11 +31,33 @@ class Recorder:
         # To look a step up in a range, or in a set, takes no time however many there are.
         self._steps = {one: one.at if isinstance(one.at, range) else frozenset(one.at) for one in observations}
         self._kept: Counter[str] = Counter()
+        self._buffered: dict[Observe, list[Tensor]] = {}
         self.arrays: Arrays = {}
 
     def due(self, step: int) -> list[Observe]:
         """What is observed at a step."""
         return [observation for observation, steps in self._steps.items() if step in steps]
+
+    def keep_tensor(self, observation: Observe, values: Tensor) -> None:
+        """As `keep`, of a tensor; one number a replica stays on a GPU for a while: fetching waits for the step."""
+        if not (values.is_cuda and values.dim() == 1):
+            self.keep(observation, values.cpu().numpy())
+            return
+        buffered = self._buffered.setdefault(observation, [])
+        # Cloned, because a graph writes the next step's values over these.
+        buffered.append(values.clone())
+        if len(buffered) == BUFFERED:
+            self._fetch(observation)
+
+    def finished(self) -> Arrays:
+        """All that was kept."""
+        for observation in list(self._buffered):
+            self._fetch(observation)
+        return self.arrays
+
+    def _fetch(self, observation: Observe) -> None:
+        for values in torch.stack(self._buffered.pop(observation)).cpu().numpy():
+            self.keep(observation, values)
 
     def keep(self, observation: Observe, values: Array) -> None:
         """Keeps the next values [replica, ...] of an observation."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import get_args
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
 from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
-from ilr.nn.execution import Formulation
-from ilr.nn.layers import ConvolutionKernel
+from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
 from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
@@ -146,7 +144,7 @@ class NetTrainer(Trainer):
         def run(way: Formulation) -> None:
             way.loss_and_gradients(self.net, weights, head, images, labels, normalise)
 
-        ways = [Formulation(*one) for one in product({1, count}, get_args(ConvolutionKernel))]
+        ways = [Formulation(*one) for one in product({1, count}, kernels(torch.device(device)))]
         fastest = min(seconds(partial(run, way)) for way in ways)
         return self.step_operations * count * examples / self.batch / fastest
 

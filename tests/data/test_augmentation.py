@@ -85,4 +85,4 @@ def test_an_augmentation_for_other_data_is_refused(name: str, augmentation: Augm
     dataset = synthetic(Data(name, train=8, test=4))
     examples = place(dataset.train_images, dataset.train_labels, torch.device("cpu"), torch.float32)
     with pytest.raises(ValueError, match=r"CropFlip\(.*\) does not fit the data"):
-        Augmenter(examples, Draws(augmentation, [(0, 0)], 4, 2), torch.zeros(1))
+        Augmenter(examples, augmentation, torch.zeros(1))

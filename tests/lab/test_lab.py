@@ -3,7 +3,7 @@
 import ast
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from ilr.data.dataset import load
 from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Phases
+from ilr.lab import engines
 from ilr.lab.data_folder import DataFolder
-from ilr.lab.engines import Engine, InProcess, Processes
+from ilr.lab.engines import GPU_LOST, Engine, InProcess, Processes
 from ilr.lab.jobs import Job
 from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan, run
 from ilr.lab.store import Facts, Key, Store, deciding_files
@@ -233,3 +234,35 @@ def test_a_recording_answers_by_quantity_and_step(make_lab: MakeLab, small_exper
     ):
         with pytest.raises(KeyError, match="was not observed"):
             question()
+
+
+def test_jobs_behind_one_that_costs_its_worker_the_gpu_are_run_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    jobs = [
+        Job((), tmp_path, DataFolder(None, stand_in=False), device)
+        for device in ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
+    ]
+    rounds: list[int] = []
+
+    def run_once(_: Processes, jobs: list[Job], *__: object) -> Iterator[tuple[Job, str | None]]:
+        rounds.append(len(jobs))
+        for index, job in enumerate(jobs):
+            yield job, (None if index == 0 else "an error" if index == 1 else GPU_LOST)
+
+    monkeypatch.setattr(Processes, "_run_once", run_once)
+    ended = list(Processes(1).run(jobs, lambda _: None))
+    assert rounds == [4, 2]
+    assert ended == list(zip(jobs, [None, "an error", None, "an error"], strict=True))
+
+
+def test_a_process_that_lost_its_gpu_tries_no_job_on_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Failing(Job):
+        def run(self, _: object) -> None:
+            raise RuntimeError("CUDA error")
+
+    job = Failing((), tmp_path, DataFolder(None, stand_in=False), "cpu")
+    monkeypatch.setattr(engines, "_lost", set())
+    assert [error for _, error in InProcess().run([job, job], lambda _: None)] == ["RuntimeError: CUDA error"] * 2
+    monkeypatch.setattr(engines, "answers", lambda _: False)
+    assert [error for _, error in InProcess().run([job, job], lambda _: None)] == ["RuntimeError: CUDA error", GPU_LOST]

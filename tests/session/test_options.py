@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ilr.session import selection
 from ilr.session.options import Options, check, flag, table
+from ilr.trials.scales import Scale
 
 
 def given(**values: object) -> argparse.Namespace:
@@ -45,3 +47,15 @@ def test_tox_passes_on_what_chooses_devices_cache_and_threads(variable: str) -> 
     tox.read(Path(__file__).parents[2] / "tox.ini")
     passed = tox["testenv"]["pass_env"].split(",")
     assert any(fnmatch(variable, pattern.strip()) for pattern in passed)
+
+
+@pytest.mark.parametrize(("scale", "device"), [("tiny", "cpu"), ("reduced", "cuda"), ("full", "cuda")])
+def test_a_gpu_is_taken_by_default_but_not_at_tiny(
+    scale: Scale, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "default_device", lambda: "cuda")
+    monkeypatch.setattr(selection, "gpus", lambda device: 3 if device == "cuda" else 0)
+    lab = selection.lab_for(Options(scale=scale), tmp_path)
+    assert lab.device == device
+    if device == "cuda":
+        assert lab.engine.workers == 3

@@ -74,7 +74,7 @@ def test_a_failed_claim_shows_what_was_found(pytester: pytest.Pytester, run: Run
 def test_the_second_run_trains_nothing(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     run().stdout.re_match_lines(
-        [r"Training 12 networks, 240 steps in all, on 1 worker: about 5 s \(0 recordings are in the store\)."]
+        [r"Training 12 networks, 240 steps in all, on 1 worker, cpu: about 5 s \(0 recordings are in the store\)."]
     )
     run().stdout.re_match_lines([r"Nothing to train: 2 recordings are in the store."])
     run("--refresh").stdout.re_match_lines([r"Training 12 networks"])

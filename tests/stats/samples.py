@@ -6,11 +6,13 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from ilr.stats.decision import Finding, Prediction, Verdict
+from ilr.stats.groups import Group
 from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
-from ilr.stats.rule import Rule
+from ilr.stats.rule import Floats, Rule
 from ilr.stats.shares import QuantileAtLeast, share_at_least, universal
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -22,7 +24,8 @@ FALSE_ALARM = 1e-7
 
 
 def predict(rule: Rule, expected: float, margin: float = 0.0, alpha: float = 0.05) -> Prediction:
-    return Prediction("quantity", rule.name, expected, margin, "because", alpha)
+    # A trend is compared with none only.
+    return Prediction("quantity", rule.name, margin if rule is increasing else expected, margin, "because", alpha)
 
 
 def at_most_times(rate: float) -> float:
@@ -41,8 +44,38 @@ def sample(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
     return (generator.normal(truth, 0.3, size=10),)
 
 
+def apart(values: ArrayLike, reference: ArrayLike) -> tuple[Group, Group]:
+    """Groups that share no replica."""
+    first, second = np.asarray(values), np.asarray(reference)
+    return Group(first, range(len(first))), Group(second, range(10_000, 10_000 + len(second)))
+
+
+def in_pairs(values: ArrayLike, reference: ArrayLike) -> tuple[Group, Group]:
+    """Groups of the same replicas."""
+    return tuple(Group(group, range(len(np.asarray(group)))) for group in (values, reference))  # type: ignore[return-value]
+
+
+def changed(sample: Any, change: Callable[[Any], Any]) -> Any:
+    """A sample whose values are changed, be it a group or an array."""
+    if isinstance(sample, Group):
+        values = change(sample.values)
+        return Group(values, sample.ids[: len(values)])
+    return change(sample)
+
+
+def symmetric(generator: np.random.Generator, mean: float, standard_deviation: float, size: int) -> Floats:
+    """Replicas without skewness: Hall's correction has nothing to do."""
+    half = generator.normal(0, standard_deviation, size // 2)
+    return mean + np.concatenate([half, -half, np.zeros(size % 2)])
+
+
 def two_samples(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
-    return generator.normal(5 + truth, 0.4, size=14), generator.normal(5, 0.2, size=9)
+    return apart(generator.normal(5 + truth, 0.4, size=14), generator.normal(5, 0.2, size=9))
+
+
+def two_in_pairs(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    common = generator.normal(5, 1.0, size=12)
+    return in_pairs(common + generator.normal(truth, 0.3, size=12), common)
 
 
 def lines(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
@@ -62,7 +95,12 @@ def successes(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
 
 
 def multiples(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
-    return generator.normal(2 * truth, 0.4, size=14), generator.normal(2, 0.3, size=9)
+    return apart(generator.normal(2 * truth, 0.4, size=14), generator.normal(2, 0.3, size=9))
+
+
+def multiples_in_pairs(generator: np.random.Generator, truth: float) -> tuple[Any, ...]:
+    reference = generator.normal(2, 0.3, size=12)
+    return in_pairs(truth * reference + generator.normal(0, 0.3, size=12), reference)
 
 
 class MedianAtLeast(QuantileAtLeast):
@@ -86,7 +124,14 @@ ANY = {
     median_at_least: sample,
 }
 """Every rule, and data it takes."""
-BOTH_SIDES = [(equivalence, sample), (equivalence_of_groups, two_samples), (slope, lines), (ratio, multiples)]
+BOTH_SIDES = [
+    (equivalence, sample),
+    (equivalence_of_groups, two_samples),
+    (equivalence_of_groups, two_in_pairs),
+    (slope, lines),
+    (ratio, multiples),
+    (ratio, multiples_in_pairs),
+]
 ONE_SIDE = [(at_least, sample, -1), (at_most, sample, 1)]
 OPEN = (-math.inf, math.inf)
 

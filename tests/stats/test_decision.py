@@ -55,7 +55,8 @@ def test_one_finding(p: float, p_refuted: float, verdict: Verdict) -> None:
     [
         ([finding(0.001), finding(0.002)], REPRODUCED, [REPRODUCED, REPRODUCED]),
         ([finding(0.001), finding(0.006)], INCONCLUSIVE, [REPRODUCED, INCONCLUSIVE]),
-        ([finding(0.003), finding(0.003)], INCONCLUSIVE, [INCONCLUSIVE, INCONCLUSIVE]),
+        ([finding(0.003), finding(0.003)], REPRODUCED, [REPRODUCED, REPRODUCED]),
+        ([finding(0.004), finding(0.02, alpha=0.05)], REPRODUCED, [REPRODUCED, REPRODUCED]),
         ([finding(0.0024), finding(0.004)], REPRODUCED, [REPRODUCED, REPRODUCED]),
         ([finding(0.001), finding(1.0, 0.001)], REFUTED, [REPRODUCED, REFUTED]),
         ([finding(0.6), finding(1.0, 0.001)], REFUTED, [INCONCLUSIVE, REFUTED]),
@@ -96,7 +97,7 @@ def test_a_prediction_that_predicts_nothing_is_refused(change: dict[str, object]
         Prediction(**given | change)  # type: ignore[arg-type]
 
 
-def test_replicas_are_planned_for_the_strictest_level() -> None:
+def test_to_refute_replicas_are_planned_for_the_strictest_level() -> None:
     alone = Prediction("q", "at_least", 0.0, 0.0, "because", alpha=0.04)
     assert alone.strictest_alpha == 0.04
     assert replace(alone, family=4).strictest_alpha == 0.01

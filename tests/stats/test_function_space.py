@@ -20,7 +20,9 @@ from ilr.stats.function_space import (
     l1_distance,
     squared_distance,
 )
+from ilr.stats.groups import Group
 from ilr.stats.rule import Rule
+from tests.stats.samples import apart, in_pairs
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 RULES = [closer_than, further_than]
@@ -54,8 +56,11 @@ class World:
     draw: tuple[Callable[[np.random.Generator, int], Labels], Callable[[np.random.Generator, int], Labels]]
     distance: float
 
-    def groups(self, generator: np.random.Generator, n: int, m: int | None = None) -> tuple[Labels, Labels]:
+    def labels(self, generator: np.random.Generator, n: int, m: int | None = None) -> tuple[Labels, Labels]:
         return self.draw[0](generator, n), self.draw[1](generator, n if m is None else m)
+
+    def groups(self, generator: np.random.Generator, n: int, m: int | None = None) -> tuple[Group, Group]:
+        return apart(*self.labels(generator, n, m))
 
 
 def independent_points(difference: float) -> World:
@@ -171,7 +176,7 @@ def test_opposite_groups_are_as_far_as_can_be(distance: Callable[..., float]) ->
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_squared_distance_has_no_bias(world: World, generator: np.random.Generator) -> None:
-    values = np.array([squared_distance(*world.groups(generator, 5, 3)) for _ in range(SIMULATIONS)])
+    values = np.array([squared_distance(*world.labels(generator, 5, 3)) for _ in range(SIMULATIONS)])
     error = values.std() / math.sqrt(SIMULATIONS)
     assert abs(values.mean() - world.distance) < STANDARD_ERRORS * error
 
@@ -181,11 +186,12 @@ def test_squared_distance_has_no_bias(world: World, generator: np.random.Generat
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_two_rules_mirror_each_other(world: World, generator: np.random.Generator) -> None:
-    groups = world.groups(generator, 8, 5)
+    labels = world.labels(generator, 8, 5)
+    groups = apart(*labels)
     closer, further = (rule(predict(rule, 0.04), *groups) for rule in (closer_than, further_than))
     assert (closer.p, closer.p_refuted) == (further.p_refuted, further.p)
     assert (closer.estimate, closer.interval, closer.n) == (further.estimate, further.interval, 5)
-    assert closer.estimate == squared_distance(*groups)
+    assert closer.estimate == squared_distance(*labels)
     assert (closer.accepted, further.accepted) == ((None, 0.04), (0.04, None))
 
 
@@ -214,11 +220,11 @@ def test_a_wider_margin_is_no_harder_to_keep(world: World, generator: np.random.
 
 
 def test_the_lower_end_is_that_of_the_jackknife(generator: np.random.Generator) -> None:
-    a, b = independent_points(0.2).groups(generator, 7, 5)
+    a, b = independent_points(0.2).labels(generator, 7, 5)
     without_a = [squared_distance(np.delete(a, i, axis=0), b) for i in range(7)]
     without_b = [squared_distance(a, np.delete(b, i, axis=0)) for i in range(5)]
     error = math.sqrt(6 * np.var(without_a) + 4 * np.var(without_b))
-    found = further_than(predict(further_than, 0), a, b)
+    found = further_than(predict(further_than, 0), *apart(a, b))
     assert found.interval[0] == pytest.approx(found.estimate - stats.t.isf(0.05, 4) * error)
     assert found.p == pytest.approx(stats.t.sf(found.estimate / error, 4))
 
@@ -266,14 +272,15 @@ def test_the_truth_is_found_far_from_the_bound(
         (further_than, (3, 3), 0.1, REFUTED),
     ],
 )
-@pytest.mark.parametrize(("n", "m"), [(3, 3), (7, 11)])
-def test_equal_replicas_leave_no_doubt(
-    rule: Rule, labels: tuple[int, int], bound: float, verdict: Verdict, n: int, m: int
+@pytest.mark.parametrize("make", [apart, in_pairs])
+def test_equal_replicas_leave_the_doubt_that_few_others_are_not_among_them(
+    rule: Rule, labels: tuple[int, int], bound: float, verdict: Verdict, make: Callable[..., tuple[Group, Group]]
 ) -> None:
-    a, b = np.full((n, 13), labels[0]), np.full((m, 13), labels[1])
-    found = rule(predict(rule, bound), a, b)
-    assert (found.verdict, {found.p, found.p_refuted}) == (verdict, {0.0, 1.0})
+    a, b = (np.full((29, 13), label) for label in labels)
+    found = rule(predict(rule, bound), *make(a, b))
+    assert (found.verdict, {found.p, found.p_refuted}) == (verdict, {0.9**29, 1.0})
     assert found.interval == (found.estimate, found.estimate)
+    assert rule(predict(rule, bound), *make(a[1:], b[1:])).verdict is INCONCLUSIVE
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -313,9 +320,9 @@ def test_the_replicas_needed_decide_and_a_third_of_them_do_not(
 
 
 def test_no_number_of_replicas_decides_on_the_bound(generator: np.random.Generator) -> None:
-    groups = independent_points(0.2).groups(generator, 8)
-    prediction = predict(closer_than, squared_distance(*groups))
-    assert closer_than(prediction, *groups).replicas_needed is None
+    labels = independent_points(0.2).labels(generator, 8)
+    prediction = predict(closer_than, squared_distance(*labels))
+    assert closer_than(prediction, *apart(*labels)).replicas_needed is None
 
 
 # What is refused
@@ -324,13 +331,22 @@ def test_no_number_of_replicas_decides_on_the_bound(generator: np.random.Generat
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_refuses_a_prediction_made_for_another(rule: Rule) -> None:
     with pytest.raises(ValueError, match="'distance' is to be decided by 'another'"):
-        rule(Prediction("distance", "another", 0, 0, "because"), np.ones((3, 2), int), np.ones((3, 2), int))
+        rule(Prediction("distance", "another", 0, 0, "because"), *apart(np.ones((3, 2), int), np.ones((3, 2), int)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_groups_that_share_some_replicas_are_refused(rule: Rule) -> None:
+    labels = np.ones((4, 2), int)
+    with pytest.raises(
+        ValueError, match=r"^'distance' compares the replicas 0 to 3 with 2 to 5: the ids of all groups"
+    ):
+        rule(predict(rule, 0), Group(labels, range(4)), Group(labels, range(2, 6)))
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_needs_three_replicas_and_names_the_quantity(rule: Rule) -> None:
     with pytest.raises(ValueError, match=r"^'distance': a group has 2 replica\(s\): at least 3 are needed$"):
-        rule(predict(rule, 0), np.ones((9, 2), int), np.ones((2, 2), int))
+        rule(predict(rule, 0), *apart(np.ones((9, 2), int), np.ones((2, 2), int)))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The rule of `ilr.stats.jackknife`: what it measures, what it refuses, and its error rates by simulation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ilr.serialization import canonical
 from ilr.stats import jackknife
 from ilr.stats.decision import Prediction, Verdict
 from ilr.stats.function_space import squared_distance
+from ilr.stats.groups import Group
 from ilr.stats.jackknife import power_law
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -41,8 +42,12 @@ def crossing(curves: Floats) -> float:
     return i - (mean[0] / 2 - mean[i]) / (mean[i - 1] - mean[i]) if below[i] else math.nan
 
 
-def means(generator: np.random.Generator, exponent: float, n: int) -> list[Floats]:
-    return [x**exponent * generator.lognormal(0, 0.4, n) for x in X]
+def independent(values: Sequence[Any]) -> list[Group]:
+    return [Group(of_group, range(100 * k, 100 * k + len(of_group))) for k, of_group in enumerate(values)]
+
+
+def means(generator: np.random.Generator, exponent: float, n: int) -> list[Group]:
+    return independent([x**exponent * generator.lognormal(0, 0.4, n) for x in X])
 
 
 def curves(generator: np.random.Generator, n: int) -> list[Floats]:
@@ -52,9 +57,9 @@ def curves(generator: np.random.Generator, n: int) -> list[Floats]:
 
 
 def test_an_exact_power_law_leaves_no_doubt(generator: np.random.Generator) -> None:
-    groups = [np.full(6, 3 * x**0.7) for x in X]
+    groups = independent([np.full(29, 3 * x**0.7) for x in X])
     found = power_law(predict(0.7, 1e-9), X, np.mean, groups, generator)
-    assert (found.verdict, found.n) == (REPRODUCED, 6)
+    assert (found.verdict, found.n, found.p) == (REPRODUCED, 29, 0.9**29)
     assert found.interval == (found.estimate, found.estimate)
     canonical(found)
 
@@ -63,13 +68,13 @@ def test_the_estimate_is_the_slope_of_least_squares(generator: np.random.Generat
     x = [1.0, 2.0, 5.0, 7.0]
     groups = [at * generator.lognormal(0, 0.1, 9) for at in x]
     expected = np.polynomial.polynomial.polyfit(np.log(x), np.log([group.mean() for group in groups]), 1)[1]
-    assert power_law(predict(), x, np.mean, groups, generator).estimate == pytest.approx(expected)
+    assert power_law(predict(), x, np.mean, independent(groups), generator).estimate == pytest.approx(expected)
 
 
 def test_the_error_is_that_of_the_delta_method_where_that_is_right(generator: np.random.Generator) -> None:
     groups = [x * (1 + 0.05 * generator.normal(size=40)) for x in X]
     relative = [group.var(ddof=1) / 40 / group.mean() ** 2 for group in (groups[0], groups[2])]
-    low, high = power_law(predict(), X, np.mean, groups, generator).interval
+    low, high = power_law(predict(), X, np.mean, independent(groups), generator).interval
     assert low is not None
     assert high is not None
     error = math.sqrt(sum(relative)) / math.log(16)
@@ -77,20 +82,45 @@ def test_the_error_is_that_of_the_delta_method_where_that_is_right(generator: np
     assert (high - low) / 2 == pytest.approx(error * stats.t.isf(0.05, 60), rel=0.4)
 
 
-def test_arrays_of_a_group_are_measured_together_and_no_replica_twice(generator: np.random.Generator) -> None:
+@pytest.mark.parametrize("paired", [True, False])
+def test_subsets_leave_out_a_quarter_of_the_replicas_the_same_ones_where_groups_share_them(
+    paired: bool, generator: np.random.Generator
+) -> None:
     seen = []
 
-    def measure(group: tuple[Floats, Floats]) -> float:
-        assert len(set(group[0])) == len(group[0])
-        assert len(set(group[1])) == len(group[1])
-        seen.append((len(group[0]), len(group[1])))
-        return float(group[0].mean() + group[1].mean())
+    def statistic(ids: NDArray[Any]) -> float:
+        assert len(set(ids % 100)) == len(ids)
+        seen.append(set(ids % 100))
+        return 1.0 + float(ids[0])
 
-    groups = [(x + generator.random(13), generator.random(13)) for x in X]
-    power_law(predict(), X, measure, groups, generator)
-    assert seen[:3] == [(13, 13)] * 3
-    assert set(seen[3:]) == {(10, 10)}
+    groups = [Group(np.arange(13) + 100 * k, range(13) if paired else range(100 * k, 100 * k + 13)) for k in range(3)]
+    power_law(predict(), X, statistic, groups, generator)
+    assert [len(ids) for ids in seen[:3]] == [13] * 3
+    assert {len(ids) for ids in seen[3:]} == {10}
     assert len(seen) == 3 + 3 * jackknife.SUBSETS
+    # Pairs are measured subset by subset, independent groups one after the other.
+    assert (seen[3] == seen[4] == seen[5]) is paired
+
+
+def test_what_groups_share_cancels_where_they_are_of_the_same_replicas(generator: np.random.Generator) -> None:
+    common, own = generator.lognormal(0, 0.5, 20), generator.lognormal(0, 0.01, (3, 20))
+    values = [x * common * of_group for x, of_group in zip(X, own, strict=True)]
+    paired, separate = (
+        power_law(predict(), X, np.mean, groups, generator)
+        for groups in ([Group(of_group, range(20)) for of_group in values], independent(values))
+    )
+    assert paired.estimate == separate.estimate
+    assert paired.verdict is REPRODUCED
+    width = [found.interval[1] - found.interval[0] for found in (paired, separate)]  # type: ignore[operator]
+    assert width[0] < width[1] / 10
+
+
+def test_groups_that_share_some_replicas_are_refused(generator: np.random.Generator) -> None:
+    groups = [Group(np.ones(4), range(k, k + 4)) for k in (0, 0, 2)]
+    with pytest.raises(
+        ValueError, match=r"^'time' compares the replicas 0 to 3 with 2 to 5: the ids of all groups must"
+    ):
+        power_law(predict(), X, np.mean, groups, generator)
 
 
 def test_equal_seeds_give_equal_findings(generator: np.random.Generator, fresh_seed: int) -> None:
@@ -103,7 +133,7 @@ def test_what_some_subset_does_not_reach_decides_nothing(generator: np.random.Ge
     def measure(group: Floats) -> float:
         return float(group.mean()) if group.max() >= 12 else math.nan
 
-    groups = [np.arange(1.0, 13.0), np.full(12, 12.0), np.full(12, 13.0)]
+    groups = independent([np.arange(1.0, 13.0), np.full(12, 12.0), np.full(12, 13.0)])
     for expected in (0.2, 100.0):
         found = power_law(predict(expected), X, measure, groups, generator)
         assert (found.verdict, found.interval, found.replicas_needed) == (INCONCLUSIVE, (None, None), None)
@@ -119,8 +149,8 @@ def of_means(generator: np.random.Generator, exponent: float, n: int) -> tuple[A
 
 def of_crossings(generator: np.random.Generator, exponent: float, n: int) -> tuple[Any, Any]:
     # Each curve is given with its unit of time, so that every group is observed equally often.
-    groups = [(group, np.full(n, x**exponent)) for x, group in zip(X, curves(generator, n), strict=True)]
-    return lambda group: group[1][0] * crossing(group[0]), groups
+    groups = [np.insert(group, 0, x**exponent, axis=1) for x, group in zip(X, curves(generator, n), strict=True)]
+    return lambda values: values[0, 0] * crossing(values[:, 1:]), independent(groups)
 
 
 def rates(simulate: Simulate, truth: float, n: int, alpha: float, generator: np.random.Generator) -> dict[Verdict, int]:
@@ -180,14 +210,13 @@ def test_places_must_be_positive_and_different(x: tuple[float, ...], generator: 
     ("group", "message"),
     [
         (np.ones(3), r"3 replica\(s\) in a group: at least 4"),
-        ((np.ones(4), np.ones(5)), r"arrays with \[4, 5\] replicas"),
         (np.array([1.0, 1.0, 1.0, math.nan]), r"1 non-finite value\(s\): a replica diverged"),
         (np.zeros(4), "must be measured by positive numbers"),
     ],
 )
 def test_wrong_groups_are_refused(group: Any, message: str, generator: np.random.Generator) -> None:
     with pytest.raises(ValueError, match=f"^'time' .*{message}"):
-        power_law(predict(), X, np.mean, [group, np.ones(4), np.ones(4)], generator)
+        power_law(predict(), X, np.mean, independent([group, np.ones(4), np.ones(4)]), generator)
 
 
 def test_it_refuses_a_prediction_made_for_another(generator: np.random.Generator) -> None:

@@ -21,6 +21,7 @@ from ilr.stats.sample_size import Spread, replicas_for, smallest_detectable
 from ilr.stats.shares import Share, quantile_at_least, share_at_least, universal
 from ilr.stats.t_tests import OneGroup, TwoGroups
 from tests.calibration import EFFECTS, Effect
+from tests.stats.samples import apart
 from tests.stats.test_function_space import independent_points
 
 REPRODUCED, REFUTED = Verdict.REPRODUCED, Verdict.REFUTED
@@ -53,9 +54,9 @@ def test_every_rule_has_a_plan() -> None:
     assert set(BY_NAME) == set(RULES)
 
 
-SAFE = {"closer_than", "increasing"}
+SAFE = {"closer_than", "increasing", "nearer_than"}
 """Planned for the most noise there may be."""
-NEVER = {("universal", REPRODUCED, 12)}
+NEVER = {("universal", REPRODUCED, 12), ("nearer_than", REPRODUCED, 12)}
 DETECTED = [
     pytest.param(effect, n, alpha, verdict, id=f"{name}-{n}-{alpha}-{verdict}")
     for name, effect in BY_NAME.items()
@@ -106,7 +107,9 @@ def test_a_mean_is_detected_with_the_power_aimed_at_however_few_replicas(
         lambda generator, n, truth: (generator.normal(truth, 0.3, n),),
     )
     distance = effect.smallest(generator, n, alpha, REFUTED)
-    check_rate(effect.times_given(generator, n, alpha, REFUTED, distance), effect.data_sets, 0.89, 0.91)
+    # Three replicas are never as skewed as the plan for more of them has it.
+    at_most = 0.91 if n > 3 else 0.98
+    check_rate(effect.times_given(generator, n, alpha, REFUTED, distance), effect.data_sets, 0.89, at_most)
     inside = effect.smallest(generator, n, alpha, REPRODUCED)
     if margin > 0 and inside < math.inf:
         check_rate(effect.times_given(generator, n, alpha, REPRODUCED, inside), effect.data_sets, 0.89)
@@ -121,7 +124,7 @@ def test_groups_of_different_sizes_are_planned(
     def draw(generator: np.random.Generator, n: int, truth: float) -> tuple[Any, ...]:
         group, reference = (n * part for part in proportion)
         centre = 1 + truth if rule is equivalence_of_groups else truth
-        return generator.normal(centre, 0.2, group), generator.normal(1, 0.1, reference)
+        return apart(generator.normal(centre, 0.2, group), generator.normal(1, 0.1, reference))
 
     effect = Effect(rule, 1.0, 0.4, lambda _: TwoGroups((0.2, 0.1), proportion), 1.4, 1, draw)
     for verdict in (REFUTED, REPRODUCED):
@@ -213,10 +216,12 @@ def test_a_quantile_is_planned_as_its_share() -> None:
     assert replicas_for(quantile, Share(0.7), 0.2) == replicas_for(share, None, 0.2)
 
 
-def test_a_family_needs_more_replicas() -> None:
+def test_a_family_needs_more_replicas_to_be_refuted() -> None:
     alone, spread = predict(at_least, 0.5), OneGroup(1.0)
     together, stricter = replace(alone, family=5), replace(alone, alpha=0.01)
     assert smallest_detectable(together, spread, 8) == smallest_detectable(stricter, spread, 8)
+    reproduced = [smallest_detectable(prediction, spread, 8, REPRODUCED) for prediction in (alone, together)]
+    assert reproduced[0] == reproduced[1]
 
 
 def test_a_slope_and_a_power_law_are_means() -> None:
@@ -225,7 +230,9 @@ def test_a_slope_and_a_power_law_are_means() -> None:
     assert smallest_detectable(predict(slope, 0.5, 0.1), spread, 9) == expected
     # Two places a factor e apart: the exponent is the difference of two groups' mean logarithms.
     groups = smallest_detectable(predict(equivalence_of_groups, 0.5, 0.1), TwoGroups((0.3, 0.3)), 9)
-    assert smallest_detectable(predict("power_law", 0.5, 0.1), Places((1, math.e), 0.3), 9) == pytest.approx(groups)
+    exponent = smallest_detectable(predict("power_law", 0.5, 0.1), Places((1, math.e), 0.3), 9)
+    # That of the groups allows for skewness.
+    assert 0.95 * groups < exponent < groups
 
 
 # What cannot be had
@@ -237,7 +244,6 @@ def test_a_slope_and_a_power_law_are_means() -> None:
         (equivalence, 0.5, OneGroup(0.1), 1000, REPRODUCED),
         (universal, 0.0, None, 13, REPRODUCED),
         (increasing, 0.0, OneGroup(0.1), 4, REFUTED),
-        (increasing, 0.9, OneGroup(0.4), 10, REPRODUCED),
         (share_at_least, 0.9, None, 20, REPRODUCED),
         (share_at_least, 0.1, None, 20, REFUTED),
         (ratio, 0.5, TwoGroups((0.1, 1.0)), 6, REPRODUCED),

@@ -8,13 +8,14 @@ from scipy import stats
 
 from ilr.stats.decision import Verdict
 from ilr.stats.shares import quantile_at_least, share_at_least, universal
-from tests.calibration import CASES, NOISES, Noise, counts
+from tests.cases import CASES, counts
 from tests.stats.samples import (
     SIMULATIONS,
     at_most_times,
     predict,
     rates,
 )
+from tests.worlds import NOISES, Noise
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 

@@ -14,8 +14,8 @@ from ilr.stats.decision import Prediction
 from ilr.stats.function_space.noise import FEWEST, LARGEST, DistanceNoise
 from ilr.stats.function_space.pairs import PairedNoise, Pairs, jackknife_error, noise_of
 from ilr.stats.groups import Group, are_paired
-from ilr.stats.rule import Assessment, Below, Chances, Range, Rule, Test
-from ilr.stats.t_tests import check_positive, floor_of, in_standard_errors
+from ilr.stats.rule import Assessment, Below, Chances, Range, Rule, Test, floor_of
+from ilr.stats.t_tests import check_positive, in_standard_errors
 
 DOUBLINGS = np.concatenate([[0.0], np.geomspace(0.02, 50.0, 80)])
 """Doublings between which the ends of an interval are looked for."""
@@ -62,16 +62,17 @@ class Comparison:
     def p_positive(self) -> float:
         """The p-value of the hypothesis that there is nothing to measure with: that Y is not positive."""
         error = self.yardstick.jackknife_error
-        t = in_standard_errors(self.yardstick.squared_distance, error)
+        # Nothing is not positive, however exactly it is known.
+        t = -in_standard_errors(-self.yardstick.squared_distance, error)
         return max(float(special.stdtr(self.size - 1, -t)), floor_of(error, self.size))
 
     @property
     def doublings(self) -> float:
         """The estimate √(D / Y)."""
-        # What is not positive measures nothing; its error tells how large it might be.
-        unit = (
-            self.yardstick.squared_distance if self.yardstick.squared_distance > 0 else self.yardstick.jackknife_error
-        )
+        # What is not positive measures nothing; its error tells how large it might be, or the finest difference does.
+        unit = self.yardstick.squared_distance
+        if unit <= 0:
+            unit = max(self.yardstick.jackknife_error, 1 / self.yardstick.comparisons)
         return math.sqrt(max(self.pairs.squared_distance, 0.0) / unit)
 
     def p_further(self, doublings: float) -> float:
@@ -122,8 +123,7 @@ class NearerThan(Below, Rule):
     positive. Both are approximate; the rates are in docs/calibration.md.
 
     Raises:
-        ValueError: also where the labels are not integers, not of the same points, or of fewer than 3 replicas; and
-            where all replicas of the yardstick are alike.
+        ValueError: also where the labels are not integers, not of the same points, or of fewer than 3 replicas.
     """
 
     name = "nearer_than"
@@ -156,12 +156,9 @@ class NearerThan(Below, Rule):
             raise ValueError(f"{prediction.quantity!r} compares four groups of the same replicas, not disjoint ones")
         first, second, third, fourth = (group.values for group in groups)
         try:
-            found = Comparison(Pairs.of(first, second, FEWEST), Pairs.of(third, fourth, FEWEST))
+            return Comparison(Pairs.of(first, second, FEWEST), Pairs.of(third, fourth, FEWEST))
         except ValueError as refusal:
             raise ValueError(f"{prediction.quantity!r}: {refusal}") from None
-        if found.yardstick.squared_distance <= 0 and not found.yardstick.jackknife_error:
-            raise ValueError(f"{prediction.quantity!r} has a yardstick whose replicas are all alike")
-        return found
 
     def room(self, prediction: Prediction, spread: Yardstick) -> tuple[float, float]:
         """A truth lies between 0 and the largest distance, in doublings."""
@@ -200,12 +197,12 @@ class NearerThan(Below, Rule):
         return Chances(max(nearer + float(positive) - 1, 0.0), further)
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, _: Any) -> tuple[Any, ...]:
-        """Forty points of three classes, all predicted independently: a doubled λₑ changes each chance by up to 0.2."""
+        """A hundred points of three classes, all predicted independently: a doubled λₑ changes chances by up to 0.2."""
         even, ids = np.full(3, 1 / 3), range(n)
 
         def group(moved: float) -> Group:
             chances = even + moved * np.array([0.2, -0.1, -0.1])
-            return Group(generator.choice(3, (n, 40), p=chances), ids)
+            return Group(generator.choice(3, (n, 100), p=chances), ids)
 
         return group(0.0), group(truth), group(0.0), group(1.0)
 

@@ -12,8 +12,8 @@ from ilr.stats.function_space.distances import Pool
 from ilr.stats.function_space.noise import FEWEST, LARGEST, DistanceNoise, noise_in
 from ilr.stats.function_space.pairs import Pairs
 from ilr.stats.groups import Group, are_paired
-from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test
-from ilr.stats.t_tests import floor_of, in_standard_errors
+from ilr.stats.rule import Above, Assessment, Below, Chances, Rule, Test, floor_of
+from ilr.stats.t_tests import in_standard_errors
 
 
 class DistanceRule(Rule):
@@ -68,8 +68,8 @@ class DistanceRule(Rule):
             a: a Group of labels, [n, point] or [n, moment, point].
             b: a Group of labels, [m, point] or [m, moment, point]; of the same replicas, or of none of them.
         """
+        kind = Pairs if are_paired(prediction.quantity, (a, b)) else Pool
         try:
-            kind = Pairs if are_paired(prediction.quantity, (a, b)) else Pool
             found = kind.of(a.values, b.values, least=FEWEST)
         except ValueError as refusal:
             raise ValueError(f"{prediction.quantity!r}: {refusal}") from None
