@@ -50,7 +50,8 @@ def answer(claim: ClaimEvidence) -> str:
             return f"Undecided: {message or 'a control is'}."
         case Verdict.UNSOUND:
             same = [f"“{spaced(one.name)}”" for one in claim.controls if one.verdict is Verdict.REPRODUCED]
-            return f"Not shown: with {' and '.join(same) or 'a control'} the test came out the same, so it could not have failed."
+            named = " and ".join(same) or "a control"
+            return f"Not shown: with {named} the test came out the same, so it could not have failed."
         case Verdict.ERROR:
             return f"Could not be judged: {message or 'no reason is given'}."
         case Verdict.NOT_RUN:
