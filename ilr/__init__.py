@@ -39,14 +39,30 @@ if TYPE_CHECKING:
     from ilr.stats.function_space import agreement, l1_distance
     from ilr.stats.means import rank_correlations
     from ilr.trials.outcome import JudgedClaim
-    from ilr.trials.plotting import draw_band, draw_largest, new_figure, ticks_at
+    from ilr.trials.plotting import (
+        as_control,
+        draw_accepted,
+        draw_band,
+        draw_largest,
+        label_lines,
+        new_figure,
+        ticks_at,
+    )
 
 _HEAVY = {
     "ilr.lab.scheduler": ("run",),
     "ilr.stats.function_space": ("agreement", "l1_distance"),
     "ilr.stats.means": ("rank_correlations",),
     "ilr.trials.outcome": ("JudgedClaim",),
-    "ilr.trials.plotting": ("draw_band", "draw_largest", "new_figure", "ticks_at"),
+    "ilr.trials.plotting": (
+        "as_control",
+        "draw_accepted",
+        "draw_band",
+        "draw_largest",
+        "label_lines",
+        "new_figure",
+        "ticks_at",
+    ),
     "matplotlib.axes": ("Axes",),
     "matplotlib.figure": ("Figure",),
 }
@@ -97,13 +113,16 @@ __all__ = [
     "WeightNorm",
     "__version__",
     "agreement",
+    "as_control",
     "changed",
+    "draw_accepted",
     "draw_band",
     "draw_largest",
     "every",
     "for_each",
     "group",
     "l1_distance",
+    "label_lines",
     "new_figure",
     "observe_all",
     "rank_correlations",

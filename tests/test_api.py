@@ -29,7 +29,17 @@ CLASSES_AND_FUNCTIONS = (
     *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
     *("changed", "every", "for_each", "group", "observe_all"),
-    *("Axes", "Figure", "draw_band", "draw_largest", "new_figure", "ticks_at"),
+    *(
+        "Axes",
+        "Figure",
+        "as_control",
+        "draw_accepted",
+        "draw_band",
+        "draw_largest",
+        "label_lines",
+        "new_figure",
+        "ticks_at",
+    ),
     *("agreement", "l1_distance", "rank_correlations", "run", "theory"),
 )
 TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")

@@ -90,7 +90,8 @@ class Rehearsal(Mode):
         complaints = [one.error for one in self.rehearsed if one.error and one.concerns(claim)]
         for experiment in claim.planned.all():
             complaints += _schedule_failures(experiment)
-        if judged.verdict is Verdict.ERROR:
+        # A figure that fails costs no verdict, but here it is to be found out.
+        if judged.verdict is Verdict.ERROR or not judged.figures:
             complaints.append(judged.message)
         return Outcome(claim.file.claim, Verdict.ERROR, "\n".join(complaints)) if complaints else None
 

@@ -188,6 +188,10 @@ class Registered(Struct, frozen=True):
     controls: tuple[RegisteredControl, ...]
     replicas: Mapping[str, int | tuple[int, ...] | str | None]
     """Per group by scale, at each look where there are several; the key `record` names the kind of record."""
+    question: str = ""
+    """The claim as a question; empty where none was written down."""
+    differs: str = ""
+    """In what its setting differs from the paper's."""
 
 
 class ClaimEvidence(Struct, frozen=True):

@@ -8,8 +8,8 @@ from typing import NoReturn
 import msgspec
 
 from ilr.report.evidence import Evidence
-from ilr.report.html import render_html
 from ilr.report.junit import render_junit
+from ilr.report.page.html import render_html
 
 EVIDENCE = "evidence.json"
 

@@ -23,6 +23,13 @@ class FindingText:
     """The same, after Holm's correction, of the hypothesis that it lies inside."""
     remark: str
     """What would decide an INCONCLUSIVE finding; empty otherwise."""
+    corrected: int
+    """Over how many findings Holm's correction runs."""
+
+    @property
+    def expected_is_told(self) -> bool:
+        """Whether the expected value is neither the bound itself nor the middle of the accepted range."""
+        return None in self.finding.accepted and self.finding.margin > 0
 
     @property
     def sentence(self) -> str:
@@ -39,18 +46,10 @@ def finding_texts(findings: Sequence[FindingEvidence]) -> list[FindingText]:
     # The evidence keeps the uncorrected p-values; the verdict was decided on these. To be REPRODUCED all findings must
     # pass, which needs no correction.
     corrected = holm([finding.p_refuted for finding in findings])
-    return [_text(finding, p_refuted) for finding, p_refuted in zip(findings, corrected, strict=True)]
+    return [_text(finding, p_refuted, len(findings)) for finding, p_refuted in zip(findings, corrected, strict=True)]
 
 
-def rules(findings: Sequence[FindingEvidence]) -> dict[str, list[str]]:
-    """The names of the findings that each rule decided: many findings have one rule, which is then told once."""
-    names: dict[str, list[str]] = {}
-    for finding in findings:
-        names.setdefault(finding.rule, []).append(finding.name)
-    return names
-
-
-def _text(finding: FindingEvidence, p_refuted: float) -> FindingText:
+def _text(finding: FindingEvidence, p_refuted: float, corrected: int) -> FindingText:
     width = _shown_width(finding)
     return FindingText(
         finding=finding,
@@ -61,6 +60,7 @@ def _text(finding: FindingEvidence, p_refuted: float) -> FindingText:
         p=p_value(finding.p, finding.alpha),
         p_refuted=p_value(p_refuted, finding.alpha),
         remark=_remark(finding),
+        corrected=corrected,
     )
 
 
@@ -84,7 +84,7 @@ def _shown_width(finding: FindingEvidence) -> float:
     if not width:
         return 0.0
     # Five digits are plenty, however narrow the interval.
-    width = max(width, 1e-3 * abs(finding.estimate))
+    width = min(max(width, 1e-3 * abs(finding.estimate)), 1e300)
     # An end just beside the accepted range must not be rounded onto its bound: that would hide why the verdict fell.
     bounds = [bound for bound in finding.accepted if bound is not None]
     while any(_collide(end, bound, width) for end in ends for bound in bounds):

@@ -8,12 +8,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_TINIEST = 1e-300
+"""Smaller numbers have no power of ten to divide by; to a reader they are 0."""
 
 
 def places(width: float) -> int:
     """Decimal places that show two digits of `width`; negative places round to tens, hundreds, ..."""
-    # The difference of two numbers 0.1 apart may come out a little less.
-    return 1 - math.floor(math.log10(width * (1 + 1e-9)))
+    # The difference of two numbers 0.1 apart may come out a little less; that of two huge ones is infinite.
+    return 1 - math.floor(math.log10(min(max(width, _TINIEST) * (1 + 1e-9), 1 / _TINIEST)))
 
 
 def measured(value: float, width: float) -> str:
@@ -60,7 +62,7 @@ def size(number: int) -> str:
 
 def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
     """`value` rounded to `decimals` places; as a power of ten where that would take a long row of zeros."""
-    if not value:
+    if abs(value) < _TINIEST:
         return "0"
     power = math.floor(math.log10(abs(value)))
     # Five leading zeros, or seven digits before the point, are more than an eye counts.
@@ -69,6 +71,11 @@ def _rounded(value: float, decimals: int, *, idle_zeros: bool = True) -> str:
     # A float has no more than some fifteen digits to show; negative places round, but show none.
     decimals = min(decimals + exponent, 12)
     mantissa = round(value / 10.0**exponent, decimals)
+    if not mantissa:
+        # Zeros alone would say that it is none: its first digit says how small it is.
+        return _rounded(value, -power, idle_zeros=idle_zeros)
+    if as_power and abs(mantissa) >= 10:
+        mantissa, exponent = mantissa / 10, exponent + 1
     text = f"{abs(mantissa):,.{max(decimals, 0)}f}"
     if not idle_zeros and "." in text:
         text = text.rstrip("0").rstrip(".")

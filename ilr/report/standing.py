@@ -7,8 +7,8 @@ from ilr.report.evidence import ClaimEvidence
 from ilr.stats.decision import holm, p_of_verdict
 
 
-def shaken(claims: Sequence[ClaimEvidence]) -> list[str]:
-    """Titles of the claims whose verdict does not stand after Holm's correction over all decided claims.
+def shaken(claims: Sequence[ClaimEvidence]) -> list[ClaimEvidence]:
+    """The claims whose verdict does not stand after Holm's correction over all decided claims.
 
     The more claims a report judges, the likelier it is that some verdict is false; this is for a reader who wants the
     error rate to hold for all of them at once.
@@ -17,7 +17,7 @@ def shaken(claims: Sequence[ClaimEvidence]) -> list[str]:
     corrected = holm([p for _, p in decided])
     # Where its predictions differ in α, a claim has to meet the strictest.
     return [
-        claim.title
+        claim
         for (claim, _), p in zip(decided, corrected, strict=True)
         if p > _looks(claim) * min(finding.alpha for finding in claim.findings)
     ]

@@ -131,8 +131,8 @@ class SequentialTrial:
         if verdict is not Verdict.ERROR:
             try:
                 figures = (self._drawn(recording_of),)
-            except Exception as error:  # a figure that fails must not cost the findings
-                verdict, message = Verdict.ERROR, f"its figure could not be drawn: {described(error)}"
+            except Exception as error:  # a figure that fails costs neither the findings nor the verdict
+                message = "; ".join(filter(None, (message, f"its figure could not be drawn: {described(error)}")))
         self._forget_recordings()
         by_control = {name: experiments for name, (_, experiments) in self._judged.items() if name != CLAIM}
         return replace(

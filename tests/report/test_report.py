@@ -1,11 +1,8 @@
-"""The report: what the page, the XML and the command line say about evidence of every kind."""
+"""The report: its numbers, drawings and XML, its files, and what the command line says of evidence of every kind."""
 
 import json
-import re
 import subprocess
 import sys
-from collections import defaultdict
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,212 +11,21 @@ import msgspec
 import pytest
 
 from ilr.__main__ import main
-from ilr.report.evidence import Evidence, FindingEvidence, History, Invocation, TrainedBy
+from ilr.report.evidence import FindingEvidence, History, Invocation, TrainedBy
 from ilr.report.files import read_evidence, render_again, write_report
 from ilr.report.findings import finding_texts
-from ilr.report.html import render_html
-from ilr.report.inline_svg import Figure
-from ilr.report.intervals import interval_plot
 from ilr.report.junit import render_junit
 from ilr.report.numbers import duration, measured, p_value, registered, size
+from ilr.report.page.intervals import interval_plot
 from ilr.version import __version__
-from tests.sample_evidence import claim, figure, finding, in_schema_1, sample_evidence, typed
+from tests.report.reading import Page, with_claims
+from tests.sample_evidence import claim, finding, in_schema_1, sample_evidence, typed
 
 ROOT = Path(__file__).parents[2]
-VOID = {"br", "link", "meta", "hr", "img", "input"}
-
-
-class Page(HTMLParser):
-    """A page as a reader meets it: its text (of the whole, and of each element that has an id), ids and links."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[tuple[str, str | None]] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.parts: dict[str, list[str]] = defaultdict(list)
-        self.feed(text)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append((tag, dict(attrs).get("id")))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        opened, _ = self.open.pop()
-        assert opened == tag, f"<{opened}> closed by </{tag}>"
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1][0] not in ("style", "title"):
-            for name in {identity for _, identity in self.open if identity} | {""}:
-                self.parts[name].append(data)
-
-    def text(self, identity: str = "") -> str:
-        return " ".join(" ".join(self.parts[identity]).split())
-
-    def values(self, attribute: str) -> list[str]:
-        return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
-
-
-def with_claims(claims: list[dict[str, Any]]) -> Evidence:
-    return typed(sample_evidence() | {"claims": claims})
 
 
 def typed_finding(**changes: Any) -> FindingEvidence:
     return msgspec.convert(finding("x", **changes), FindingEvidence)
-
-
-@pytest.fixture(scope="module")
-def page() -> Page:
-    return Page(render_html(typed(sample_evidence())))
-
-
-def test_the_page_loads_and_runs_nothing(page: Page) -> None:
-    text = render_html(typed(sample_evidence()))
-    assert "<script" not in text.lower()
-    assert not re.search(r"url\((?!['\"]?#)|@import", text)
-    assert {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "img"} == set()
-    for attribute in ("src", "href", "xlink:href", "srcset", "action"):
-        assert all(value.startswith("#") for value in page.values(attribute))
-    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-
-
-def test_ids_are_unique_and_every_reference_finds_its_own(page: Page) -> None:
-    ids = page.values("id")
-    assert len(ids) == len(set(ids))
-    references = [value.removeprefix("#") for value in page.values("href") + page.values("xlink:href")]
-    references += re.findall(r"url\(#([^)]*)\)", render_html(typed(sample_evidence())))
-    assert len(references) > len(sample_evidence()["claims"])
-    assert set(references) <= set(ids)
-
-
-def test_two_figures_keep_their_own_clip_paths() -> None:
-    text = figure("a", "b")
-    clip = re.findall(r'<clipPath id="([^"]*)"', text)[0]
-    first, second = Figure.parse(text, "one-").svg, Figure.parse(text, "two-").svg
-    assert f"url(#one-{clip})" in first
-    assert f"url(#two-{clip})" in second
-    assert not set(re.findall(r' id="([^"]*)"', first)) & set(re.findall(r' id="([^"]*)"', second))
-
-
-@pytest.mark.parametrize("number", range(len(sample_evidence()["claims"])))
-def test_the_section_of_a_claim_tells_all_of_it(page: Page, number: int) -> None:
-    told = sample_evidence()["claims"][number]
-    text = page.text(f"claim-{told['id']}")
-    for part in ("title", "source", "verdict", "statement", "record_sha256"):
-        assert " ".join(told[part].split()) in text
-    for found in told["findings"] + [found for control in told["controls"] for found in control["findings"]]:
-        assert found["name"] in text
-        assert found["rule"] in text
-        assert found["verdict"] in text
-    for control in told["controls"]:
-        assert f"{control['name']} {'sound' if control['sound'] else 'not sound'} {control['verdict']}" in text
-        assert control["takes_away"] in text
-        assert control["message"] in text
-    for prediction in told["record"]["predictions"]:
-        assert prediction["quantity"] in text
-        assert prediction["reason"] in text
-    for digest in told["experiments"]:
-        assert digest[:12] in text
-    assert told["message"].split("\n")[0] in text
-
-
-def test_the_overview_counts_and_links_every_claim(page: Page) -> None:
-    assert "7 claims: 2 REPRODUCED , 1 REFUTED , 1 INCONCLUSIVE , 1 UNSOUND , 1 ERROR , 1 NOT RUN" in page.text()
-    for told in sample_evidence()["claims"]:
-        assert f"#claim-{told['id']}" in page.values("href")
-    assert "2/2 sound" in page.text()
-    assert "0/2 sound" in page.text()
-
-
-def test_provenance_is_on_the_page(page: Page) -> None:
-    provenance = sample_evidence()["provenance"]
-    for part in ("ilr", "git", "python", "torch", "device", "cpu", "claims_sha256"):
-        assert provenance[part] in page.text()
-    assert provenance["data"]["digits"]["sha256"] in page.text()
-    assert provenance["data"]["digits"]["sha256"] in page.values("title")
-    for part in ("tiny", "21 November 2026, 23:30 UTC", "2\N{NO-BREAK SPACE}min 21\N{NO-BREAK SPACE}s"):
-        assert " ".join(part.split()) in page.text()
-
-
-def test_an_inconclusive_finding_says_what_would_decide(page: Page) -> None:
-    text = page.text("claim-average-beats-single")
-    assert "would need n = 1,240 replicas" in text
-    assert "no practical number of replicas would decide" in text
-
-
-def test_the_p_values_shown_are_those_that_decided(page: Page) -> None:
-    # To be REPRODUCED every finding must pass, which needs no correction; REFUTED is corrected by Holm.
-    assert "outside 0.031 inside >0.999" in page.text("claim-average-beats-single")
-    assert "after Holm’s correction over these 2 findings" in page.text("claim-average-beats-single")
-    assert "Holm" not in page.text("claim-heavy-tailed-noise")
-
-
-def test_text_is_escaped() -> None:
-    attack = '<script>alert("1")</script><img src=x onerror=y>'
-    evidence = sample_evidence()
-    evidence["scale"] = evidence["provenance"]["cpu"] = attack
-    for told in evidence["claims"]:
-        told |= dict.fromkeys(("title", "source", "statement", "message"), attack)
-        told["id"] += '"><b>'
-        for found in told["findings"]:
-            found |= {"name": attack, "rule": attack}
-    text = render_html(typed(evidence))
-    assert "<script" not in text
-    assert "<img" not in text
-    assert attack in Page(text).text()
-
-
-def test_a_figure_brings_its_caption_and_nothing_harmful() -> None:
-    hostile = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="a()">'
-        "<title>λ &lt; 1</title><script>a()</script><style>* {display: none}</style><foreignObject>b</foreignObject>"
-        '<a href="https://example.org/"><path style="fill: url(https://example.org/)" d="M0 0"/></a>'
-        '<image xlink:href="data:image/png;base64,AA"/><image xlink:href="//example.org/"/></svg>'
-    )
-    drawn = Figure.parse(hostile, "f-")
-    assert drawn.caption == "λ < 1"
-    assert drawn.svg == ('<svg><a><path d="M0 0" /></a><image href="data:image/png;base64,AA" /><image /></svg>')
-
-
-@pytest.mark.parametrize("text", ["", "<svg", "plain", "<html/>", '<x xmlns="urn:x"/>'])
-def test_what_is_not_a_figure_is_refused_by_name(text: str) -> None:
-    evidence = with_claims([claim("one", "NOT RUN", figures=[text])])
-    with pytest.raises(ValueError, match=r"^figure 1 of the claim 'one' is not [^\n]*$"):
-        render_html(evidence)
-
-
-def test_a_message_is_shown_without_its_terminal_colours() -> None:
-    message = "\x1b[31mred\x1b[0m"
-    text = render_html(with_claims([claim("one", "ERROR", message=message)]))
-    assert "\x1b" not in text
-    assert Page(text).text("claim-one").count(" red ") == 1
-
-
-def test_evidence_without_claims_has_a_page() -> None:
-    assert "0 claims" in Page(render_html(with_claims([]))).text()
-    assert ElementTree.fromstring(render_junit(with_claims([])))[0].get("tests") == "0"
-
-
-def test_a_claim_that_was_not_judged_still_shows_its_controls() -> None:
-    told = claim("one", "ERROR")
-    told["record"]["controls"] = [{"record": "Control", "name": "no-decay", "takes_away": "The decay."}]
-    text = Page(render_html(with_claims([told]))).text("claim-one")
-    assert "Controls registered, not judged no-decay The decay." in text
-
-
-def test_the_history_of_a_claim_is_folded_and_complete(page: Page) -> None:
-    text = page.text("claim-lr-drop-square-root-law")
-    assert "History 2 attempts, 1 regime tried" in text
-    assert "MLP 32-32-32, 12 replicas a group 2026-11-20 tiny 13 4f1c0de INCONCLUSIVE its report was not kept" in text
-    assert "MLP 32-32-32, 48 replicas a group 2026-11-21 tiny 0 – REPRODUCED" in text
-    assert "tiny, exploratory seeds 7 and 8. λ = 0.2: the net <collapses>" in text
-    assert "An earlier report found a larger ratio." in text
-    assert "History" not in page.text("claim-heavy-tailed-noise")
 
 
 # --- numbers
@@ -237,7 +43,9 @@ def test_the_history_of_a_claim_is_folded_and_complete(page: Page) -> None:
         (1.2346e8, 2e6, "1.235 × 10⁸"),
         (3.21e-7, 4e-8, "3.21 × 10⁻⁷"),
         (0.0, 0.1, "0"),
-        (-0.0004, 0.1, "0.00"),
+        (-0.0004, 0.1, "−0.0004"),
+        (4.8e-6, 7e-4, "5 × 10⁻⁶"),
+        (9.96e-16, 2e-16, "1.0 × 10⁻¹⁵"),
         (2 / 3, 0.0, "0.6667"),
     ],
 )
@@ -618,16 +426,6 @@ def test_wrong_arguments_are_one_clear_line(argv: list[str], capsys: pytest.Capt
 def test_the_module_runs() -> None:
     done = subprocess.run([sys.executable, "-m", "ilr", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"ilr {__version__}\n"
-
-
-def test_figures_of_no_claim_stand_in_the_appendix() -> None:
-    evidence = sample_evidence()
-    assert "appendix" not in render_html(typed(evidence))
-    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><title>Cost against replicas.</title><text>40</text></svg>'
-    page = render_html(typed(evidence | {"appendix": [drawing]}))
-    assert "<figcaption>Cost against replicas.</figcaption>" in page
-    with pytest.raises(ValueError, match="figure 1 of the appendix is not"):
-        render_html(typed(evidence | {"appendix": ["no drawing"]}))
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (3 * 2**20, "3 MiB"), (2**31, "2 GiB")])

@@ -13,14 +13,18 @@ def told(title: str, verdict: str, p: float, p_refuted: float) -> ClaimEvidence:
     return msgspec.convert(claim("one", verdict, title=title, findings=[found]), ClaimEvidence)
 
 
+def fallen(claims: list[ClaimEvidence]) -> list[str]:
+    return [claim.title for claim in shaken(claims)]
+
+
 def test_a_report_of_many_claims_asks_for_more() -> None:
     sure, unsure = told("sure", "REPRODUCED", 1e-9, 1.0), told("unsure", "REFUTED", 1.0, 0.003)
     undecided = told("undecided", "INCONCLUSIVE", 0.3, 0.3)
-    assert shaken([unsure]) == []
-    assert shaken([unsure, undecided]) == []
-    assert shaken([unsure, sure]) == []
-    assert shaken([unsure, sure, told("another", "REFUTED", 1.0, 0.003)]) == ["unsure", "another"]
-    assert shaken([undecided, msgspec.convert(claim("none", "NOT RUN"), ClaimEvidence)]) == []
+    assert fallen([unsure]) == []
+    assert fallen([unsure, undecided]) == []
+    assert fallen([unsure, sure]) == []
+    assert fallen([unsure, sure, told("another", "REFUTED", 1.0, 0.003)]) == ["unsure", "another"]
+    assert fallen([undecided, msgspec.convert(claim("none", "NOT RUN"), ClaimEvidence)]) == []
 
 
 def tried(*attempts: tuple[str, int, str], regime: str = "new") -> str:
@@ -55,6 +59,6 @@ def test_p_values_count_for_all_looks() -> None:
     found = finding("x", p=0.001, p_refuted=1.0, alpha=0.00125)
     one = msgspec.convert(claim("one", "REPRODUCED", findings=[found], **looked_four_times), ClaimEvidence)
     two = msgspec.convert(claim("two", "REPRODUCED", findings=[found], **looked_four_times), ClaimEvidence)
-    assert shaken([one]) == []
-    assert shaken([one, two]) == [one.title, two.title]
+    assert fallen([one]) == []
+    assert fallen([one, two]) == [one.title, two.title]
     assert looked(one) == "look 1 of 4, n = 48"

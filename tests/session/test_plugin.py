@@ -231,12 +231,12 @@ def test_a_judge_cannot_move_the_margin(pytester: pytest.Pytester, run: Run) -> 
     run().stdout.re_match_lines([r" +its judge decided 'norm' by another expected value, margin or alpha"])
 
 
-def test_a_figure_that_fails_keeps_the_findings(pytester: pytest.Pytester, run: Run) -> None:
+def test_a_figure_that_fails_keeps_the_findings_and_the_verdict(pytester: pytest.Pytester, run: Run) -> None:
     path = write_claim(pytester.path / "claims", "reproduced")
     path.write_text(path.read_text().replace("axes.plot(", "axes.plott("))
     run().stdout.re_match_lines([r" +its figure could not be drawn: AttributeError"])
     [claim] = evidence(pytester).values()
-    assert claim["verdict"] == "ERROR"
+    assert claim["verdict"] == "REPRODUCED"
     assert claim["findings"]
 
 

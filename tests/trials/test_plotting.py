@@ -3,8 +3,23 @@
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
+from cycler import cycler
+from matplotlib import rc_context
 
-from ilr.trials.plotting import draw_band, draw_largest, in_style, new_figure, ticks_at, to_svg
+from ilr import Prediction
+from ilr.trials.figure_data import MOST_POINTS, as_csv, in_words
+from ilr.trials.plotting import (
+    as_control,
+    draw_accepted,
+    draw_band,
+    draw_largest,
+    in_style,
+    label_lines,
+    new_figure,
+    ticks_at,
+    to_svg,
+)
 
 
 def drawn(salt: str = "claim") -> str:
@@ -63,3 +78,80 @@ def test_ticks_are_where_they_are_wanted() -> None:
     ticks_at(axes.xaxis, [0.01, 0.04])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "0.04"]
     assert not len(axes.get_xticks(minor=True))
+
+
+def test_the_users_own_settings_do_not_matter() -> None:
+    before = drawn()
+    with rc_context({"text.usetex": True, "font.size": 30, "axes.prop_cycle": cycler(color=["red"])}):
+        assert drawn() == before
+
+
+def test_a_figure_says_what_it_shows_in_words_and_as_a_table() -> None:
+    root = ElementTree.fromstring(drawn())
+    words = root.findtext("{http://www.w3.org/2000/svg}desc") or ""
+    assert "mean: from 7.5 at 0 to 11.5 at 4, least 7.5, greatest 11.5." in words
+    table = root.find("{http://www.w3.org/2000/svg}metadata")
+    assert table is not None
+    assert (table.text or "").splitlines()[:2] == ["panel,line,x,y", ",mean,0,7.5"]
+
+
+def test_a_long_line_is_a_table_of_some_of_its_points() -> None:
+    figure, [axes] = new_figure("Long.")
+    axes.plot(np.arange(5000), np.arange(5000), label="steps")
+    rows = as_csv(figure).splitlines()
+    assert len(rows) == 1 + MOST_POINTS
+    assert rows[-1] == ",steps,4999,4999"
+
+
+def test_the_words_name_points_and_logarithmic_axes() -> None:
+    figure, [first, second] = new_figure("Two.", panels=2)
+    first.set(title="growth", xlabel="step", ylabel="norm", yscale="log")
+    first.scatter([1, 2], [3, 4], label="nets")
+    second.errorbar([1], [2], yerr=[0.5], label="one")
+    second.plot([0], [1], label="_not told")
+    words = in_words(figure)
+    assert "Panel “growth”: norm (logarithmic) against step. nets: from 3 at 1 to 4 at 2" in words
+    assert "one: 2 at 1." in words
+    assert "not told" not in words
+
+
+def test_powers_of_ten_are_written_without_mathematics() -> None:
+    with in_style():
+        figure, [axes] = new_figure("Powers.")
+        axes.loglog([1e-4, 1e3], [0.2, 0.6])
+        text = to_svg(figure, "claim")
+    assert ">10⁻³<" in text
+    assert ">3×10⁻¹<" in text
+
+
+def test_groups_differ_in_colour_dash_and_marker() -> None:
+    with in_style():
+        _, [axes] = new_figure("Groups.")
+        for label in ("one", "two", "three"):
+            draw_band(axes, range(5), np.arange(20.0).reshape(4, 5), label)
+        draw_band(axes, range(5), np.arange(20.0).reshape(4, 5), "", marker=".")
+    for look in ("get_color", "get_marker"):
+        assert len({getattr(line, look)() for line in axes.lines[:3]}) == 3
+    assert len({str(line._unscaled_dash_pattern) for line in axes.lines[:3]}) == 3
+    assert axes.lines[3].get_marker() == "."
+
+
+def test_the_accepted_range_is_a_band_within_what_is_shown() -> None:
+    _, [axes] = new_figure("Accepted.")
+    axes.plot([0, 1], [0, 2])
+    shown = axes.get_ylim()
+    draw_accepted(axes, Prediction("growth", "at_least", expected=1.0, margin=0.0, reason="no decay"))
+    heights = axes.patches[0].get_window_extent().transformed(axes.transData.inverted()).extents[[1, 3]]
+    assert heights == pytest.approx([1.0, shown[1]])
+    assert axes.get_ylim() == shown
+
+
+def test_labels_of_lines_that_end_together_move_apart() -> None:
+    _, [axes] = new_figure("Labels.")
+    for label in ("one", "two"):
+        axes.plot([0, 1], [0, 1], label=label, **as_control())
+    axes.set_ylim(0, 1)
+    label_lines(axes)
+    first, second = (text.xy[1] for text in axes.texts)
+    assert second - first > 0.03
+    assert {text.get_color() for text in axes.texts} == {"#767676"}

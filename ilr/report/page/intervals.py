@@ -1,5 +1,6 @@
 """The drawing of one finding: its interval against the range accepted, as a small inline SVG."""
 
+import math
 from collections.abc import Callable
 
 from markupsafe import Markup
@@ -23,9 +24,11 @@ def interval_plot(finding: FindingEvidence, label: str) -> Markup:
     """
     x = _scale(finding)
     expected = x(finding.expected)
+    is_bound = None in finding.accepted and not finding.margin
     parts = [
         *_band(_ends(finding.accepted, x)),
-        _line("expected", expected, 2, expected, _HEIGHT - 2),
+        # A bound without a margin is drawn as the end of the band already.
+        *([] if is_bound else [_line("expected", expected, 2, expected, _HEIGHT - 2)]),
         *_whiskers(_ends(finding.interval, x)),
         Markup('<circle class="estimate" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x(finding.estimate), _MIDDLE),
     ]
@@ -42,10 +45,13 @@ def _scale(finding: FindingEvidence) -> Callable[[float], float]:
     known = [end for end in lower_ends + upper_ends if end is not None]
     known += [finding.estimate, finding.expected]
     low, high = min(known), max(known)
+    # The whole span of two huge numbers is infinite.
+    unit = 1.0 if math.isfinite(high - low) else 0.25
+    span = high * unit - low * unit
 
     def position(value: float) -> float:
         # Values that all coincide stand in the middle.
-        share = (value - low) / (high - low) if low < high else 0.5
+        share = (value * unit - low * unit) / span if span > 0 else 0.5
         return left + share * (_WIDTH - left - right)
 
     return position

@@ -1,0 +1,96 @@
+"""The page of a run: `render_html` makes one self-contained HTML file of the evidence."""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from msgspec.structs import asdict
+
+from ilr.report.evidence import ClaimEvidence, Evidence
+from ilr.report.findings import FindingText, finding_texts
+from ilr.report.numbers import duration, measured, registered, size
+from ilr.report.page import overview, sources
+from ilr.report.page.intervals import interval_plot
+from ilr.report.page.sections import parsed, sections_of
+from ilr.report.page.sentences import of_run, plural, spaced
+from ilr.report.standing import shaken
+from ilr.report.text import printable
+from ilr.stats.decision import Verdict
+
+
+def render_html(evidence: Evidence) -> str:
+    """The page: it loads nothing from elsewhere, reads without its script, and says nothing that the evidence does not.
+
+    Raises:
+        ValueError: a figure is not an SVG file, or a record is not that of a claim; in one line.
+    """
+    fallen = shaken(evidence.claims)
+    sections = sections_of(evidence, fallen)
+    trained = {section.claim.id: section.settings.seconds for section in sections}
+    script = (files("ilr.report.page") / "templates" / "page.js").read_text(encoding="utf-8")
+    page = environment().get_template("page.html.j2")
+    return page.render(
+        evidence=evidence,
+        sections=sections,
+        appendix=parsed(evidence.appendix, "appendix", "the appendix"),
+        told=of_run(evidence.claims, fallen),
+        tally=tally(evidence.claims),
+        fallen=fallen,
+        attention=overview.attention(evidence, [trained[claim.id] for claim in evidence.claims]),
+        facts=overview.facts(evidence),
+        warnings=overview.warnings(evidence),
+        scale_says=overview.scale_says(evidence.scale),
+        groups={key: name for key, name in sources.GROUPS.items() if any(one.source.group == key for one in sections)},
+        documents=sources,
+        alphas=sorted({one.alpha for claim in evidence.claims for one in claim.registered.predictions}),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def tally(claims: Sequence[ClaimEvidence]) -> list[tuple[int, Verdict]]:
+    """How many claims came to which verdict; a verdict that no claim came to is left out."""
+    counts = Counter(claim.verdict for claim in claims)
+    return [(counts[verdict], verdict) for verdict in Verdict if counts[verdict]]
+
+
+def environment() -> Environment:
+    """Where the page's templates are found, and what they can say."""
+    made = Environment(
+        loader=PackageLoader("ilr.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "bytes": size,
+        "date": overview.date,
+        "duration": duration,
+        "fields": asdict,
+        "in_words": finding_texts,
+        "looks": _looks,
+        "measured": measured,
+        "paragraphs": lambda text: text.strip().split("\n\n"),
+        "plot": _plot,
+        "printable": printable,
+        "registered": registered,
+        "spaced": spaced,
+    }
+    made.globals["plural"] = plural
+    return made
+
+
+def _looks(replicas: int | Sequence[int] | None) -> str:
+    """Registered numbers of replicas in words, one for each look."""
+    if replicas is None:
+        return "–"
+    return str(replicas) if isinstance(replicas, int) else ", then ".join(str(n) for n in replicas)
+
+
+def _plot(text: FindingText) -> Markup:
+    return interval_plot(text.finding, f"{text.sentence}, expected {text.expected}")

@@ -1,0 +1,183 @@
+"""The first screen: what needs attention, who trained what when, and what this scale says about the paper."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ilr.report.evidence import ClaimEvidence, Evidence
+from ilr.report.numbers import duration
+from ilr.report.page.sentences import answer, plural, sentence_case
+from ilr.stats.decision import Verdict
+
+MOST_URGENT = (Verdict.REFUTED, Verdict.UNSOUND, Verdict.ERROR, Verdict.INCONCLUSIVE)
+"""What asks for somebody's attention, in that order."""
+
+SCALES = {
+    "tiny": "These are small nets on small images. The paper’s figures are of ResNets on CIFAR-10 and of a CNN on "
+    "MNIST: a verdict here is about the mechanism, and says nothing about the accuracies in those figures.",
+    "reduced": "These are nets that a workstation trains in an hour or two. The paper’s figures are of ResNets on "
+    "CIFAR-10 and of a CNN on MNIST: a verdict here is about the mechanism in smaller nets, and says nothing about the "
+    "accuracies in those figures.",
+    "full": "These are nets and data as in the paper, with its settings where it states them; where it does not, they "
+    "are our choice, and each claim says so.",
+}
+"""What a scale of ours says about the paper, and what it does not."""
+OURS = "The accepted ranges are ours, written down with their reasons; the paper states none."
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A claim that was not reproduced, and what to do next."""
+
+    claim: ClaimEvidence
+    told: str
+    step: str
+    """What to do next, in words."""
+    command: str
+
+
+def attention(evidence: Evidence, seconds: Sequence[float]) -> list[Attention]:
+    """Every claim that needs somebody, the worst first.
+
+    Args:
+        evidence: of the run.
+        seconds: training time of each claim.
+    """
+    needy = [
+        Attention(claim, answer(claim), _step(claim, evidence, trained), command(claim, evidence))
+        for claim, trained in zip(evidence.claims, seconds, strict=True)
+        if claim.verdict in MOST_URGENT
+    ]
+    return sorted(needy, key=lambda one: MOST_URGENT.index(one.claim.verdict))
+
+
+def command(claim: ClaimEvidence, evidence: Evidence) -> str:
+    """Repeats one claim as this run judged it."""
+    given = evidence.invocation.selected
+    folder = next((path.split("::")[0].rstrip("/") for path in given if not path.startswith("-")), "claims")
+    folder = folder.rpartition("/")[0] or "claims" if folder.endswith(".py") else folder
+    file = f"{folder}/test_{claim.id.replace('-', '_')}.py"
+    options = [f"{name}={value}" if value else name for name, value in evidence.invocation.overrides.items()]
+    return shlex.join(["pytest", file, f"--scale={evidence.scale}", f"--seed={evidence.seed}", *options])
+
+
+def needed(claim: ClaimEvidence) -> float | None:
+    """How many times the replicas would decide what is undecided; `None` where no number would, or none is known."""
+    ratios = []
+    for finding in claim.findings:
+        if finding.verdict is Verdict.INCONCLUSIVE:
+            if finding.replicas_needed is None:
+                return None
+            ratios.append(finding.replicas_needed / max(finding.n, 1))
+    return max(ratios, default=None)
+
+
+def cost_to_decide(claim: ClaimEvidence, scale: str, trained: float) -> str:
+    """How many replicas would decide, and how long that many take to train; empty where that is not known."""
+    times = needed(claim)
+    if times is None:
+        return ""
+    group = claim.looks[-1].n if claim.looks else _registered(claim, scale)
+    replicas = f"about {math.ceil(group * times):,} replicas a group would decide" if group else "more would decide"
+    if not trained:
+        return replicas
+    return (
+        f"{replicas}; those of this report took {duration(trained)} to train, so many about {duration(trained * times)}"
+    )
+
+
+def _registered(claim: ClaimEvidence, scale: str) -> int:
+    """Replicas per group at the last look that the claim registered for a scale; 0 where it says nothing."""
+    given = claim.registered.replicas.get(scale)
+    if isinstance(given, int):
+        return given
+    return max(given) if isinstance(given, tuple) and given else 0
+
+
+def _step(claim: ClaimEvidence, evidence: Evidence, trained: float) -> str:
+    match claim.verdict:
+        case Verdict.INCONCLUSIVE:
+            known = cost_to_decide(claim, evidence.scale, trained)
+            undecided = any(finding.verdict is Verdict.INCONCLUSIVE for finding in claim.findings)
+            nothing = (
+                "No practical number of replicas would decide." if undecided else "Its control is to be looked at."
+            )
+            return f"{sentence_case(known)}." if known else nothing
+        case Verdict.UNSOUND:
+            return "Look at the control that is not sound: this test cannot tell the mechanism from its absence."
+        case Verdict.ERROR:
+            return "Repeat it alone."
+    return "Repeat it with another seed: both verdicts then stand in the claim’s history."
+
+
+def facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """Who trained and judged what, when and with what: heading and words."""
+    experiments, provenance = list(evidence.experiments.values()), evidence.provenance
+    nets = _listed(experiment.net for experiment in experiments)
+    data = _listed(experiment.data for experiment in experiments) or _listed(provenance.data)
+    by = [experiment.trained_by for experiment in experiments]
+    torch = _listed(version for one in by for version in one.torch_versions)
+    processors = _listed(name for one in by for name in one.processors)
+    first = min((one.first_trained for one in by if one.first_trained), default=None)
+    last = max((one.last_trained for one in by if one.last_trained), default=None)
+    replicas = sum(experiment.replicas for experiment in experiments)
+    training = f"{plural(replicas, 'replica')} in {plural(len(experiments), 'experiment')}, {_spent(evidence)}"
+    if first and last:
+        training += f", {_day(first)}" + (f" to {_day(last)}" if _day(first) != _day(last) else "")
+    commit, _, state = provenance.git.partition(" ")
+    at_commit = [f"commit {commit[:7]} {state}"] if commit else []
+    told = [
+        ("Nets", nets),
+        ("Data", data),
+        ("Trained", training),
+        ("Trained by", ", ".join(part for part in (torch and f"torch {torch}", processors) if part)),
+        ("Judged", f"{date(evidence.started)}, in {duration(evidence.seconds)}"),
+        ("Judged by", ", ".join((f"ilr {provenance.ilr}", *at_commit, f"torch {provenance.torch}"))),
+        ("Run", f"scale {evidence.scale}, root seed {evidence.seed}"),
+    ]
+    return [(heading, words) for heading, words in told if words]
+
+
+def warnings(evidence: Evidence) -> list[str]:
+    """What a reader must know before any verdict."""
+    told = []
+    if not all(claim.as_registered for claim in evidence.claims):
+        told.append(
+            "The number of replicas was given on the command line: one look, which no claim registered. These verdicts "
+            "are no trial of the claims."
+        )
+    versions = {version for one in evidence.experiments.values() for version in one.trained_by.torch_versions}
+    if len(versions) > 1:
+        told.append(f"Trained by more than one version of torch: {', '.join(sorted(versions))}.")
+    if versions and evidence.provenance.torch not in versions:
+        told.append(f"Judged under torch {evidence.provenance.torch}, which trained none of it.")
+    return told
+
+
+def scale_says(scale: str) -> str:
+    """What verdicts at this scale say about the paper; the accepted ranges are ours at any."""
+    return f"{SCALES[scale]} {OURS}" if scale in SCALES else OURS
+
+
+def date(moment: datetime) -> str:
+    """A moment, as its day and its time."""
+    return f"{_day(moment)}, {moment.astimezone(UTC):%H:%M} UTC"
+
+
+def _day(moment: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _spent(evidence: Evidence) -> str:
+    return f"{duration(sum(experiment.seconds for experiment in evidence.experiments.values()))} of training"
+
+
+def _listed(names: object) -> str:
+    """Each name once, three at most."""
+    assert hasattr(names, "__iter__")
+    unique = [name for name in dict.fromkeys(names) if name]
+    more = f" and {len(unique) - 3} more" if len(unique) > 3 else ""
+    return ", ".join(unique[:3]) + more
