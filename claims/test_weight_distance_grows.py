@@ -9,9 +9,11 @@ a ResNet on CIFAR-10 it grows with Δ for every T; how far apart its snapshots a
 
 We take snapshots some 5/λₑ apart, up to 80/λₑ, at the ends of epochs: within an epoch, sampling without replacement
 makes a noise of its own. From each of three snapshots, the first at 14/λₑ, when norm and transients have died out, we
-look at the distances to the next eight, that is from 5/λₑ to 40/λₑ later. λₑ = 0.01 is so large that a run of 200
-epochs holds that many 1/λₑ, and small enough for the nets to learn. The slope of log squared distance against log Δ
-would be 0 on a plateau and 1 in free diffusion.
+look at the distances 5/λₑ, 10/λₑ, 20/λₑ and 40/λₑ later: each the double of the last, as what grows by a power of Δ
+grows by equal factors then. One network's distance between two moments has noise, as its fastest weights go to and fro
+within 1/λₑ, so each is a mean over three moments of departure and three of arrival, none less than 5/λₑ apart. λₑ =
+0.01 is so large that a run of 200 epochs holds that many 1/λₑ, and small enough for the nets to learn. The slope of log
+squared distance against log Δ would be 0 on a plateau and 1 in free diffusion.
 
 A trend is the rank correlation of distance and Δ. It saturates at 1, so it is held to a share of the nets, four in five
 or more, not to a mean.
@@ -27,6 +29,7 @@ relaxation times up to 1/λₑ.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -40,21 +43,23 @@ class Regime:
     learning_rate: float
     weight_decay: float
     interval: int
-    """Steps between snapshots: whole epochs, about 5/λₑ."""
+    """Steps between snapshots: three times whole epochs, about 5/λₑ."""
 
 
 REGIMES = {
     "tiny": Regime(0.5, 0.02, interval=12 * 40),
     "reduced": Regime(0.5, 0.02, interval=3 * 156),
     # The authors' later defaults; how far apart the snapshots of figure 3 are is not known.
-    "full": Regime(0.8, 5e-4, interval=32 * 390),
+    "full": Regime(0.8, 5e-4, interval=33 * 390),
 }
 SNAPSHOTS = 17
-STARTS = {"from snapshot 3": 3, "from snapshot 6": 6, "from snapshot 9": 9}
+STARTS = {"from snapshot 4": 4, "from snapshot 6": 6, "from snapshot 8": 8}
 """The snapshots, counted from 1, that distances are taken from."""
-LAST_START = 9
-LAGS = 8
+LAST_START = 8
+LAGS = (1, 2, 4, 8)
 """How many snapshots later they end."""
+THIRDS = 3
+"""Moments of departure, and of arrival, that a distance is the mean over: a third of an interval apart."""
 FRACTIONS = (100, 50, 20, 10, 5, 2)
 """Parts of an interval at which the figure shows the beginning of the last start's curve."""
 SINGLE_LAYER_LEARNING_RATE = 0.1
@@ -94,29 +99,32 @@ CLAIM = ilr.Claim(
             "are an Ornstein-Uhlenbeck process with relaxation times up to 1/λₑ.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    replicas=ilr.Replicas(tiny=(32, 64), reduced=(32, 64), full=24),
 )
 
 
 def experiments(setting: ilr.Setting) -> ilr.Experiments:
     regime = REGIMES[setting.scale]
     snapshots = {count * regime.interval for count in range(1, SNAPSHOTS + 1)}
+    ends: set[int] = set()
+    for start, lag in product(STARTS.values(), LAGS):
+        for pair in departures_and_arrivals(start, lag, regime.interval):
+            ends.update(pair)
     early = {LAST_START * regime.interval + regime.interval // fraction for fraction in FRACTIONS}
     return {
         "run": setting.experiment(
             learning_rate=regime.learning_rate,
             weight_decay=regime.weight_decay,
             steps=SNAPSHOTS * regime.interval,
-            observe=ilr.observe_all("weights", at=tuple(sorted(snapshots | early))),
+            observe=ilr.observe_all("weights", at=tuple(sorted(snapshots | ends | early))),
         )
     }
 
 
 def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     run = recordings["run"]
-    lags = interval(run) * np.arange(1, LAGS + 1)
     for name, start in STARTS.items():
-        distances = squared_distances(run, start, lags)
+        lags, distances = mean_squared_distances(run, start)
         exponents, _ = np.polyfit(np.log(lags), np.log(distances).T, 1)
         yield TREND.of(name), ilr.rank_correlations(distances), SHARE
         yield EXPONENT.of(name), exponents
@@ -127,12 +135,36 @@ def interval(recording: ilr.Recording) -> int:
     return recording.experiment.steps // SNAPSHOTS
 
 
+def departures_and_arrivals(start: int, lag: int, interval: int) -> list[tuple[int, int]]:
+    """The pairs of steps over which a distance is averaged: up to two thirds of an interval before a snapshot, and as
+    much after the one so many snapshots later.
+    """
+    thirds = [third * interval // THIRDS for third in range(THIRDS)]
+    return [(start * interval - before, (start + lag) * interval + after) for before in thirds for after in thirds]
+
+
+def mean_squared_distances(recording: ilr.Recording, start: int) -> tuple[ilr.Array, ilr.Array]:
+    """Steps between departure and arrival, in the mean [lag]; and squared distances, in the mean [replica, lag]."""
+    steps, distances = [], []
+    for lag in LAGS:
+        pairs = departures_and_arrivals(start, lag, interval(recording))
+        steps.append(np.mean([arrival - departure for departure, arrival in pairs]))
+        moved = [squared_distance(recording, departure, arrival) for departure, arrival in pairs]
+        distances.append(np.mean(moved, axis=0))
+    return np.array(steps), np.stack(distances, axis=1)
+
+
 def squared_distances(recording: ilr.Recording, start: int, lags: ilr.Array) -> ilr.Array:
     """‖W_T − W_{T+Δ}‖² between a snapshot and each of some steps later, in units of ‖W_T‖²: [replica, lag]."""
     step = start * interval(recording)
-    origin = recording.at("weights", step).astype(np.float64)  # [replica, weight]
-    moved = [((recording.at("weights", step + lag) - origin) ** 2).sum(axis=1) for lag in lags]
-    return np.asarray(np.stack(moved, axis=1) / (origin**2).sum(axis=1, keepdims=True))
+    return np.stack([squared_distance(recording, step, step + lag) for lag in lags], axis=1)
+
+
+def squared_distance(recording: ilr.Recording, departure: int, arrival: int) -> ilr.Array:
+    """‖W_T − W_{T+Δ}‖² between two steps, in units of ‖W_T‖²: [replica]."""
+    origin = recording.at("weights", departure).astype(np.float64)  # [replica, weight]
+    moved = recording.at("weights", arrival) - origin
+    return np.asarray((moved**2).sum(axis=1) / (origin**2).sum(axis=1))
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
@@ -150,7 +182,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     course.set(title="distance from W_T", xlabel="step", ylabel="‖W_T − W‖ / ‖W_T‖", ylim=(0, None))
     course.legend()
 
-    lags = np.concatenate([unit // np.array(FRACTIONS), unit * np.arange(1, LAGS + 1)])
+    lags = np.concatenate([unit // np.array(FRACTIONS), unit * np.arange(1, max(LAGS) + 1)])
     curve = relative_to_interval(run, lags)
     ilr.draw_band(plateau, lags, curve, "normalised net")
     ilr.draw_band(plateau, lags, relative_to_interval(settled, lags), "settled net (control)")

@@ -270,7 +270,11 @@ def judged(verdict: str, *verdicts: str, **changes: Any) -> ClaimEvidence:
         ),
         (
             judged("REFUTED", "REPRODUCED", "REFUTED", "REFUTED"),
-            "No: {1}; 1 of the other 2 findings is the same.",
+            "No: {1}; 1 of the other 2 findings is refuted, too.",
+        ),
+        (
+            judged("INCONCLUSIVE", "INCONCLUSIVE", "INCONCLUSIVE"),
+            "Undecided: {0}; the other finding is undecided, too.",
         ),
         (
             judged("INCONCLUSIVE", "REPRODUCED", "INCONCLUSIVE"),

@@ -228,7 +228,8 @@ FAR = [
 def test_the_truth_is_found_far_from_the_edge(
     rule: Rule, draw: Draw, inside: float, outside: float, generator: np.random.Generator
 ) -> None:
-    margin = 0.8 if rule in (equivalence_of_groups, slope) else 0.4
+    # With ten replicas Hall's correction leaves `equivalence` a power of .94 in the middle of ± 0.4: that is not far.
+    margin = {equivalence: 0.5, equivalence_of_groups: 0.8, slope: 0.8}.get(rule, 0.4)
     prediction = predict(rule, 0.9, 0.1) if rule is share_at_least else predict(rule, 0.5, margin)
     assert rates(rule, prediction, draw, inside, generator)[REPRODUCED] >= at_least_times(0.95)
     assert rates(rule, prediction, draw, outside, generator)[REFUTED] >= at_least_times(0.95)

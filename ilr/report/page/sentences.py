@@ -49,8 +49,9 @@ def answer(claim: ClaimEvidence) -> str:
         case Verdict.INCONCLUSIVE:
             return f"Undecided: {message or 'a control is'}."
         case Verdict.UNSOUND:
-            failed = " and ".join(f"“{spaced(one.name)}”" for one in claim.controls if not one.sound)
-            return f"Not shown: with {failed or 'a control'} the test came out the same, so it could not have failed."
+            same = [f"“{spaced(one.name)}”" for one in claim.controls if one.verdict is Verdict.REPRODUCED]
+            named = " and ".join(same) or "a control"
+            return f"Not shown: with {named} the test came out the same, so it could not have failed."
         case Verdict.ERROR:
             return f"Could not be judged: {message or 'no reason is given'}."
         case Verdict.NOT_RUN:
@@ -110,5 +111,10 @@ def first_line(message: str) -> str:
 
 
 def _and_more(guilty: Sequence[FindingText], total: int) -> str:
-    more = len(guilty) - 1
-    return f"; {more} of the other {total - 1} findings {'is' if more == 1 else 'are'} the same" if more else ""
+    """How many of the other findings came out as the one that is told."""
+    more, verb = len(guilty) - 1, VERBS[guilty[0].finding.verdict]
+    if not more:
+        return ""
+    if total == 2:
+        return f"; the other finding is {verb}, too"
+    return f"; {more} of the other {total - 1} findings {'is' if more == 1 else 'are'} {verb}, too"
