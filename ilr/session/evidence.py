@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ilr.experiments.experiment import Experiment
 from ilr.lab.catalogue import Origin
@@ -77,7 +77,8 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
         ilr=__version__,
         git=_git(root),
         python=platform.python_version(),
-        torch=version("torch"),
+        # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
+        torch=str(torch.__version__),
         device=device if device == "cpu" else f"{device} ({processor(device)})",
         cpu=processor("cpu"),
         threads=lab.engine.workers,

@@ -176,8 +176,9 @@ def _spent(evidence: Evidence) -> str:
 
 
 def _listed(names: object) -> str:
-    """Each name once, three at most."""
+    """Each name once, three at most; names that hold commas are told apart by semicolons."""
     assert hasattr(names, "__iter__")
     unique = [name for name in dict.fromkeys(names) if name]
     more = f" and {len(unique) - 3} more" if len(unique) > 3 else ""
-    return ", ".join(unique[:3]) + more
+    separator = "; " if any("," in name for name in unique) else ", "
+    return separator.join(unique[:3]) + more
