@@ -30,7 +30,6 @@ def render_html(evidence: Evidence) -> str:
     """
     fallen = shaken(evidence.claims)
     sections = sections_of(evidence, fallen)
-    trained = {section.claim.id: section.settings.seconds for section in sections}
     script = (files("ilr.report.page") / "templates" / "page.js").read_text(encoding="utf-8")
     page = environment().get_template("page.html.j2")
     return page.render(
@@ -40,7 +39,7 @@ def render_html(evidence: Evidence) -> str:
         told=of_run(evidence.claims, fallen),
         tally=tally(evidence.claims),
         fallen=fallen,
-        attention=overview.attention(evidence, [trained[claim.id] for claim in evidence.claims]),
+        attention=overview.attention(evidence),
         facts=overview.facts(evidence),
         warnings=overview.warnings(evidence),
         scale_says=overview.scale_says(evidence.scale),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from ilr.report.advice import command, to_decide
 from ilr.report.evidence import Attempt, ClaimEvidence, ControlEvidence, Evidence, FindingEvidence, Look
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
 from ilr.report.page.inline_svg import Figure
-from ilr.report.page.overview import command, cost_to_decide
 from ilr.report.page.sentences import answer, of_control, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
 from ilr.report.page.sources import Source
@@ -140,7 +140,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         folded=folded,
         controls=[(control, of_control(control)) for control in claim.controls],
         looks=[LookText(look, _at_look(look, first)) for look in claim.looks],
-        undecided=_undecided(claim, evidence.scale, settings.seconds),
+        undecided=_undecided(claim, evidence),
         figures=parsed(claim.figures, f"figure-{number}", f"the claim {claim.id!r}"),
         settings=settings,
         elsewhere=_elsewhere(claim, evidence.scale),
@@ -227,7 +227,7 @@ def _at_look(look: Look, telling: FindingText | None) -> str:
     return f"{text.estimate} ({text.interval})"
 
 
-def _undecided(claim: ClaimEvidence, scale: str, trained: float) -> list[str]:
+def _undecided(claim: ClaimEvidence, evidence: Evidence) -> list[str]:
     """Why the claim is undecided; empty where it is not."""
     if claim.verdict is not Verdict.INCONCLUSIVE:
         return []
@@ -236,8 +236,7 @@ def _undecided(claim: ClaimEvidence, scale: str, trained: float) -> list[str]:
     if names:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         told.append(f"The interval reaches over a bound of the accepted range, for {' and '.join(names[:2])}{more}.")
-        if cost := cost_to_decide(claim, scale, trained):
-            told.append(f"{sentence_case(cost)}.")
+        told.append(f"{sentence_case(to_decide(claim, evidence))}.")
     # What a run says of itself first repeats these.
     if claim.message and not claim.message.startswith("undecided:"):
         told.append(f"{sentence_case(printable(claim.message).strip().rstrip('.'))}.")
