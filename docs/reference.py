@@ -169,9 +169,9 @@ _EVIDENCE = """# evidence.json
 Made by `python docs/reference.py` from [ilr/report/evidence.py](../ilr/report/evidence.py); the same as
 [JSON Schema](evidence.schema.json).
 
-Everything a run found, as plain data: the page, the JUnit XML, the summary, comparisons and exports are made from it alone. The
-file holds one `Evidence`. This is schema 2, whose files have every field. Those of schema 1 are read, too: fields that they
-lack are empty. `null` as an end of a range means that it is open. A Verdict is one of these texts:
+Everything a run found, as plain data: the page, the JUnit XML, the summary, comparisons and exports are made from it
+alone. The file holds one `Evidence`. This is schema 2, whose files have every field. Those of schema 1 are read, too:
+fields that they lack are empty. `null` as an end of a range means that it is open. A Verdict is one of these texts:
 """
 _EVIDENCE += (
     ", ".join(f"`{verdict}`" for verdict in Verdict)
