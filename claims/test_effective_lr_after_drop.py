@@ -87,6 +87,24 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(8, 16, 32, 64), reduced=(8, 16, 32, 64), full=8),
+    question=(
+        "After a learning rate drop by 10, does the effective learning rate climb back to 1/√10 of its old value, at "
+        "equal gradient noise?"
+    ),
+    differs=ilr.Differs(
+        tiny=(
+            "measuring what review 1 derives, on an MLP and digits; λₑ = 0.02 before the drop, 50 times that of the "
+            "authors' later defaults; E‖ḡ‖² is the measured one, where the derivation has a constant."
+        ),
+        reduced=(
+            "measuring what review 1 derives, on a CNN and Fashion-MNIST; λₑ = 0.02 before the drop, 50 times that of "
+            "the authors' later defaults; E‖ḡ‖² is the measured one, where the derivation has a constant."
+        ),
+        full=(
+            "measuring what review 1 derives; the steps after the drop, twice as many as usual schedules have; and "
+            "E‖ḡ‖², the measured one, where the derivation has a constant."
+        ),
+    ),
 )
 
 

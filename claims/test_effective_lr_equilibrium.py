@@ -72,6 +72,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(8, 16, 32, 64), reduced=(8, 16, 32, 64), full=8),
+    question="Does the effective learning rate settle at √(2λₑ/E‖ḡ‖²), and does every step turn the weights by √(2λₑ)?",
+    differs=ilr.Differs(
+        tiny=(
+            "measuring what the blog post derives, on an MLP and digits; λₑ from 0.0025 to 0.04, where the authors' "
+            "later defaults have 0.0004."
+        ),
+        reduced=(
+            "measuring what the blog post derives, on a CNN and Fashion-MNIST; λₑ from 0.0025 to 0.04, where the "
+            "authors' later defaults have 0.0004."
+        ),
+        full=(
+            "measuring what the blog post derives; the learning rate is constant, and the five λₑ are ours, with that "
+            "of the authors' later defaults in the middle."
+        ),
+    ),
 )
 
 

@@ -49,6 +49,18 @@ CLAIM = ilr.Claim(
         ilr.Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
     ),
     replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    question="Is weight decay the same as an exponentially growing learning rate?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits, and in float64, which tells an identity from a resemblance; η, λ, "
+            "momentum and the 391 steps are those of Li & Arora."
+        ),
+        reduced=(
+            "net and data, a CNN on Fashion-MNIST, and in float64, which tells an identity from a resemblance; η, λ, "
+            "momentum and the 391 steps are those of Li & Arora."
+        ),
+        full="float64, which tells an identity from a resemblance, and in the length of one epoch.",
+    ),
 )
 
 

@@ -132,6 +132,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(24, 48, 96), reduced=(16, 32, 64, 128), full=(64, 128, 256)),
+    question="Do schedules with equal intrinsic learning rate reach the same distribution over functions?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits; the rates, which are not known there, with λₑ = 0.01 here; up to 96 "
+            "replicas a group in place of 500; and distances without bias, in doublings of λₑ."
+        ),
+        reduced=(
+            "the data, Fashion-MNIST in place of MNIST; the rates, which are not known there, with λₑ = 0.01 here; up "
+            "to 128 replicas a group in place of 500; and distances without bias, in doublings of λₑ."
+        ),
+        full=(
+            "the epochs of the decays, which are not known there; up to 256 replicas a group in place of 500; and "
+            "distances without bias, in doublings of λₑ."
+        ),
+    ),
 )
 
 

@@ -91,6 +91,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    question="Does full-batch gradient descent with weight decay leave what it has learnt again and again?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on 300 digits; in learning rate and weight decay, which are not known there; and "
+            "weight decay is switched off in the control only, half-way."
+        ),
+        reduced=(
+            "net and data, a CNN on 100 images of Fashion-MNIST; in learning rate and weight decay, which are not "
+            "known there; and weight decay is switched off in the control only, half-way."
+        ),
+        full=(
+            "learning rate and weight decay, which are not known there; and in twice the blog's 30,000 epochs, "
+            "half-way through which the control's weight decay is switched off."
+        ),
+    ),
 )
 
 

@@ -50,6 +50,10 @@ CHAOTIC = ilr.Prediction(
     margin=0.0,
     reason="As for the spikes; a million is far beyond rounding, and far from where the difference saturates.",
 )
+DIFFERENCE = (
+    "the rates, which are not known there; and in counting spikes and nudging starts, where the blog post shows one "
+    "course."
+)
 CLAIM = ilr.Claim(
     id="gradient-descent-is-not-gradient-flow-toy",
     title="On the toy loss x²/(x²+y²), gradient descent with weight decay spikes for ever",
@@ -62,6 +66,8 @@ CLAIM = ilr.Claim(
     predictions=(STILL_SPIKES, EXPONENT, CHAOTIC),
     controls=(ilr.Control("no-weight-decay", "Weight decay: nothing shrinks the weights, so the axis never repels."),),
     replicas=ilr.Replicas(tiny=(32, 64, 128), reduced=(32, 64, 128), full=(32, 64, 128)),
+    question="Does gradient descent with weight decay spike for ever on the toy loss x²/(x²+y²)?",
+    differs=ilr.Differs(tiny=DIFFERENCE, reduced=DIFFERENCE, full=DIFFERENCE),
 )
 
 

@@ -96,6 +96,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(16, 32, 64)),
+    question="Does the intrinsic learning rate decide, and not the learning rate?",
+    differs=ilr.Differs(
+        tiny=(
+            "measuring what the blog post argues without a figure, on an MLP and digits; λₑ = 0.01, 25 times that of "
+            "the authors' later defaults."
+        ),
+        reduced=(
+            "measuring what the blog post argues without a figure, on a CNN and Fashion-MNIST; λₑ = 0.01, 25 times "
+            "that of the authors' later defaults."
+        ),
+        full=(
+            "measuring what the blog post argues without a figure; the learning rates, ten times the authors' later "
+            "default, it, and a tenth of it; and in constant schedules of 100 epochs."
+        ),
+    ),
 )
 
 

@@ -47,6 +47,12 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    question="Are initial learning rate and scale of initialisation one knob?",
+    differs=ilr.Differs(
+        tiny="testing, by 200 steps of an MLP on digits in float64, what is stated there without a figure.",
+        reduced="testing, by 200 steps of a CNN on Fashion-MNIST in float64, what is stated there without a figure.",
+        full="testing, by 200 steps in float64, what is stated there without a figure.",
+    ),
 )
 
 

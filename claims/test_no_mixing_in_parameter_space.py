@@ -106,6 +106,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(8, 16)),
+    question="Do nets of different initialisations become one distribution of functions, and not of weights?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits; λₑ = 0.02, 50 times that of the authors' later defaults; and a common "
+            "frozen head, so that only what is trained differs."
+        ),
+        reduced=(
+            "net and data, a CNN on Fashion-MNIST; λₑ = 0.04, 100 times that of the authors' later defaults; and a "
+            "common frozen head, so that only what is trained differs."
+        ),
+        full=(
+            "constant rates and the epochs, which are not known there; and in a common frozen head, so that only what "
+            "is trained differs."
+        ),
+    ),
 )
 
 

@@ -51,6 +51,21 @@ CLAIM = ilr.Claim(
     predictions=ilr.for_each(MOMENTA, FALL, GROWTH),
     controls=(ilr.Control("weight-decay", "The absence of weight decay: at ηλ = 0.01 the weights shrink."),),
     replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    question="Without weight decay, does the norm of the weights never fall?",
+    differs=ilr.Differs(
+        tiny=(
+            "testing what follows from scale invariance, by 200 steps of an MLP on digits in float64, at a learning "
+            "rate of 10, so that they matter."
+        ),
+        reduced=(
+            "testing what follows from scale invariance, by 200 steps of a CNN on Fashion-MNIST in float64, at a "
+            "learning rate of 10, so that they matter."
+        ),
+        full=(
+            "testing what follows from scale invariance, by 200 steps in float64, at a learning rate of 100, so that "
+            "they matter."
+        ),
+    ),
 )
 
 

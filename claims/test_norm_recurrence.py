@@ -48,6 +48,14 @@ CLAIM = ilr.Claim(
         ilr.Control("no-normalisation", "Scale invariance: without normalisation the gradient has a radial part."),
     ),
     replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    question="Does one number a step, the gradient at unit norm, give the norm of the weights?",
+    differs=ilr.Differs(
+        tiny="testing what is derived there, by 200 steps of an MLP on digits in float64, under schedules of ours.",
+        reduced=(
+            "testing what is derived there, by 200 steps of a CNN on Fashion-MNIST in float64, under schedules of ours."
+        ),
+        full="testing what is derived there, by 200 steps in float64, under schedules of ours.",
+    ),
 )
 
 

@@ -102,6 +102,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(24, 48, 96), reduced=(32, 64, 128), full=(16, 32)),
+    question="Are random schedules forgotten once learning rate and weight decay are common?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits; the common λₑ = 0.0125, 31 times that of the authors' later defaults; and "
+            "in how the schedules are drawn, which is not known there."
+        ),
+        reduced=(
+            "net and data, a CNN on Fashion-MNIST; the common λₑ = 0.0125, 31 times that of the authors' later "
+            "defaults; and in how the schedules are drawn, which is not known there."
+        ),
+        full=(
+            "how the schedules are drawn, which is not known there; and in the common rates, the authors' later "
+            "defaults."
+        ),
+    ),
 )
 
 

@@ -98,6 +98,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(8, 16)),
+    question="Does test loss fall and then rise after a learning rate drop, and not so if the norm is divided, too?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits; λₑ = 0.005 before the drop, 12 times that of the authors' later defaults; "
+            "and in test loss, where the review speaks of error: 500 images are too few for that."
+        ),
+        reduced=(
+            "net and data, a CNN on 1,000 images of Fashion-MNIST; λₑ = 0.005 before the drop, 12 times that of the "
+            "authors' later defaults; and in test loss, where the review speaks of error."
+        ),
+        full=(
+            "test loss, where the review speaks of error; and in the drop's place and size, those of the authors' "
+            "later defaults."
+        ),
+    ),
 )
 
 

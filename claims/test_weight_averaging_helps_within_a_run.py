@@ -67,6 +67,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(8, 16, 32, 64), reduced=(8, 16, 32, 64), full=(8, 16, 32)),
+    question="Does averaging weights help within a run, and not across initialisations?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits; λₑ = 0.02, 50 times that of the authors' later defaults; and in the "
+            "snapshots, seven of the second half of a run: which epochs are averaged there is not known."
+        ),
+        reduced=(
+            "net and data, a CNN on Fashion-MNIST; λₑ = 0.04, 100 times that of the authors' later defaults; and in "
+            "the snapshots, seven of the second half of a run: which epochs are averaged there is not known."
+        ),
+        full=(
+            "constant rates, the authors' later defaults; and in the snapshots, seven of the second half of a run: "
+            "which epochs are averaged there is not known."
+        ),
+    ),
 )
 
 

@@ -100,6 +100,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(32, 64), reduced=(32, 64), full=24),
+    question="Does the distance between the weights of one run grow without a plateau?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits; λₑ = 0.01, 25 times that of the authors' later defaults; and in the "
+            "snapshots, 5/λₑ steps apart: how far apart they are there is not known."
+        ),
+        reduced=(
+            "net and data, a CNN on Fashion-MNIST; λₑ = 0.01, 25 times that of the authors' later defaults; and in the "
+            "snapshots, 5/λₑ steps apart: how far apart they are there is not known."
+        ),
+        full=(
+            "constant rates, the authors' later defaults; and in the snapshots, 5/λₑ steps apart: how far apart they "
+            "are there is not known."
+        ),
+    ),
 )
 
 

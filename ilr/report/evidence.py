@@ -190,8 +190,8 @@ class Registered(Struct, frozen=True):
     """Per group by scale, at each look where there are several; the key `record` names the kind of record."""
     question: str = ""
     """The claim as a question; empty where none was written down."""
-    differs: str = ""
-    """In what its setting differs from the paper's."""
+    differs: Mapping[str, str] = {}
+    """In what its setting differs from the paper's, by scale; the key `record` names the kind of record."""
 
 
 class ClaimEvidence(Struct, frozen=True):

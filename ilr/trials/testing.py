@@ -55,6 +55,8 @@ def check_record(claim: Claim) -> None:
     """The record is complete and survives a round trip through JSON."""
     for field in ("title", "source", "statement"):
         assert getattr(claim, field).strip(), f"{claim.id}: {field} is empty"
+    question = claim.question
+    assert not question or question.endswith("?"), f"{claim.id}: its question {question!r} is none"
     for control in claim.controls:
         assert control.takes_away.strip(), f"{claim.id}: the control {control.name!r} does not say what it takes away"
     assert from_json(to_json(claim)) == claim, f"{claim.id}: the record changes on its way through JSON"

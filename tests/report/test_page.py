@@ -317,10 +317,14 @@ def test_no_sentence_about_a_claim_contradicts_its_verdict(verdict: str) -> None
 def test_a_claim_is_asked_by_its_own_question_where_it_has_one() -> None:
     told = claim("one", "NOT RUN", title="The norm grows")
     assert "The norm grows?" in Page(render_html(with_claims([told]))).text("claim-one")
-    told["record"] |= {"question": "Does the norm grow?", "differs": "the net, which is smaller."}
+    told["record"] |= {
+        "question": "Does the norm grow?",
+        "differs": {"record": "Differs", "tiny": "the net, which is smaller.", "reduced": "", "full": "another net."},
+    }
     text = Page(render_html(with_claims([told]))).text("claim-one")
     assert "Does the norm grow?" in text
     assert "Differs from the paper in the net, which is smaller." in text
+    assert "another net" not in text
 
 
 def test_claims_stand_in_the_order_of_the_documents() -> None:

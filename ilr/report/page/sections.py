@@ -51,6 +51,8 @@ class Section:
     number: int
     source: Source
     question: str
+    differs: str
+    """In what its setting differs from the paper's; empty where that was not written down."""
     answer: str
     telling: FindingText | None
     """The finding that matters most."""
@@ -128,6 +130,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         number=number,
         source=source,
         question=_question(claim),
+        differs=claim.registered.differs.get(evidence.scale, ""),
         answer=answer(claim),
         telling=first,
         forest=_forest(first, claim) if first else Markup(""),
