@@ -217,9 +217,11 @@ def intrinsic(run: ilr.Recording) -> float:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (course, norm, law) = ilr.new_figure(
-        "Left: the distance to equilibrium, as a share of what it was, falls alike for all λₑ once steps are counted "
-        "in 1/λₑ. Middle: so does the norm, at the rate 4λₑ (black). Right: the plot review 1 asks for; an exponential "
-        "through the times at the ends (dotted) misses those between.",
+        "Left: squared distance from the equilibrium's distribution of classifiers over what it was at the first step, "
+        "against steps in units of 1/λₑ; the thin line is a quarter. Middle: the excess of ‖w‖⁴/η² over its "
+        "equilibrium, likewise; black, the rate 4λₑ. Right: the plot that review 1 asks for, a dot a λₑ; the line is a "
+        "proportionality, the dotted curve an exponential through the outermost dots; in the control, grey, each time "
+        "stands at another run's λₑ.",
         panels=3,
     )
     times = []
@@ -229,23 +231,26 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
         distance = distance_of_all(run)
         gamma = np.median(run["effective_learning_rate"] ** -2.0, axis=0)
         excess = gamma[len(TARGET) :] - gamma[: len(TARGET)].mean()
-        course.plot(since, distance / distance[0], label=f"{name} = {intrinsic(run):g}")
-        norm.plot(since, excess / excess[0])
+        label = f"{name} = {intrinsic(run):g}"
+        course.plot(since, distance / distance[0], label=label)
+        norm.plot(since, excess / excess[0], label=label)
         times.append(time_above_share(run, distance))
     course.axhline(SHARE, color="black", linewidth=0.6)
     course.set(title="distance, share of its start", xlabel="λₑ × step")
     course.legend()
-    norm.plot(since, np.exp(-4 * since), color="black", linewidth=0.8)
+    norm.plot(since, np.exp(-4 * since), color="black", linestyle="-", linewidth=0.8, label="theory")
+    norm.legend()
     norm.set(title="excess of ‖w‖⁴/η², share of its start", xlabel="λₑ × step")
 
     inverses = np.array([1 / intrinsic(run) for run in recordings.values()])
-    law.loglog(inverses, times, "o")
+    law.loglog(inverses, times, linestyle="", marker="o", markersize=6, label="measured")
     # A control may have needed fewer replicas than the claim.
     shuffled = [time_above_share(run, distance_of_all(run)) for run in controls["times-of-other-rates"].values()]
-    law.loglog(inverses, shuffled, "x", color="C1", label="shuffled (control)")
+    law.loglog(inverses, shuffled, **ilr.as_control(linestyle="", marker="x", markersize=6, label="shuffled (control)"))
     between = np.geomspace(inverses[0], inverses[-1])
     first, *_, last = times
-    law.loglog(between, first * between / inverses[0], color="black", linewidth=0.8, label="∝ 1/λₑ")
+    typical = np.exp(np.mean(np.log(np.asarray(times) / inverses)))
+    law.loglog(between, typical * between, color="black", linestyle="-", linewidth=0.8, label="∝ 1/λₑ")
     growth = np.log(last / first) / (inverses[-1] - inverses[0])
     law.loglog(between, first * np.exp(growth * (between - inverses[0])), "k:", label="exponential in 1/λₑ")
     law.set(title="steps to a quarter of the distance", xlabel="1/λₑ")

@@ -93,14 +93,16 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, panels = ilr.new_figure(
-        "Only weight decay takes the norm down: mean and middle four fifths of the replicas, from the same starts.",
+        "The norm of the weights over its first value: mean and middle four fifths of the replicas, which have common "
+        "starts. In the control, grey, there is weight decay.",
         panels=len(MOMENTA),
     )
-    runs = {"no weight decay": recordings, f"ηλ = {INTRINSIC_LEARNING_RATE}": controls["weight-decay"]}
+    runs = {"no weight decay": recordings, f"ηλ = {INTRINSIC_LEARNING_RATE} (control)": controls["weight-decay"]}
     for axes, name in zip(panels, MOMENTA, strict=True):
         for label, recorded in runs.items():
             norm = recorded[name]["weight_norm"]
-            ilr.draw_band(axes, recorded[name].steps("weight_norm"), norm / norm[:, :1], label)
+            style = {} if recorded is recordings else ilr.as_control()
+            ilr.draw_band(axes, recorded[name].steps("weight_norm"), norm / norm[:, :1], label, **style)
         axes.set(title=name, xlabel="step")
     panels[0].set_ylabel("‖w‖ / ‖w₀‖")
     panels[0].legend()

@@ -88,13 +88,15 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, panels = ilr.new_figure(
-        "Largest relative deviation from scale invariance over all replicas and nets, by the factor c.",
+        "The largest relative deviation from scale invariance over all replicas and nets, on a logarithmic axis, "
+        "against the factor c; controls are grey.",
         panels=3,
     )
     for axes, derivative in zip(panels, ("loss", "gradient", "curvature"), strict=True):
         for label, runs in {"frozen head, ε = 0": recordings, **controls}.items():
             deviations = np.concatenate([runs[name].final(f"{derivative}_rescaling") for name in NETS])
-            ilr.draw_largest(axes, FACTORS, deviations, label, marker="o")
+            style = {} if runs is recordings else ilr.as_control()
+            ilr.draw_largest(axes, FACTORS, deviations, label.replace("-", " "), markevery=1, **style)
         axes.set(title=derivative, xlabel="weights multiplied by c", xscale="log")
     panels[0].set_ylabel("largest relative deviation")
     panels[0].legend()
