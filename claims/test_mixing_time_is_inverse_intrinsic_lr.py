@@ -256,7 +256,9 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     law.set(title="steps to a quarter of the distance", xlabel="1/λₑ")
     for axis in (law.xaxis, law.yaxis):
         ilr.ticks_at(axis, inverses)
-    law.legend()
+    # Room for the legend above the largest time.
+    law.set_ylim(inverses[0] / 2, inverses[-1] * 8)
+    law.legend(loc="upper left")
     return drawn
 
 

@@ -202,7 +202,6 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
             change = recording[loss] - mean_over(recording, loss, BEFORE)[:, None]
             style = {} if recording is runs["norm left"] else ilr.as_control()
             ilr.draw_mean(axes, time[shown], change[:, shown], label, **style)
-        axes.axhline(0.0, color="black", linewidth=0.6)
         for start, end in (EARLY, LATE):
             axes.axvspan(start, end, color="black", alpha=0.06, linewidth=0)
         axes.set(title=f"{loss.replace('_', ' ')}, less that before the drop", xlabel="λₑ′ × steps after the drop")
