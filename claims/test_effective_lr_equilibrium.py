@@ -125,9 +125,9 @@ def angle(recording: ilr.Recording) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (effective, turned) = ilr.new_figure(
-        "Effective learning rate times the root of the measured E‖ḡ‖², and angle of a step, against λₑ, on logarithmic "
-        "axes: a dot a replica; black, the theory; in the control, grey crosses, weight decay is switched off before "
-        "we look.",
+        "Effective learning rate times the root of the measured E‖ḡ‖², and angle of a step, against λₑ, on "
+        "logarithmic axes: a dot a replica; a line, the theory; in the control, grey crosses, weight decay is "
+        "switched off before we look.",
         panels=2,
     )
     intrinsic = np.array([initial_intrinsic(recording) for recording in recordings.values()])

@@ -111,10 +111,10 @@ def at_unit_norm(weights: ilr.Array) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (*panels, rate) = ilr.new_figure(
-        "Left and middle: the largest distance over replicas between the directions of the run with weight decay and "
-        "of the run with a growing learning rate, on a logarithmic axis; in the legend, its value at the last step. "
-        "Controls are grey; one that is no other run than the derived one, as without momentum, is left out. Right: "
-        "the growing learning rate over η; in the legend, its factor over the epoch.",
+        "First and second: the largest distance over replicas between the directions of the run with weight decay "
+        "and of the run with a growing learning rate, on a logarithmic axis; in the legend, its value at the last "
+        "step. Controls are grey; one that is no other run than the derived one, as without momentum, is left out. "
+        "Third: the growing learning rate over η; in the legend, its factor over the epoch.",
         panels=len(MOMENTA) + 1,
     )
     for axes, name in zip(panels, MOMENTA, strict=True):

@@ -191,11 +191,11 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (distance, mixing, accuracy) = ilr.new_figure(
-        "Left: ℓ1 distances between the distributions of classifiers, each between a half of one group and a half of "
-        "another, so that all have the upward bias of the floor, which is between halves of one group; from the thin "
-        "line on λₑ is common. Middle: from then on, distances without bias, in doublings of λₑ; shaded, what is "
-        "accepted of the snapshots to the right of the thin line, which are judged together. In the control, grey, "
-        "the first schedule ends with twice the λₑ. Right: test accuracy, in the mean over replicas.",
+        "First: ℓ1 distances between the distributions of classifiers, each between a half of one group and a half "
+        "of another, so that all have the upward bias of the floor, which is between halves of one group; from the "
+        "thin line on λₑ is common. Second: from then on, distances without bias, in doublings of λₑ; shaded, what "
+        "is accepted of the snapshots beyond the thin line, which are judged together. In the control, grey, the "
+        "first schedule ends with twice the λₑ. Third: test accuracy, in the mean over replicas.",
         panels=3,
     )
     steps = recordings[FIRST].steps("test_predictions")

@@ -133,10 +133,10 @@ def spiking(loss: ilr.Array) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (course, law, chaos) = ilr.new_figure(
-        "Left: the loss of one start against the step. Middle: steps per spike against 1/(ηλ), on logarithmic axes, a "
-        "dot a start; black, 1/(ηλ) itself. Right: the log-ratio of the norms of two starts that differ by 10⁻⁹, on a "
-        "logarithmic axis: median and middle four fifths of the replicas. In the control, grey, there is no weight "
-        "decay.",
+        "First: the loss of one start against the step. Second: steps per spike against 1/(ηλ), on logarithmic axes, "
+        "a dot a start; a line, 1/(ηλ) itself. Third: the log-ratio of the norms of two starts that differ by 10⁻⁹, "
+        "on a logarithmic axis: median and middle four fifths of the replicas. In the control, grey, there is no "
+        "weight decay.",
         panels=3,
     )
     shown = 1500

@@ -153,9 +153,9 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (norm, accuracy) = ilr.new_figure(
         "Three learning rates at one λₑ, one with λₑ doubled by weight decay, and in the control, grey, one with λₑ "
-        "doubled by the learning rate. Left: ‖w‖² in units of η, on a logarithmic axis, with the middle four fifths of "
-        "the replicas as bands. Right: test accuracy over the judged snapshots, a dot a replica; black, the mean with "
-        "two standard errors.",
+        "doubled by the learning rate. First: ‖w‖² in units of η, on a logarithmic axis, with the middle four fifths "
+        "of the replicas as bands. Second: test accuracy over the judged snapshots, a dot a replica; a diamond, the "
+        "mean with two standard errors.",
         panels=2,
     )
     doubled = controls["intrinsic-learning-rate-doubled"]["η/10"]

@@ -217,11 +217,11 @@ def intrinsic(run: ilr.Recording) -> float:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (course, norm, law) = ilr.new_figure(
-        "Left: squared distance from the equilibrium's distribution of classifiers over what it was at the first step, "
-        "against steps in units of 1/λₑ; the thin line is a quarter. Middle: the excess of ‖w‖⁴/η² over its "
-        "equilibrium, likewise; black, the rate 4λₑ. Right: the plot that review 1 asks for, a dot a λₑ; the line is a "
-        "proportionality, the dotted curve an exponential through the outermost dots; in the control, grey, each time "
-        "stands at another run's λₑ.",
+        "First: squared distance from the equilibrium's distribution of classifiers over what it was at the first "
+        "step, against steps in units of 1/λₑ; the thin line is a quarter. Second: the excess of ‖w‖⁴/η² over its "
+        "equilibrium, likewise; a thin line, the rate 4λₑ. Third: the plot that review 1 asks for, a dot a λₑ; the "
+        "line is a proportionality, the dotted curve an exponential through the outermost dots; in the control, "
+        "grey, each time stands at another run's λₑ.",
         panels=3,
     )
     times = []

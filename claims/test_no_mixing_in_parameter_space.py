@@ -220,11 +220,11 @@ def relative_distance(recording: ilr.Recording) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (functions, weights, averages) = ilr.new_figure(
-        "Left: squared distances between distributions of classifiers, a dot a pair; black, the mean with two standard "
-        "errors; dotted, a quarter of what a doubled λₑ makes. Middle: how far the weights of two partners are from "
-        "each other, over their norm; thin line, √2, the distance of independent directions. Right: test accuracy of "
-        "the average of two partners' weights, and of a single net. Bands are the middle four fifths of the pairs. "
-        "In the control, grey, partners have a common ancestor until shortly before the first moment.",
+        "First: squared distances between distributions of classifiers, a dot a pair; a diamond, the mean with two "
+        "standard errors; dotted, a quarter of what a doubled λₑ makes. Second: how far the weights of two partners "
+        "are from each other, over their norm; thin line, √2, the distance of independent directions. Third: test "
+        "accuracy of the average of two partners' weights, and of a single net. Bands are the middle four fifths of "
+        "the pairs. In the control, grey, partners have a common ancestor until shortly before the first moment.",
         panels=3,
     )
     apart, unit = function_distances(recordings["partners"], recordings["doubled"])

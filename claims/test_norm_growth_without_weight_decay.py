@@ -93,8 +93,8 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, panels = ilr.new_figure(
-        "The norm of the weights over its first value: mean and middle four fifths of the replicas, which have common "
-        "starts. In the control, grey, there is weight decay.",
+        "The norm of the weights over its first value: mean and middle four fifths of the replicas, which have "
+        "common starts. In the control, grey, there is weight decay.",
         panels=len(MOMENTA),
     )
     runs = {"no weight decay": recordings, f"ηλ = {INTRINSIC_LEARNING_RATE} (control)": controls["weight-decay"]}

@@ -99,8 +99,8 @@ def norm_by_law(recording: ilr.Recording) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (course, rounding) = ilr.new_figure(
-        "Left: the norm of one replica under three schedules; black and dotted, the law, which is given the first norm "
-        "and each step's ‖ḡ‖². Right: the largest relative deviation of the norm from the law over all replicas, on a "
+        "First: the norm of one replica under three schedules; dotted, the law, which is given the first norm and "
+        "each step's ‖ḡ‖². Second: the largest relative deviation of the norm from the law over all replicas, on a "
         "logarithmic axis. In the control, grey, there is no normalisation.",
         panels=2,
     )

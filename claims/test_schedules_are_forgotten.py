@@ -198,11 +198,11 @@ def best_accuracy(recording: ilr.Recording) -> ilr.Group:
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     short = controls["common-phase-too-short"]
     drawn, (accuracy, norm, mixing) = ilr.new_figure(
-        "Left and middle: means over replicas, with two standard errors as bands. Up to the first thin line each "
-        "schedule has its own learning rate and weight decay, between the lines they are common, and after the second "
-        "the learning rate is decayed and weight decay removed. Grey: two schedules whose common phase has a tenth of "
-        "1/λₑ steps (control). Right: squared distance, without bias, between the distributions of classifiers of each "
-        "schedule and the first, from the first common step on.",
+        "First and second: means over replicas, with two standard errors as bands. Up to the first thin line each "
+        "schedule has its own learning rate and weight decay, between the lines they are common, and after the "
+        "second the learning rate is decayed and weight decay removed. Grey: two schedules whose common phase has a "
+        "tenth of 1/λₑ steps (control). Third: squared distance, without bias, between the distributions of "
+        "classifiers of each schedule and the first, from the first common step on.",
         panels=3,
     )
     for axes, quantity in ((accuracy, "test_accuracy"), (norm, "weight_norm")):

@@ -136,10 +136,10 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (accuracy, effective, ends) = ilr.new_figure(
-        "Left and middle: the baseline and the learning rate 100 times smaller, over a logarithm of the step; bands "
-        "are the middle four fifths of the replicas. In the control, grey, the small learning rate has the baseline's "
-        "steps. Right: final test accuracy with the small learning rate less that of the baseline, a dot a replica; "
-        "black, the mean with two standard errors; shaded, what is accepted of the mean.",
+        "First and second: the baseline and the learning rate 100 times smaller, over a logarithm of the step; bands "
+        "are the middle four fifths of the replicas. In the control, grey, the small learning rate has the "
+        "baseline's steps. Third: final test accuracy with the small learning rate less that of the baseline, a dot "
+        "a replica; a diamond, the mean with two standard errors; shaded, what is accepted of the mean.",
         panels=3,
     )
     early = controls["without-more-steps"]["small learning rate"]

@@ -132,10 +132,10 @@ def gains_across(recording: ilr.Recording) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (*panels, gains) = ilr.new_figure(
-        "Left and middle: test accuracy of a run's snapshots and of averages of their weights, as means over replicas "
-        "with the middle four fifths as bands; in the control, grey, two initialisations are averaged. Right: what the "
-        "claim is about, the test accuracy of an average less the mean of what is averaged, a dot a replica; black, "
-        "the mean with two standard errors.",
+        "First and second: test accuracy of a run's snapshots and of averages of their weights, as means over "
+        "replicas with the middle four fifths as bands; in the control, grey, two initialisations are averaged. "
+        "Third: what the claim is about, the test accuracy of an average less the mean of what is averaged, a dot a "
+        "replica; a diamond, the mean with two standard errors.",
         panels=len(LENGTHS) + 1,
     )
     for axes, (name, recording) in zip(panels, recordings.items(), strict=True):
@@ -155,7 +155,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     bottom, top = panels[0].get_ylim()
     panels[0].set_ylim(bottom - 0.6 * (top - bottom), top)
     panels[0].legend(loc="lower left")
-    groups = {}
+    groups: dict[str, ilr.Array] = {}
     for name, factor in LENGTHS.items():
         of_two, of_all = gains_within(recordings[name])
         groups |= {f"two,\n{factor} ×": of_two, f"all {SNAPSHOTS},\n{factor} ×": of_all}

@@ -184,10 +184,10 @@ def squared_distance(recording: ilr.Recording, departure: int, arrival: int) -> 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (course, plateau) = ilr.new_figure(
-        "Left: how far the weights of a run are from those at a moment T, over the norm at T. Right: the squared "
-        "distance from the last T, over its mean after 5/λₑ; black, an Ornstein-Uhlenbeck process fitted to the first "
-        "5/λₑ; in the control, grey, the net has one hidden layer and no normalisation. Lines are medians, bands the "
-        "middle four fifths of the replicas.",
+        "First: how far the weights of a run are from those at a moment T, over the norm at T. Second: the squared "
+        "distance from the last T, over its mean after 5/λₑ; dotted, an Ornstein-Uhlenbeck process fitted to the "
+        "first 5/λₑ; in the control, grey, the net has one hidden layer and no normalisation. Lines are medians, "
+        "bands the middle four fifths of the replicas.",
         panels=2,
     )
     run, settled = recordings["run"], controls["settled"]["run"]

@@ -153,7 +153,8 @@ def figure_words(figure: Figure) -> list[str]:
     words = [str(figure.get_label())]
     for axes in figure.axes:
         words += [*(axes.get_title(loc) for loc in ("left", "center", "right")), axes.get_xlabel(), axes.get_ylabel()]
-        words += [str(handle.get_label()) for handle in (*axes.lines, *axes.collections, *axes.containers)]
+        for drawn in (axes.lines, axes.collections, axes.containers):
+            words += [str(one.get_label()) for one in drawn]
         words += [text.get_text() for text in axes.texts]
         words += [tick.get_text() for axis in (axes.xaxis, axes.yaxis) for tick in axis.get_ticklabels()]
     return words
