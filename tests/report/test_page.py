@@ -364,6 +364,38 @@ def test_what_deciding_would_cost_is_said() -> None:
     assert "About 1,240 replicas a group would decide; those of this report took 24.2 s to train, so many about" in text
 
 
+def source_of(**provenance: str) -> tuple[str, list[str]]:
+    """What the page says of the place of a claim's file, and the links that lead to it."""
+    evidence = sample_evidence()
+    evidence["provenance"] |= provenance
+    page = Page(render_html(typed(evidence)))
+    links = [value for value in page.values("href") if "test_heavy_tailed_noise" in value]
+    return page.text("claim-heavy-tailed-noise"), links
+
+
+def test_the_source_of_a_claim_is_linked_at_its_commit() -> None:
+    text, links = source_of(repository="https://git.example.org/group/ilr")
+    commit = sample_evidence()["provenance"]["git"].split()[0]
+    assert links == [f"https://git.example.org/group/ilr/blob/{commit}/claims/test_heavy_tailed_noise.py"]
+    assert "Written down in claims/test_heavy_tailed_noise.py at commit 4f1c0de" in text
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"repository": ""},
+        {"repository": "https://git.example.org/group/ilr", "git": ""},
+        {"repository": "javascript:alert(1)//a/b"},
+        {"repository": "https://name:password@git.example.org/group/ilr"},
+        {"repository": 'https://git.example.org/" onclick="a'},
+    ],
+)
+def test_where_no_address_is_known_the_path_is_said(provenance: dict[str, str]) -> None:
+    text, links = source_of(**provenance)
+    assert links == []
+    assert "Written down in claims/test_heavy_tailed_noise.py" in text
+
+
 @pytest.mark.parametrize(
     ("selected", "path"),
     [
