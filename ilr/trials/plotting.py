@@ -32,6 +32,9 @@ DASHES: tuple[Any, ...] = (
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Each group has a colour, a dash and a marker of its own, so that none of them is needed alone."""
 
+BAND_POINTS = 200
+"""Of a band, at most: more than that cannot be told apart in a panel, and make a page large."""
+
 PANEL = (4.0, 3.2)
 """Inches of one panel of several: on a phone they stand below each other, and no word is too small to read."""
 SINGLE = (5.0, 3.2)
@@ -127,8 +130,7 @@ def draw_band(
         style: of the line, as for `Axes.plot`.
     """
     [line] = axes.plot(steps, middle(values, axis=0), label=label, **_marked(axes, label, style))
-    low, high = np.quantile(values, (0.1, 0.9), axis=0)
-    axes.fill_between(np.asarray(steps), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    _fill(axes, steps, *np.quantile(values, (0.1, 0.9), axis=0), line.get_color())
 
 
 def draw_mean(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label: str, **style: Any) -> None:
@@ -142,8 +144,7 @@ def draw_mean(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label:
         style: of the line, as for `Axes.plot`.
     """
     [line] = axes.plot(steps, values.mean(axis=0), label=label, **_marked(axes, label, style))
-    low, high = _around_mean(values)
-    axes.fill_between(np.asarray(steps), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    _fill(axes, steps, *_around_mean(values), line.get_color())
 
 
 def draw_groups(axes: Axes, groups: Mapping[str, npt.NDArray[Any]], control: str = "") -> None:
@@ -163,6 +164,13 @@ def draw_groups(axes: Axes, groups: Mapping[str, npt.NDArray[Any]], control: str
         axes.errorbar([place], [values.mean()], bars, fmt="D", color="black", linestyle="", capsize=4, label=name)
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_xlim(-0.5, len(groups) - 0.5)
+
+
+def _fill(axes: Axes, steps: npt.ArrayLike, low: npt.NDArray[Any], high: npt.NDArray[Any], colour: Any) -> None:
+    """A band between two curves, [time]. Unlike a line's, its points are all written: of many, every so many-th is."""
+    at = np.asarray(steps)
+    chosen = np.unique(np.linspace(0, len(at) - 1, min(len(at), BAND_POINTS)).round().astype(int))
+    axes.fill_between(at[chosen], low[chosen], high[chosen], color=colour, alpha=0.15, linewidth=0)
 
 
 def _around_mean(values: npt.NDArray[Any]) -> tuple[Any, Any]:
@@ -249,6 +257,11 @@ class _PlainPowers(LogFormatterSciNotation):
 
 def _write_powers_plainly(axis: Axis) -> None:
     major, minor = axis.get_major_formatter(), axis.get_minor_formatter()
+    if axis.get_scale() == "log":
+        low, high = sorted(axis.get_view_interval())
+        if high > low * 1e4 > 0:
+            # Over so many decades nobody reads the marks between two powers.
+            axis.set_minor_locator(NullLocator())
     # Not subclasses of it, which know better, and not what a claim has set itself.
     if type(major) is LogFormatterSciNotation:
         axis.set_major_formatter(_PlainPowers())
