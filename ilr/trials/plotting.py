@@ -32,7 +32,7 @@ DASHES: tuple[Any, ...] = (
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Each group has a colour, a dash and a marker of its own, so that none of them is needed alone."""
 
-BAND_POINTS = 200
+BAND_POINTS = 100
 """Of a band, at most: more than that cannot be told apart in a panel, and make a page large."""
 
 PANEL = (4.0, 3.2)

@@ -160,6 +160,15 @@ def test_a_figure_brings_its_caption_its_words_and_its_table() -> None:
     )
 
 
+def test_a_curve_has_no_more_digits_than_its_line_is_wide() -> None:
+    points = [(0.123456 * step, -1.987654 * step) for step in range(200)]
+    path = "M " + " L ".join(f"{x} {y}" for x, y in points)
+    [panel] = Figure.parse(svg(f'<path d="{path}"/>'), "f-").panels
+    drawn = re.findall(r"-?[\d.]+", panel.svg.partition(' d="')[2].partition('"')[0])
+    assert [float(one) for one in drawn] == pytest.approx([one for point in points for one in point], abs=0.051)
+    assert max(len(one.partition(".")[2]) for one in drawn) == 1
+
+
 @pytest.mark.parametrize(
     ("hostile", "wrong"),
     [
