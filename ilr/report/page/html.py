@@ -45,6 +45,7 @@ def render_html(evidence: Evidence) -> str:
         scale_says=overview.scale_says(evidence.scale),
         groups={key: name for key, name in sources.GROUPS.items() if any(one.source.group == key for one in sections)},
         documents=sources,
+        repository=sources.repository_address(evidence.provenance),
         alphas=sorted({one.alpha for claim in evidence.claims for one in claim.registered.predictions}),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -15,7 +15,7 @@ from ilr.report.page.forest import forest_line
 from ilr.report.page.inline_svg import Figure
 from ilr.report.page.sentences import answer, of_control, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
-from ilr.report.page.sources import Source
+from ilr.report.page.sources import Source, file_address
 from ilr.report.standing import looked, tries
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
@@ -51,6 +51,8 @@ class Section:
     number: int
     source: Source
     question: str
+    differs: str
+    """In what its setting differs from the paper's; empty where that was not written down."""
     answer: str
     telling: FindingText | None
     """The finding that matters most."""
@@ -75,6 +77,10 @@ class Section:
     """Why it is undecided, in sentences."""
     figures: Sequence[Figure]
     settings: Settings
+    file: str
+    """The claim's file as the report names it."""
+    file_address: str
+    """Where that can be read as it was; empty where it is not known."""
     elsewhere: Sequence[Attempt]
     """Its last attempt at each other scale."""
     command: str
@@ -128,6 +134,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         number=number,
         source=source,
         question=_question(claim),
+        differs=claim.registered.differs.get(evidence.scale, ""),
         answer=answer(claim),
         telling=first,
         forest=_forest(first, claim) if first else Markup(""),
@@ -143,6 +150,8 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         undecided=_undecided(claim, evidence),
         figures=parsed(claim.figures, f"figure-{number}", f"the claim {claim.id!r}"),
         settings=settings,
+        file=claim.file or f"test_{claim.id.replace('-', '_')}.py",
+        file_address=file_address(claim, evidence.provenance),
         elsewhere=_elsewhere(claim, evidence.scale),
         command=command(claim, evidence),
         csv=as_csv(claim.findings),
