@@ -130,7 +130,8 @@ def draw_band(
         style: of the line, as for `Axes.plot`.
     """
     [line] = axes.plot(steps, middle(values, axis=0), label=label, **_marked(axes, label, style))
-    _fill(axes, steps, *np.quantile(values, (0.1, 0.9), axis=0), line.get_color())
+    low, high = np.quantile(values, (0.1, 0.9), axis=0)
+    _fill(axes, steps, low, high, line.get_color())
 
 
 def draw_mean(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label: str, **style: Any) -> None:
@@ -144,7 +145,8 @@ def draw_mean(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label:
         style: of the line, as for `Axes.plot`.
     """
     [line] = axes.plot(steps, values.mean(axis=0), label=label, **_marked(axes, label, style))
-    _fill(axes, steps, *_around_mean(values), line.get_color())
+    low, high = _around_mean(values)
+    _fill(axes, steps, low, high, line.get_color())
 
 
 def draw_groups(axes: Axes, groups: Mapping[str, npt.NDArray[Any]], control: str = "") -> None:
