@@ -1,20 +1,21 @@
-"""Engines run jobs: here in this process, or in worker processes of one thread each."""
+"""What every engine is, and the one that needs no other process."""
 
-import multiprocessing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
 
-import torch
-
-from ilr.lab.hardware import answers, keep_freed_memory, take_gpu
+from ilr.lab.hardware import answers, take_gpu
 from ilr.lab.jobs import Job
-
-POLL_SECONDS = 0.2
 
 GPU_LOST = "the GPU refuses this process after an error of a job before"
 """How a job ends that was not tried for that reason."""
+
+
+Ended = Generator[tuple[Job, str | None], None, None]
+"""Jobs, each with `None` or with the error that ended it."""
+
+
+class EngineError(Exception):
+    """An engine cannot run any job, with the reason in one line."""
 
 
 class Engine(ABC):
@@ -22,12 +23,18 @@ class Engine(ABC):
 
     workers: int
     processes = 0
-    """Besides this one."""
+    """Besides this one, on this machine."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
+    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Ended:
         """Yields every job when it has ended, with `None` or with the error that ended it; starts them in the
         order given.
+
+        Jobs that have not ended when the iterator is closed are given up: nothing of them runs on. `tick` is told of
+        the work done since the last call; less than none where work was lost.
+
+        Raises:
+            EngineError: none of them can be run.
         """
 
 
@@ -36,89 +43,21 @@ class InProcess(Engine):
 
     workers = 1
 
-    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
+    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Ended:
         """Yields every job when it has ended, with `None` or with the error that ended it."""
+        lost: set[str] = set()
         for job in jobs:
-            yield job, _run(job, tick)
+            error = GPU_LOST if job.device in lost else attempt(job, tick)
+            if error and not answers(job.device):
+                lost.add(job.device)
+            yield job, error
 
 
-class Processes(Engine):
-    """Several worker processes of one thread each: on a CPU that beats one process with as many threads.
-
-    Where a job's device is all GPUs, each worker takes one of its own.
-    """
-
-    def __init__(self, workers: int) -> None:
-        self.workers = self.processes = workers
-
-    def run(self, jobs: Sequence[Job], tick: Callable[[int], None]) -> Iterator[tuple[Job, str | None]]:
-        """Yields every job when it has ended, with `None` or with the error that ended it."""
-        # Spawned, not forked: torch's thread pools and CUDA contexts do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        while jobs:
-            untried: list[Job] = []
-            for job, error in self._run_once(jobs, tick, context):
-                if error == GPU_LOST:
-                    untried.append(job)
-                else:
-                    yield job, error
-            # Each time new processes, and at least one job less: the one that cost a worker its GPU.
-            jobs = untried
-
-    def _run_once(
-        self, jobs: Sequence[Job], tick: Callable[[int], None], context: multiprocessing.context.SpawnContext
-    ) -> Iterator[tuple[Job, str | None]]:
-        """As `run`, with fresh processes, and each of them only as long as its GPU obeys it."""
-        started, done = context.Value("q", 0), context.Value("q", 0)
-        reported = 0
-        executor = ProcessPoolExecutor(min(self.workers, len(jobs)), context, start_worker, (started, done))
-        try:
-            running: dict[Future[str | None], Job] = {executor.submit(_run, job, _count): job for job in jobs}
-            while running:
-                ended, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
-                tick(done.value - reported)
-                reported = done.value
-                for future in ended:
-                    job, error = running.pop(future), future.exception()
-                    yield job, future.result() if error is None else f"the worker died: {error}"
-        finally:
-            # On Ctrl-C the jobs in flight are given up; what had ended is in the store.
-            executor.shutdown(wait=True, cancel_futures=True)
-
-
-_done: Any = None
-_worker = 0
-_lost: set[str] = set()
-"""Devices that refuse this process."""
-
-
-def start_worker(started: Any, done: Any) -> None:
-    """Makes a fresh process a worker, numbered by how many `started` before, which counts its work in `done`."""
-    global _done, _worker
-    _done = done
-    with started.get_lock():
-        _worker = started.value
-        started.value += 1
-    keep_freed_memory()
-    torch.set_num_threads(1)
-    # Where nothing else moves a weight it decays geometrically; denormal numbers would slow every step.
-    torch.set_flush_denormal(True)
-
-
-def _count(work: int) -> None:
-    with _done.get_lock():
-        _done.value += work
-
-
-def _run(job: Job, tick: Callable[[int], None]) -> str | None:
-    """Runs a job and gives the error that ended it, if any."""
-    if job.device in _lost:
-        return GPU_LOST
+def attempt(job: Job, tick: Callable[[int], None], worker: int = 0) -> str | None:
+    """Runs a job in this process and gives the error that ended it, if any; several workers take each its own GPU."""
     try:
-        take_gpu(job.device, _worker)
+        take_gpu(job.device, worker)
         job.run(tick)
     except Exception as error:  # a job that fails must not take the others with it, whatever failed
-        if not answers(job.device):
-            _lost.add(job.device)
         return f"{type(error).__name__}: {error}"
     return None
