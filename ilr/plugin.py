@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 # Only what is light: unit tests beside the claims load this plugin, too.
+from ilr.session.interruption import terminable
 from ilr.session.mode import Mode
 from ilr.session.options import BadOptionError, Options, check, flag, table
 from ilr.session.output import replace_unprintable
@@ -107,8 +108,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     from rich.console import Console
 
+    from ilr.lab.engines.engine import EngineError
+
     replace_unprintable()
-    session.testsfailed += mode.prepare(Console())
+    try:
+        with terminable():
+            session.testsfailed += mode.prepare(Console())
+    except EngineError as error:
+        raise pytest.UsageError(str(error)) from None
     return None if mode.tests_follow else True
 
 

@@ -1,7 +1,6 @@
 """A job: slices of experiments that train as one batch, from the data on disk to recordings in the store."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ilr.lab.checkpoints import Checkpoint
 from ilr.lab.cost import operations
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.hardware import peak_memory, processor
@@ -51,13 +51,22 @@ class Job:
         """Networks trained."""
         return sum(key.experiment.replicas for key in self.keys)
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far it is, from now on."""
+        return Checkpoint(self.store, [key.place for key in self.keys])
+
     def run(self, tick: Callable[[int], None]) -> None:
-        """Trains and stores every slice; `tick` is told of the work done since the last call."""
+        """Trains and stores every slice, from where it was left; `tick` is told of the work done since the last call.
+
+        Raises:
+            StoppedError: this process was asked to stop.
+        """
         slices = [key.experiment for key in self.keys]
-        chooser = _Chooser(self)
-        started = time.perf_counter()
-        results = trainer_of(slices[0]).train(slices, self.data.load, self.device, self._in_work(tick), chooser)
-        seconds = time.perf_counter() - started
+        chooser, checkpoint = _Chooser(self), self.checkpoint
+        trainer = trainer_of(slices[0])
+        results = trainer.train(slices, self.data.load, self.device, self._in_work(tick), chooser, checkpoint)
+        seconds = checkpoint.seconds
         facts = Facts(
             ilr=__version__,
             torch=str(torch.__version__),
@@ -71,6 +80,7 @@ class Job:
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
+        checkpoint.drop()
 
     def _in_work(self, tick: Callable[[int], None]) -> Callable[[int], None]:
         """A tick that takes replica-steps, and tells the other one of the work in them."""

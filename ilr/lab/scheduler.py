@@ -1,7 +1,8 @@
 """The lab takes the experiments of all claims at once, serves what the store has and trains the rest, fused."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from platformdirs import user_cache_path
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.catalogue import SLICE, Catalogue, Origin
+from ilr.lab.checkpoints import begun, tidy
 from ilr.lab.cost import operations, seconds, training_bytes
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine, InProcess
@@ -38,6 +40,11 @@ class TrainingPlan:
     """Slices the store has already."""
     seconds: float
     """Rough estimate of the training time."""
+
+    @property
+    def recordings(self) -> int:
+        """Slices that are wanted."""
+        return self.stored + sum(len(job.keys) for job in self.jobs)
 
     @property
     def replicas(self) -> int:
@@ -91,19 +98,31 @@ class Lab:
             DataUnavailableError: an experiment's data set is not there.
         """
         wanted = dict.fromkeys(key for experiment in experiments for key in self.keys(experiment))
+        # First what an earlier run has left unfinished, in the company in which it was to be trained.
+        jobs = [] if self.refresh else list(self._unfinished(wanted))
+        planned = {key for job in jobs for key in job.keys}
         missing: dict[Experiment, list[Key]] = {}
         for key in wanted:
-            if self._catalogue.look_up(key).facts is None:
+            if key not in planned and self._catalogue.look_up(key).facts is None:
                 missing.setdefault(fusion_key(key.experiment), []).append(key)
-        costs: dict[Job, float] = {}
-        for kind, keys in missing.items():
-            cost_of_one = operations(kind)
-            for job in self.jobs(keys, self.engine.workers):
-                costs[job] = cost_of_one * job.replicas
+        for keys in missing.values():
+            jobs += self.jobs(keys, self.engine.workers)
+            planned.update(keys)
+        costs = {job: operations(job.keys[0].experiment) * job.replicas for job in jobs}
         # Those that cost the same keep their order.
-        jobs = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
-        stored = len(wanted) - sum(len(keys) for keys in missing.values())
-        return TrainingPlan(jobs, stored, seconds(list(costs.values()), self.engine.workers))
+        ordered = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
+        return TrainingPlan(ordered, len(wanted) - len(planned), seconds(list(costs.values()), self.engine.workers))
+
+    def _unfinished(self, wanted: Iterable[Key]) -> Iterator[Job]:
+        """Jobs that have a checkpoint, all of whose keys are wanted, and not all in the store."""
+        by_place = {key.place: key for key in wanted}
+        taken: set[Path] = set()
+        for places in begun(self.store.root, self.engine.workers):
+            if taken.isdisjoint(places) and by_place.keys() >= set(places):
+                keys = tuple(by_place[place] for place in places)
+                if any(self._catalogue.look_up(key).facts is None for key in keys):
+                    taken.update(places)
+                    yield self._job(keys)
 
     def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
         """Jobs for slices that may be fused: as large as is good, but small enough that every worker gets a share."""
@@ -116,26 +135,42 @@ class Lab:
                 room = batch
             groups[-1].append(key)
             room -= key.experiment.replicas
-        return [Job(tuple(group), self.store.root, self._data, self.device, self.choose) for group in groups]
+        return [self._job(tuple(group)) for group in groups]
+
+    def _job(self, keys: tuple[Key, ...]) -> Job:
+        return Job(keys, self.store.root, self._data, self.device, self.choose)
 
     def train(self, plan: TrainingPlan, tick: Callable[[int], None] = lambda _: None) -> None:
         """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
 
         `tick` is told of the work done since the last call, in the unit of `Job.work`.
         """
+        tidy(self.store.root)
         waiting = list(plan.jobs)
+        self._begin(waiting)
         while waiting:
             halves: list[Job] = []
-            for job, error in self.engine.run(waiting, tick):
-                self._errors.update(dict.fromkeys(job.keys, error))
-                if error is None:
-                    self._catalogue.trained(job.keys)
-                else:
-                    halves += _halves(job)
+            # Closed at once where this is interrupted: nothing trains on.
+            with closing(self.engine.run(waiting, tick)) as ended:
+                for job, error in ended:
+                    self._errors.update(dict.fromkeys(job.keys, error))
+                    if error is None:
+                        self._catalogue.trained(job.keys)
+                    else:
+                        job.checkpoint.drop()
+                        halves += _halves(job)
             # What trains in one batch fails as one, for want of memory or because of one slice: halved, and halved
             # again, it fits, and the slices that did nothing wrong get through.
             waiting = halves
+            self._begin(waiting)
         self._own_peak = peak_memory()
+
+    def _begin(self, jobs: Iterable[Job]) -> None:
+        """Notes which slices train together, where no earlier run has."""
+        left = set() if self.refresh else set(begun(self.store.root, self.engine.workers))
+        for job in jobs:
+            if tuple(key.place for key in job.keys) not in left:
+                job.checkpoint.begin(self.engine.workers)
 
     def missing(self, experiments: Iterable[Experiment]) -> int:
         """How many slices of these experiments have to be trained."""

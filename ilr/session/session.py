@@ -121,9 +121,19 @@ class Session(Mode):
                 if missing := self.lab.missing(trial.wanted):
                     trial.end(f"--no-train, and {missing} of its recordings are not in the store")
             return
-        plan = self.lab.plan(dict.fromkeys(experiment for trial in trials for experiment in trial.wanted))
-        with training_progress(plan, self.lab.engine.workers, console) as tick:
-            self.lab.train(plan, tick)
+        wanted = dict.fromkeys(experiment for trial in trials for experiment in trial.wanted)
+        plan = self.lab.plan(wanted)
+        try:
+            with training_progress(plan, self.lab.engine.workers, console) as tick:
+                self.lab.train(plan, tick)
+        except KeyboardInterrupt:
+            missing = self.lab.missing(wanted)
+            console.print(
+                f"Interrupted: {plan.recordings - missing} of {plan.recordings} recordings for this look are in the "
+                "store; of what was in training at most half a minute is lost. The same command goes on from there.",
+                soft_wrap=True,
+            )
+            raise
 
 
 def _few(names: tuple[str, ...]) -> str:
