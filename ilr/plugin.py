@@ -109,12 +109,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     from rich.console import Console
 
     from ilr.lab.engines.engine import EngineError
+    from ilr.lab.store import StoreError
 
     replace_unprintable()
     try:
         with terminable():
             session.testsfailed += mode.prepare(Console())
-    except EngineError as error:
+    except (EngineError, StoreError) as error:
         raise pytest.UsageError(str(error)) from None
     return None if mode.tests_follow else True
 

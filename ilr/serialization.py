@@ -76,7 +76,12 @@ def from_json(value: Any) -> Any:
 
 def canonical(value: Any) -> str:
     """The one JSON text of a record: sorted keys, no spaces, no NaN, the same for 1 and 1.0."""
-    return json.dumps(_whole_as_int(to_json(value)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return canonical_json(to_json(value))
+
+
+def canonical_json(value: Any) -> str:
+    """The same of a record's JSON form."""
+    return json.dumps(_whole_as_int(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:

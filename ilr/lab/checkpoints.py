@@ -16,8 +16,9 @@ from threading import Event
 import numpy as np
 import safetensors
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
+from ilr.lab.store.writing import write_whole
 from ilr.training.snapshots import Snapshot
 
 FOLDER = "unfinished"
@@ -99,11 +100,9 @@ class Checkpoint:
             StoppedError: it was due because this process was asked to stop.
         """
         started = time.monotonic()
-        try:
+        # Training can do without; where the disk is full, the recording will say so.
+        with suppress(OSError, safetensors.SafetensorError):
             self._write(snapshot, self._workers)
-        except (OSError, safetensors.SafetensorError):
-            # Training can do without; where the disk is full, the recording will say so.
-            self._partial.unlink(missing_ok=True)
         self._kept_at = time.monotonic()
         self._writing = self._kept_at - started
         if _stopping.is_set():
@@ -111,16 +110,9 @@ class Checkpoint:
 
     def drop(self) -> None:
         """Removes it: the job has ended."""
-        self._partial.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
-    @property
-    def _partial(self) -> Path:
-        """Written before it takes the name of the whole; one name only, so that a kill leaves nothing for good."""
-        return self.path.with_suffix(".partial")
-
     def _write(self, snapshot: Snapshot, workers: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         about = {
             "places": self.places,
             "seconds": self.seconds if snapshot else 0.0,
@@ -129,8 +121,8 @@ class Checkpoint:
         }
         arrays = {name: np.ascontiguousarray(array) for name, array in snapshot.items()}
         text = json.dumps(about)
-        save_file(arrays, self._partial, metadata={"about": text, "sha256": _sha256(text, arrays)})
-        self._partial.replace(self.path)
+        content = save(arrays, metadata={"about": text, "sha256": _sha256(text, arrays)})
+        write_whole(self.path.parents[1], self.path, content)
 
 
 class About:
@@ -174,7 +166,6 @@ def tidy(root: Path) -> None:
             places = About(path).places
         if all((root / place).is_file() for place in places):
             path.unlink(missing_ok=True)
-            path.with_suffix(".partial").unlink(missing_ok=True)
 
 
 def _sha256(about: str, arrays: Snapshot) -> str:

@@ -48,7 +48,7 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         started=started.replace(microsecond=0),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         invocation=_invocation(options),
-        provenance=_provenance(selection.root, lab, sources.values(), [outcome.claim for outcome in outcomes]),
+        provenance=_provenance(selection, lab, sources.values(), [outcome.claim for outcome in outcomes]),
         claims=tuple(_claim(outcome) for outcome in outcomes),
         # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
         appendix=tuple(path.read_text() for path in sorted((selection.root / "reports").glob("*.svg"))),
@@ -71,11 +71,13 @@ def _invocation(options: Options) -> schema.Invocation:
     return schema.Invocation(shlex.join(command), options.selected, overrides)
 
 
-def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]) -> schema.Provenance:
+def _provenance(
+    selection: Selection, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]
+) -> schema.Provenance:
     device = lab.device
     return schema.Provenance(
         ilr=__version__,
-        git=_git(root),
+        git=_git(selection),
         python=platform.python_version(),
         # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
         torch=str(torch.__version__),
@@ -187,11 +189,21 @@ def _first_and_last(experiment: Experiment) -> tuple[float | None, float | None]
     return first if math.isfinite(first) else None, last if math.isfinite(last) else None
 
 
-def _git(folder: Path) -> str:
-    """The commit of the folder, and whether the work tree differs from it; empty outside a repository."""
+def _git(selection: Selection) -> str:
+    """The commit of the claims' folder, and whether the work tree differs from it; empty outside a repository.
+
+    Files that are in no commit do not count, unless they are claims of this run; nor do reports, this run's and others.
+    """
+    folder = selection.root
+    # A test's id begins with its file.
+    claims = sorted({name.partition("::")[0] for name in selection.claims})
+    reports = [folder / "reports", *([selection.options.report] if selection.options.report else [])]
+    inside = [report.relative_to(folder) for report in reports if report.is_relative_to(folder)]
+    others = [".", *(f":(exclude){report}" for report in inside if report.parts)]
     try:
         commit = _output(folder, "git", "rev-parse", "HEAD")
-        changed = _output(folder, "git", "status", "--porcelain")
+        changed = _output(folder, "git", "status", "--porcelain", "--untracked-files=no", "--", *others)
+        changed += _output(folder, "git", "ls-files", "--others", "--", *claims)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f"{commit} ({'with uncommitted changes' if changed else 'clean'})"

@@ -71,6 +71,18 @@ def _report(value: str) -> Path:
     return path
 
 
+def _store(value: str) -> Path:
+    """A folder of recordings: one that can be read serves whoever trains nothing; training asks for more."""
+    path = expanded(value).resolve()
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+            return path
+    except OSError:
+        raise ValueError("must be a folder that can be read") from None
+    return _writable(value)
+
+
 def _writable(value: str) -> Path:
     """A folder that exists or can be made."""
     path = expanded(value).resolve()
@@ -118,7 +130,7 @@ class Options:
     engine: Annotated[str, Option("who trains: processes (default) or in-process", _one_of(*ENGINES))] = "processes"
     workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _whole(1))] = None
     data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None
-    store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _writable)] = CACHE
+    store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _store)] = CACHE
     report: Annotated[Path | None, Option("folder of the report (default: reports/<scale>)", _writable)] = None
     compare: Annotated[Path | None, Option("at the end, compare with the report in a folder", _report)] = None
     plan: Annotated[bool, Option("say what a run would cost, on GPUs too; train nothing")] = False

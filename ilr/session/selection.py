@@ -79,5 +79,12 @@ def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bo
     workers = options.workers or gpus(device) or cpu_cores()
     engine: Engine = Processes(workers) if options.engine == "processes" else InProcess()
     return Lab(
-        Store(store), engine, device, options.data_root, refresh=options.refresh, stand_in=stand_in, choose=choose
+        Store(store),
+        engine,
+        device,
+        options.data_root,
+        refresh=options.refresh,
+        stand_in=stand_in,
+        choose=choose,
+        frozen=options.no_train,
     )

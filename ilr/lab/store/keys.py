@@ -1,6 +1,7 @@
 """What a recording is found by: everything that decides its numbers."""
 
 import hashlib
+import subprocess
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ def training_code_sha256() -> str:
     return hashlib.sha256(b"".join(named)).hexdigest()
 
 
+@cache
+def commit() -> str:
+    """The commit of ilr's own source, and whether it was changed; empty where it is installed without repository."""
+    root = Path(__file__).parents[3]
+    # Installed into an environment inside somebody's repository, that repository is not ours.
+    if not (root / ".git").exists():
+        return ""
+    try:
+        head = subprocess.run(("git", "rev-parse", "HEAD"), cwd=root, capture_output=True, text=True, check=True)
+        changed = subprocess.run(("git", "diff", "--quiet", "HEAD", "--", "ilr"), cwd=root, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + (" (changed)" if changed.returncode else "")
+
+
 @record
 class Key:
     """Everything that decides a recording's numbers."""
@@ -51,7 +67,8 @@ class Key:
     @cached_property
     def place(self) -> Path:
         """Where in a store its recording lies."""
-        return Path(digest(self.experiment), f"{digest(self)}{RECORDING}")
+        name = hashlib.sha256(self.text.encode()).hexdigest()
+        return Path(digest(self.experiment), f"{name}{RECORDING}")
 
 
 _IN_WORDS = {

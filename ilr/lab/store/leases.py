@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ilr.lab.store.writing import StoreError
+
 FOLDER = "leases"
 
 
@@ -29,12 +31,12 @@ def leased(root: Path, places: Iterable[Path]) -> Iterator[None]:
 
     Raises:
         LeasedError: another process holds one of them.
-        OSError: a lease cannot be written.
+        StoreError: a lease cannot be written.
     """
     with ExitStack() as held:
         # In one order for all processes: of several that want the same, one gets through.
         for place in sorted(places):
-            held.enter_context(_lock(_file(root, place)))
+            held.enter_context(_lock(root, _file(root, place)))
         yield
 
 
@@ -47,12 +49,12 @@ def is_leased(root: Path, places: Iterable[Path]) -> bool:
         return True
 
 
-def abandoned(root: Path) -> Iterator[Path]:
-    """Files of leases that nobody holds; each is held here until the next is asked for."""
-    for path in sorted((root / FOLDER).glob("*")):
-        # Another user's, where the group may not write: nobody's concern but his.
-        with suppress(LeasedError, OSError), _lock(path):
-            yield path
+def remove_abandoned(root: Path) -> None:
+    """Removes the files of leases that nobody holds."""
+    for path in (root / FOLDER).glob("*"):
+        # One of another user, where the group may not write, is for him to remove.
+        with suppress(LeasedError, StoreError), _lock(root, path):
+            pass
 
 
 def _file(root: Path, place: Path) -> Path:
@@ -61,13 +63,16 @@ def _file(root: Path, place: Path) -> Path:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _lock(root: Path, path: Path) -> Iterator[None]:
+    """Holds a file, and removes it afterwards."""
     lock = FileLock(path, timeout=0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise LeasedError("another process trains it") from None
+    except OSError as error:
+        raise StoreError.of(root, error) from None
     try:
         yield
     finally:

@@ -9,11 +9,13 @@ import ast
 import hashlib
 import inspect
 import linecache
+import marshal
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from ilr.experiments.experiment import Experiment
@@ -25,11 +27,7 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 def own_code_sha256(experiment: Experiment) -> str:
-    """sha256 of the source of every record in an experiment that is not ilr's; empty where there is none.
-
-    Raises:
-        ValueError: the source of one cannot be found.
-    """
+    """sha256 of the source of every record in an experiment that is not ilr's; empty where there is none."""
     classes = sorted({*_foreign(experiment)}, key=lambda cls: (cls.__module__, cls.__qualname__))
     if not classes:
         return ""
@@ -61,7 +59,9 @@ def _foreign(value: Any) -> Iterator[type]:
 @cache
 def _sources(cls: type) -> dict[Path, bytes]:
     """The source in which a class is defined, and what that imports from beside it: text by file."""
-    files = {path for member in vars(cls).values() if (path := _file_of(member)) is not None}
+    codes = [code for member in vars(cls).values() if (code := _code_of(member)) is not None]
+    # Methods that a dataclass has generated come from no file.
+    files = {code.co_filename for code in codes} - {"<string>"}
     module = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if module is not None:
         files.add(module)
@@ -77,19 +77,17 @@ def _sources(cls: type) -> dict[Path, bytes]:
         if Path(file) not in texts and (lines := linecache.getlines(file)):
             texts[Path(file)] = "".join(lines).encode()
     if not texts:
-        raise ValueError(
-            f"{cls.__qualname__}: its source cannot be found, and a recording is found again by it too: "
-            "define it in a file"
-        )
+        # Typed into an interpreter: what it was compiled to stands for it, which is the same for one version of Python.
+        texts[Path(cls.__qualname__)] = b"".join(marshal.dumps(code) for code in codes)
     return texts
 
 
-def _file_of(member: Any) -> str | None:
-    """Where a method was written; `None` for what is no method, and for those that a dataclass has generated."""
+def _code_of(member: Any) -> CodeType | None:
+    """What a method was compiled to; `None` for what is no method."""
     for wrapped in ("__func__", "fget", "func"):  # class methods, properties, cached properties
         member = getattr(member, wrapped, member)
     code = getattr(inspect.unwrap(member), "__code__", None)
-    return code.co_filename if code is not None and code.co_filename != "<string>" else None
+    return code if isinstance(code, CodeType) else None
 
 
 def _imported_from_beside(path: Path, source: bytes) -> Iterator[Path]:

@@ -53,7 +53,7 @@ class Facts(msgspec.Struct, frozen=True):
     """Most that the worker had held by the end."""
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """The slice's share of its batch's training time."""
-    trained: Annotated[datetime | None, msgspec.Meta(tz=True)] = None
+    trained: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """When training ended, in UTC."""
     device: str = ""
     """A torch device such as "cpu" or "cuda:0"."""
@@ -63,6 +63,9 @@ class Facts(msgspec.Struct, frozen=True):
     """Of ilr's own source, and whether it was changed; empty where it is installed without its repository."""
     machine: str = ""
     """Its name in its network."""
+
+
+_DECODER = msgspec.json.Decoder(Facts)
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -120,7 +123,7 @@ def read_header(file: BinaryIO) -> Header:
         metadata = content.pop("__metadata__")
         return Header(
             key=metadata["key"],
-            facts=msgspec.json.decode(metadata["facts"], type=Facts),
+            facts=_DECODER.decode(metadata["facts"]),
             arrays_sha256=metadata["arrays_sha256"],
             forms={name: (_DTYPES[one["dtype"]], tuple(one["shape"])) for name, one in content.items()},
         )

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
@@ -148,11 +148,11 @@ class Store:
                         return "never trained"
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.replace(aside)
-            where = f"set aside as {SET_ASIDE}/{aside.name}"
+            where = f"set aside in {aside.parent}"
         except OSError as error:
-            where = f"not used, and not to be moved ({error.strerror or error})"
+            where = f"not used, and cannot be moved ({error.strerror or error})"
         self.notes.append(f"damaged in the store: {name}: {why}; {where}")
-        return f"its file was damaged ({why}): {where}"
+        return f"its file was damaged: {why}"
 
     def _why_missing(self, key: Key) -> str:
         """Compares a key that is not there with those of the same experiment that are."""
@@ -177,20 +177,41 @@ def recorded_key(path: Path) -> str:
         return read_header(file).key
 
 
+def check_measurement(path: Path, content: bytes) -> None:
+    """Compares what stands in a measurement's file with its name and its checksum.
+
+    Raises:
+        DamagedError: it is not what was written under its name.
+    """
+    kept = _kept(content)
+    if path.stem != hashlib.sha256(kept.what.encode()).hexdigest():
+        raise DamagedError("it is the measurement of something else")
+
+
+def _kept(content: bytes) -> _Measured:
+    """What stands in a measurement's file, once it is known to be what was written."""
+    try:
+        kept = msgspec.json.decode(content, type=_Measured)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DamagedError(f"it is no measurement ({error})") from None
+    if kept.sha256 != _sha256_of_measurement(kept.what, bytes(kept.found)):
+        raise DamagedError("it is not as it was written")
+    return kept
+
+
 def _measurement(content: bytes, what: str, kind: type[T]) -> T:
     """What was measured.
 
     Raises:
         DamagedError: the file is not what was written.
     """
+    kept = _kept(content)
+    if kept.what != what:
+        raise DamagedError("it is the measurement of something else")
     try:
-        kept = msgspec.json.decode(content, type=_Measured)
-        raw = bytes(kept.found)
-        if kept.what != what or kept.sha256 != _sha256_of_measurement(what, raw):
-            raise DamagedError("it is not as it was written")
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(bytes(kept.found), type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise DamagedError(f"it is no measurement ({error})") from None
+        raise DamagedError(f"it is no such measurement ({error})") from None
 
 
 def _sha256_of_measurement(what: str, found: bytes) -> str:
