@@ -89,7 +89,7 @@ class Catalogue:
         lookups = [self.look_up(key) for key in self.keys(experiment)]
         reasons = dict.fromkeys(one.reason for one in lookups)
         facts = [one.facts for one in lookups if one.facts]
-        dates = [one.trained for one in facts if one.trained]
+        dates = [one.trained.replace(microsecond=0) for one in facts if one.trained]
         return Origin(
             origin=" and ".join(reasons),
             seconds=sum(one.seconds for one in facts),

@@ -99,7 +99,7 @@ class Job:
             batch=self.replicas,
             formulation=str(chooser.chosen or ""),
             peak_memory_bytes=peak_memory(),
-            trained=datetime.now(UTC).replace(microsecond=0),
+            trained=datetime.now(UTC),
             device=self.device,
             processor=processor(self.device),
             commit=commit(),

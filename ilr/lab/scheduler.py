@@ -106,8 +106,7 @@ class Lab:
         self._errors: dict[Key, str | None] = {}
         """How the last training of each key ended."""
         self._own_peak = 0
-        # Recordings tell the second.
-        self._since = datetime.now(UTC).replace(microsecond=0) if self.refresh else None
+        self._since = datetime.now(UTC) if self.refresh else None
 
     def plan(self, experiments: Iterable[Experiment]) -> TrainingPlan:
         """Looks every slice up and groups those that are missing into jobs, longest first; changes nothing.

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors
 
 from ilr.data.catalog import DataUnavailableError
 from ilr.data.dataset import load
@@ -21,6 +20,7 @@ from ilr.lab.jobs import Job
 from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan, run
 from ilr.lab.store import Facts, Key, Store, deciding_files
 from ilr.training.loop import train
+from tests.stores import arrays_of
 
 MakeLab = Callable[..., Lab]
 
@@ -101,6 +101,7 @@ def test_every_worker_gets_a_share(make_lab: MakeLab, small_experiment: Experime
     [
         ({"code_sha256": "other"}, "the training code changed since it was trained"),
         ({"data_sha256": "other"}, "the data changed since it was trained"),
+        ({"own_code_sha256": "x"}, "the code of its own records changed since it was trained"),
         ({"device": "cuda"}, "the kind of device changed since it was trained"),
         ({"device": "cuda", "data_sha256": "x"}, "the data and the kind of device changed since it was trained"),
     ],
@@ -110,30 +111,12 @@ def test_a_miss_says_why(tmp_path: Path, small_experiment: Experiment, change: d
     store = Store(tmp_path)
     key = Key(small_experiment, "code", "data", "cpu")
     assert store.find(key) == (None, "never trained")
-    store.save(key, {"x": np.ones(3)}, Facts(seconds=1.5))
+    store.save(key, arrays_of(small_experiment), Facts(seconds=1.5))
     recording, why = store.find(key)
     assert recording is not None
     assert why == "in the store"
     assert store.look_up(key).facts == Facts(seconds=1.5)
     assert store.find(replace(key, **change)) == (None, reason)
-
-
-def test_a_damaged_recording_is_trained_again(make_lab: MakeLab, small_experiment: Experiment, tmp_path: Path) -> None:
-    trained(make_lab(), small_experiment)
-    [file] = tmp_path.rglob("*.safetensors")
-    file.write_bytes(file.read_bytes()[:100])
-    lab = make_lab()
-    assert trained(lab, small_experiment).replicas == 3
-    assert "cannot be read" in lab.source(small_experiment).origin
-    assert lab.recording(small_experiment).experiment == small_experiment
-
-
-def test_nothing_half_written_is_left(tmp_path: Path, small_experiment: Experiment) -> None:
-    store = Store(tmp_path)
-    key = Key(small_experiment, "code", "data", "cpu")
-    with pytest.raises(safetensors.SafetensorError):
-        store.save(key, {"x": np.array(["text"])}, Facts())
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_the_digest_of_the_code_covers_every_module_training_imports() -> None:

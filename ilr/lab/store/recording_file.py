@@ -115,13 +115,14 @@ def read_header(file: BinaryIO) -> Header:
     checks = _CHECK.findall(text)
     if len(checks) != 1:
         raise DamagedError("it has no checksum: ilr did not write it, or an earlier version did")
-    header = length + text.replace(checks[0], _ZEROS)
-    if hashlib.sha256(header).hexdigest().encode() != checks[0]:
+    unchecked = length + text.replace(checks[0], _ZEROS)
+    if hashlib.sha256(unchecked).hexdigest().encode() != checks[0]:
         raise DamagedError("its header is not as it was written")
     try:
         content = json.loads(text)
         metadata = content.pop("__metadata__")
-        return Header(
+        ends = [one["data_offsets"][1] for one in content.values()]
+        header = Header(
             key=metadata["key"],
             facts=_DECODER.decode(metadata["facts"]),
             arrays_sha256=metadata["arrays_sha256"],
@@ -129,6 +130,9 @@ def read_header(file: BinaryIO) -> Header:
         )
     except Exception as error:  # its check holds, so somebody has made it by hand: whatever is wrong, it is not used
         raise DamagedError(f"its header means nothing ({type(error).__name__}: {error})") from None
+    if max(ends, default=0) != rest - size:
+        raise DamagedError("its arrays are cut short, or more than were written")
+    return header
 
 
 def read_whole(content: bytes) -> tuple[Header, dict[str, Array]]:

@@ -140,7 +140,7 @@ class Store:
     def _set_aside(self, path: Path, stamp: tuple[int, int] | None, why: str) -> str:
         """Moves a damaged file out of the way, unless another process has just replaced it; the reason in words."""
         name = path.relative_to(self.root).as_posix()
-        aside = self.root / SET_ASIDE / name.replace("/", "-")
+        aside = self.root / SET_ASIDE / f"{name.replace('/', '-')}.damaged"
         try:
             if stamp is not None:
                 with path.open("rb") as file:
