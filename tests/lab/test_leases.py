@@ -28,7 +28,8 @@ PLACES = [Path("experiment", f"{name}.safetensors") for name in "abc"]
 HOLD = """
 import sys, time
 from filelock import FileLock
-FileLock(sys.argv[1]).acquire()
+lock = FileLock(sys.argv[1])
+lock.acquire()
 print("held", flush=True)
 time.sleep(600)
 """
