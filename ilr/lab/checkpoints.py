@@ -16,7 +16,7 @@ from threading import Event
 import numpy as np
 import safetensors
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from ilr.training.snapshots import Snapshot
 
@@ -129,7 +129,8 @@ class Checkpoint:
         }
         arrays = {name: np.ascontiguousarray(array) for name, array in snapshot.items()}
         text = json.dumps(about)
-        save_file(arrays, self._partial, metadata={"about": text, "sha256": _sha256(text, arrays)})
+        # Not `save_file`, whose files only their owner may read.
+        self._partial.write_bytes(save(arrays, metadata={"about": text, "sha256": _sha256(text, arrays)}))
         self._partial.replace(self.path)
 
 

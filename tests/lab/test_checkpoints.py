@@ -281,12 +281,12 @@ def test_a_checkpoint_that_cannot_be_written_costs_nothing(
     tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = recorded(tmp_path / "undisturbed", experiment)
-    save_file = checkpoints.save_file
+    save = checkpoints.save
 
-    def disk_full(arrays: Snapshot, path: Path, metadata: dict[str, str]) -> None:
+    def disk_full(arrays: Snapshot, metadata: dict[str, str]) -> bytes:
         if arrays:
             raise OSError(28, "No space left on device")
-        save_file(arrays, path, metadata)
+        return save(arrays, metadata)
 
-    monkeypatch.setattr(checkpoints, "save_file", disk_full)
+    monkeypatch.setattr(checkpoints, "save", disk_full)
     np.testing.assert_array_equal(recorded(tmp_path / "store", experiment), expected)
