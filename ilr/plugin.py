@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of `pytest claims/`, from the table in `ilr.session.options`."""
     group = parser.getgroup("ilr", "trials of claims")
     for name, option in table().items():
-        action = "store_true" if option.check is bool else "store"
+        action = "append" if option.repeated else "store_true" if option.check is bool else "store"
         group.addoption(flag(name), dest=name, action=action, help=option.help)
 
 

@@ -26,7 +26,7 @@ from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
 
 _NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
-"""Options that stand elsewhere in the evidence, or that decide nothing of it."""
+"""Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
 
 
 def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequence[Outcome]) -> schema.Evidence:
@@ -61,7 +61,7 @@ def _invocation(options: Options) -> schema.Invocation:
     usual, overrides = Options(), {}
     for name in table():
         value = getattr(options, name)
-        if name not in _NO_OVERRIDES and value != getattr(usual, name):
+        if name not in _NO_OVERRIDES and not name.startswith("slurm_") and value != getattr(usual, name):
             overrides[flag(name)] = "" if value is True else str(value)
     if options.data_root:
         overrides[flag("data_root")] = "DIR"

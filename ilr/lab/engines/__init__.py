@@ -2,5 +2,6 @@
 
 from ilr.lab.engines.engine import Engine, InProcess
 from ilr.lab.engines.processes import Processes
+from ilr.lab.engines.slurm import Request, Slurm
 
-__all__ = ["Engine", "InProcess", "Processes"]
+__all__ = ["Engine", "InProcess", "Processes", "Request", "Slurm"]
