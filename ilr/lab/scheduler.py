@@ -242,7 +242,10 @@ class Lab:
         left = set() if self.refresh else set(begun(self.store.root, self.engine.workers))
         for job in jobs:
             if tuple(key.place for key in job.keys) not in left:
-                job.checkpoint.begin(self.engine.workers)
+                try:
+                    job.checkpoint.begin(self.engine.workers)
+                except OSError as error:
+                    raise StoreError.of(self.store.root, error) from None
 
     def missing(self, experiments: Iterable[Experiment]) -> int:
         """How many slices of these experiments have to be trained."""
