@@ -12,7 +12,7 @@ import torch
 
 from ilr.data.dataset import Dataset, synthetic
 from ilr.experiments.experiment import Experiment
-from ilr.lab.engines import start_worker
+from ilr.lab.engines.worker import prepare
 from ilr.lab.hardware import cpu_cores, peak_memory
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.loop import train
@@ -50,7 +50,7 @@ class Workers:
 def workers() -> Iterator[Workers]:
     """The machine's workers, started."""
     context = get_context("spawn")
-    with ProcessPoolExecutor(WORKERS, context, start_worker, (context.Value("q", 0), context.Value("q", 0))) as pool:
+    with ProcessPoolExecutor(WORKERS, context, prepare) as pool:
         team = Workers(pool)
         team.matmul_peak()
         yield team

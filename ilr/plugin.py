@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 # Only what is light: unit tests beside the claims load this plugin, too.
+from ilr.session.interruption import terminable
 from ilr.session.mode import Mode
 from ilr.session.options import BadOptionError, Options, check, flag, table
 from ilr.session.output import replace_unprintable
@@ -32,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of `pytest claims/`, from the table in `ilr.session.options`."""
     group = parser.getgroup("ilr", "trials of claims")
     for name, option in table().items():
-        action = "store_true" if option.check is bool else "store"
+        action = "append" if option.repeated else "store_true" if option.check is bool else "store"
         group.addoption(flag(name), dest=name, action=action, help=option.help)
 
 
@@ -107,8 +108,15 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     from rich.console import Console
 
+    from ilr.lab.engines.engine import EngineError
+    from ilr.lab.store import StoreError
+
     replace_unprintable()
-    session.testsfailed += mode.prepare(Console())
+    try:
+        with terminable():
+            session.testsfailed += mode.prepare(Console())
+    except (EngineError, StoreError) as error:
+        raise pytest.UsageError(str(error)) from None
     return None if mode.tests_follow else True
 
 

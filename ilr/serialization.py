@@ -78,7 +78,12 @@ def from_json(value: Any) -> Any:
 
 def canonical(value: Any) -> str:
     """The one JSON text of what decides in a record: sorted keys, no spaces, no NaN, the same for 1 and 1.0."""
-    return json.dumps(_whole_as_int(decisive(to_json(value))), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return canonical_json(decisive(to_json(value)))
+
+
+def canonical_json(value: Any) -> str:
+    """The same of JSON that holds no field that only tells."""
+    return json.dumps(_whole_as_int(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def decisive(value: Any) -> Any:

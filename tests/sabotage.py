@@ -62,7 +62,7 @@ def in_every_batch(change: Callable[[list[Experiment]], list[Experiment]]) -> Ca
     def apply(patch: Patch) -> None:
         start, train_toy = _Run.__init__, trainers.train_toy
         patch.setattr(_Run, "__init__", lambda run, slices, *rest: start(run, change(list(slices)), *rest))
-        patch.setattr(trainers, "train_toy", lambda slices, tick: train_toy(change(list(slices)), tick))
+        patch.setattr(trainers, "train_toy", lambda slices, *rest: train_toy(change(list(slices)), *rest))
 
     return apply
 

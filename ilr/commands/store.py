@@ -25,10 +25,11 @@ def add(commands: Any) -> None:
     helps = {
         "ls": "list what is kept, a line for each kind of experiment",
         "du": "say where the store is and how large",
-        "gc": "delete what other training code made, which this version cannot use",
+        "verify": "read everything to its last bit, and name what is damaged",
+        "gc": "delete what other training code made, which this version cannot use, and what killed runs left behind",
         "key": "print what changes with the training code: the key of a cache",
     }
-    runs = {"ls": _list, "du": _measure, "gc": _clean, "key": _key}
+    runs = {"ls": _list, "du": _measure, "verify": _verify, "gc": _clean, "key": _key}
     for name, text in helps.items():
         action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
         action.set_defaults(run=runs[name])
@@ -76,7 +77,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
-    from ilr.lab.housekeeping import kept, size
+    from ilr.lab.housekeeping import kept, set_aside, size
+    from ilr.lab.store.store import SET_ASIDE
     from ilr.report.numbers import size as in_words
 
     recordings = list(kept(arguments.store))
@@ -84,17 +86,33 @@ def _measure(arguments: argparse.Namespace) -> int:
     stale = [one for one in recordings if not one.current]
     print(f"{in_words(whole.bytes)} in {whole.files} files at {arguments.store}")
     print(f"{in_words(_bytes(recordings))} in {len(recordings)} recordings")
+    if aside := set_aside(arguments.store):
+        print(f"{len(aside)} damaged files in {SET_ASIDE}, which are never used")
     print(f"{in_words(_bytes(stale))} in {len(stale)} recordings of other training code, which this version cannot use")
     return 0
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from ilr.lab.housekeeping import verify
+
+    sound = damaged = 0
+    for path, wrong in verify(arguments.store):
+        if wrong:
+            print(f"{path.relative_to(arguments.store)}: {wrong}")
+        damaged += bool(wrong)
+        sound += not wrong
+    print(f"{sound} files are sound, {damaged} are not" + (" and will never be used" if damaged else ""))
+    return 1 if damaged else 0
+
+
 def _clean(arguments: argparse.Namespace) -> int:
-    from ilr.lab.housekeeping import remove, unfindable
+    from ilr.lab.housekeeping import remove, remove_leftovers, unfindable
     from ilr.report.numbers import size
 
     recordings = unfindable(arguments.store, arguments.older_than)
     if not arguments.dry_run:
         remove(recordings)
+        remove_leftovers(arguments.store, arguments.older_than)
     done = "would be deleted" if arguments.dry_run else "deleted"
     print(
         f"{len(recordings)} recordings {done}, {size(_bytes(recordings))}: "

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+import msgspec
 import torch
 
 from ilr.experiments.experiment import Experiment, fusion_key
@@ -77,7 +79,8 @@ class Rates:
                 f"{processor(self.device)}, {self.threads} threads, torch {torch.__version__}"
             )
             try:
-                self.measured[step] = self.store.remember(what, lambda: {"rate": self._measure(step, replicas)})["rate"]
+                kept = self.store.remember(what, lambda: _Rate(self._measure(step, replicas)), _Rate)
+                self.measured[step] = kept.rate
             except _NoTimeError:
                 self.assumed.add(step)
         return self.measured.get(step, OPERATIONS_PER_SECOND)
@@ -95,6 +98,12 @@ class Rates:
             return min(seconds(run, torch.device(self.device)) for _ in range(2))
         finally:
             torch.set_num_threads(threads)
+
+
+class _Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rate as it is kept in the store."""
+
+    rate: Annotated[float, msgspec.Meta(gt=0)]
 
 
 class _NoTimeError(Exception):

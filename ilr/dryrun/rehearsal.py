@@ -72,9 +72,15 @@ class Rehearsal(Mode):
             f"{REPLICAS} networks, {STEPS} steps each.",
             soft_wrap=True,
         )
+        options = self.selection.options
+        shared = None
+        if options.engine == "slurm":
+            # The nodes of a cluster do not see a folder for temporary files, but they see the store.
+            shared = options.store
+            shared.mkdir(parents=True, exist_ok=True)
         # A store of its own, removed afterwards: no run may ever find what was rehearsed.
-        with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-") as folder, console.status("rehearsing"):
-            lab = lab_for(self.selection.options, Path(folder), stand_in=True, choose=False)
+        with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-", dir=shared) as folder, console.status("rehearsing"):
+            lab = lab_for(options, Path(folder), stand_in=True, choose=False)
             self.rehearsed = _rehearsed(self.shortened, lab)
         return 0
 

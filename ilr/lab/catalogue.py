@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from ilr.experiments.experiment import Experiment
 from ilr.lab.data_folder import DataFolder
-from ilr.lab.store import Key, Lookup, Store, training_code_sha256
+from ilr.lab.store.keys import Key, training_code_sha256
+from ilr.lab.store.own_code import own_code_sha256
+from ilr.lab.store.store import Lookup, Store
 from ilr.report.evidence import TrainedBy
 
 SLICE = 8
@@ -78,12 +80,16 @@ class Catalogue:
             reason = before.reason if before.facts else f"trained here: {before.reason}"
             self._lookups[key] = Lookup(self._store.look_up(key).facts, reason)
 
+    def lost(self, key: Key, reason: str) -> None:
+        """Takes note that a recording that was there cannot be used."""
+        self._lookups[key] = Lookup(None, reason)
+
     def origin(self, experiment: Experiment) -> Origin:
         """Where the recording of an experiment came from, and who made it."""
         lookups = [self.look_up(key) for key in self.keys(experiment)]
         reasons = dict.fromkeys(one.reason for one in lookups)
         facts = [one.facts for one in lookups if one.facts]
-        dates = [one.trained for one in facts if one.trained]
+        dates = [one.trained.replace(microsecond=0) for one in facts if one.trained]
         return Origin(
             origin=" and ".join(reasons),
             seconds=sum(one.seconds for one in facts),
@@ -94,6 +100,7 @@ class Catalogue:
                 torch_versions=_once(one.torch for one in facts),
                 devices=_once(one.device for one in facts),
                 processors=_once(one.processor for one in facts),
+                commits=_once(one.commit for one in facts),
                 first_trained=min(dates, default=None),
                 last_trained=max(dates, default=None),
             ),
@@ -107,11 +114,12 @@ class Catalogue:
             if name not in self.data_sha256:
                 self.data_sha256[name] = self._data.sha256(name)
             data_sha256 = self.data_sha256[name]
+        own_code = own_code_sha256(experiment)
         ids = experiment.replica_ids
         for cut in range(ids.start // SLICE * SLICE, ids.stop, SLICE):
             start, stop = max(cut, ids.start), min(cut + SLICE, ids.stop)
             part = experiment.slice(start, stop - start)
-            yield Key(part, training_code_sha256(), data_sha256, self._device_kind)
+            yield Key(part, training_code_sha256(), data_sha256, self._device_kind, own_code)
 
 
 def _once(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,20 +1,25 @@
-"""What a store holds, how large it is, and what in it this version of ilr cannot find any more."""
+"""What a store holds, how large it is, whether it is sound, and what in it this version of ilr cannot find any more."""
 
+import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-
-from ilr.lab.store import training_code_sha256
+from ilr.experiments.experiment import Experiment
+from ilr.lab.store.keys import RECORDING, training_code_sha256
+from ilr.lab.store.leases import remove_abandoned
+from ilr.lab.store.recording_file import DamagedError, check_forms, read_whole
+from ilr.lab.store.store import MEASURED, SET_ASIDE, check_measurement, recorded_key
+from ilr.lab.store.writing import leftovers
+from ilr.serialization import canonical_json, from_json
 
 DAY = 86_400.0
 """Seconds."""
-
-RECORDING = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def kept(root: Path) -> Iterator[Kept]:
     for path in sorted(root.glob(f"*/*{RECORDING}")):
         try:
             status = path.stat()
-        except FileNotFoundError:  # another process has just taken it away
+        except OSError:  # another process has just taken it away
             continue
         key = _key(path)
         experiment = key.get("experiment", {})
@@ -81,7 +86,7 @@ def size(root: Path) -> Size:
             if path.is_file():
                 total += path.stat().st_size
                 files += 1
-        except FileNotFoundError:  # another process has just taken it away
+        except OSError:  # another process has just taken it away, or it is not for us
             continue
     return Size(files, total)
 
@@ -95,6 +100,63 @@ def unfindable(root: Path, days: float) -> list[Kept]:
     return [one for one in kept(root) if not one.current and one.saved < before]
 
 
+def verify(root: Path) -> Iterator[tuple[Path, str]]:
+    """Every recording and measurement of a store, read to its last bit, with what is wrong with it; empty if nothing.
+
+    Changes nothing: what is damaged is set aside when it is asked for.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise ValueError(f"there is no store at {root}")
+    for path in sorted((*root.glob(f"*/*{RECORDING}"), *root.glob(f"{MEASURED}/*.json"))):
+        try:
+            content = path.read_bytes()
+            if path.suffix == RECORDING:
+                _check_recording(path, content)
+            else:
+                check_measurement(path, content)
+        except FileNotFoundError:  # another process has just taken it away
+            continue
+        except (OSError, DamagedError) as error:
+            yield path, str(error)
+        else:
+            yield path, ""
+
+
+def _check_recording(path: Path, content: bytes) -> None:
+    """Raises a DamagedError where a file is no sound recording, or one of something else than its place says."""
+    header, _ = read_whole(content)
+    key = json.loads(header.key)
+    named = [hashlib.sha256(text.encode()).hexdigest() for text in (canonical_json(key["experiment"]), header.key)]
+    if [path.parent.name, path.stem] != named:
+        raise DamagedError("it is the recording of something else")
+    # What a claim's own file defines cannot be made here.
+    with suppress(ValueError):
+        experiment = from_json(key["experiment"])
+        if isinstance(experiment, Experiment):
+            check_forms(header, experiment)
+
+
+def set_aside(root: Path, days: float = 0.0) -> list[Path]:
+    """Files that were found damaged, at least so many days ago."""
+    before = time.time() - days * DAY
+    return [path for path in sorted((root / SET_ASIDE).glob("*")) if path.lstat().st_mtime <= before]
+
+
+def remove_leftovers(root: Path, days: float) -> None:
+    """Deletes what killed processes have left behind, and what was found damaged so many days ago."""
+    remove_abandoned(root)
+    # Earlier versions wrote into folders of this name.
+    old = [path for path in root.glob("*/tmp*") if path.is_dir() and path.stat().st_mtime < time.time() - DAY]
+    for path in (*leftovers(root), *set_aside(root, days), *old):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def remove(recordings: list[Kept]) -> None:
     """Deletes recordings, and the folders that are empty without them."""
     for one in recordings:
@@ -106,8 +168,7 @@ def remove(recordings: list[Kept]) -> None:
 def _key(path: Path) -> dict[str, Any]:
     """What a recording is of, as plain JSON: it may hold records that only a claim's file declares."""
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            key = json.loads((file.metadata() or {})["key"])
-    except (OSError, safetensors.SafetensorError, ValueError, KeyError):
+        key = json.loads(recorded_key(path))
+    except (OSError, DamagedError, ValueError):
         return {}
     return key if isinstance(key, dict) and isinstance(key.get("experiment"), dict) else {}

@@ -1,23 +1,28 @@
 """A job: slices of experiments that train as one batch, from the data on disk to recordings in the store."""
 
 import math
-import time
+import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
 from torch import Tensor
 
+from ilr.lab.checkpoints import Checkpoint
 from ilr.lab.cost import work
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.hardware import peak_memory, processor
-from ilr.lab.store import Facts, Key, Store
+from ilr.lab.store.keys import Key, commit
+from ilr.lab.store.leases import leased
+from ilr.lab.store.recording_file import Facts
+from ilr.lab.store.store import Store
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, fastest
+from ilr.nn.layers import ConvolutionKernel
 from ilr.training.trainers import trainer_of
 from ilr.version import __version__
 
@@ -35,6 +40,8 @@ class Job:
     device: str
     choose: bool = True
     """Take the fastest way to compute the replicas, which takes time to find; otherwise all at once."""
+    since: datetime | None = None
+    """Recordings trained before this moment do not count, and are made again; `None` lets all count."""
 
     @property
     def replica_steps(self) -> int:
@@ -51,26 +58,57 @@ class Job:
         """Networks trained."""
         return sum(key.experiment.replicas for key in self.keys)
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far it is, from now on."""
+        return Checkpoint(self.store, [key.place for key in self.keys])
+
+    def has(self, key: Key) -> bool:
+        """Whether the store has the recording of a key by now."""
+        facts = Store(self.store).look_up(key).facts
+        return facts is not None and (self.since is None or (facts.trained is not None and facts.trained >= self.since))
+
     def run(self, tick: Callable[[int], None]) -> None:
-        """Trains and stores every slice; `tick` is told of the work done since the last call."""
+        """Trains and stores every slice, from where it was left; `tick` is told of the work done since the last call.
+
+        What another process has stored meanwhile is not trained again.
+
+        Raises:
+            LeasedError: another process trains one of the slices.
+            StoppedError: this process was asked to stop.
+            StoreError: the store cannot be written.
+        """
+        with leased(self.store, [key.place for key in self.keys]):
+            rest = replace(self, keys=tuple(key for key in self.keys if not self.has(key)))
+            if rest.keys:
+                rest.train(tick)
+            if rest.keys != self.keys:
+                tick(self.work - (rest.work if rest.keys else 0))
+                self.checkpoint.drop()
+
+    def train(self, tick: Callable[[int], None]) -> None:
+        """As `run`, whatever other processes do."""
         slices = [key.experiment for key in self.keys]
-        chooser = _Chooser(self)
-        started = time.perf_counter()
-        results = trainer_of(slices[0]).train(slices, self.data.load, self.device, self._in_work(tick), chooser)
-        seconds = time.perf_counter() - started
+        chooser, checkpoint = _Chooser(self), self.checkpoint
+        trainer = trainer_of(slices[0])
+        results = trainer.train(slices, self.data.load, self.device, self._in_work(tick), chooser, checkpoint)
+        seconds = checkpoint.seconds
         facts = Facts(
             ilr=__version__,
             torch=str(torch.__version__),
             batch=self.replicas,
             formulation=str(chooser.chosen or ""),
             peak_memory_bytes=peak_memory(),
-            trained=datetime.now(UTC).replace(microsecond=0),
+            trained=datetime.now(UTC),
             device=self.device,
             processor=processor(self.device),
+            commit=commit(),
+            machine=platform.node(),
         )
         for key, arrays in zip(self.keys, results, strict=True):
             share = key.experiment.replicas / self.replicas
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
+        checkpoint.drop()
 
     def _in_work(self, tick: Callable[[int], None]) -> Callable[[int], None]:
         """A tick that takes replica-steps, and tells the other one of the work in them."""
@@ -85,6 +123,13 @@ class Job:
             told = work
 
         return count
+
+
+class _Fastest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A formulation as it is kept in the store."""
+
+    at_once: Annotated[int, msgspec.Meta(ge=1)]
+    kernel: ConvolutionKernel
 
 
 class _Chooser:
@@ -105,6 +150,11 @@ class _Chooser:
                 f"{job.keys[0].experiment}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
                 f"{processor(job.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
             )
-            found = Store(job.store).remember(what, lambda: asdict(fastest(net, weights, head, images, *rest)))
-            self.chosen = Formulation(**found)
+
+            def measured() -> _Fastest:
+                chosen = fastest(net, weights, head, images, *rest)
+                return _Fastest(chosen.at_once, chosen.kernel)
+
+            found = Store(job.store).remember(what, measured, _Fastest)
+            self.chosen = Formulation(found.at_once, found.kernel)
         return self.chosen

@@ -1,8 +1,11 @@
 """The lab takes the experiments of all claims at once, serves what the store has and trains the rest, fused."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -10,12 +13,16 @@ from platformdirs import user_cache_path
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.catalogue import SLICE, Catalogue, Origin
-from ilr.lab.cost import operations, seconds, training_bytes
+from ilr.lab.checkpoints import begun, tidy
+from ilr.lab.cost import operations, recorded_bytes, seconds, training_bytes
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine, InProcess
 from ilr.lab.hardware import default_device, peak_memory
 from ilr.lab.jobs import Job
-from ilr.lab.store import Key, Store
+from ilr.lab.store.keys import Key
+from ilr.lab.store.leases import LeasedError, is_leased, remove_abandoned
+from ilr.lab.store.store import Store
+from ilr.lab.store.writing import StoreError, check_room, leftovers
 from ilr.training.trainers import trainer_of
 
 LARGEST_BATCH = 128
@@ -23,6 +30,10 @@ LARGEST_BATCH = 128
 
 MEMORY_PER_WORKER = 2**30
 """Bytes one worker may use for a batch of replicas."""
+
+
+ASK_AGAIN_SECONDS = 0.5
+"""How often is looked whether another process has trained something."""
 
 
 class TrainingFailedError(Exception):
@@ -40,6 +51,11 @@ class TrainingPlan:
     """Rough estimate of the training time."""
 
     @property
+    def recordings(self) -> int:
+        """Slices that are wanted."""
+        return self.stored + sum(len(job.keys) for job in self.jobs)
+
+    @property
     def replicas(self) -> int:
         """Networks to train."""
         return sum(job.replicas for job in self.jobs)
@@ -48,6 +64,11 @@ class TrainingPlan:
     def replica_steps(self) -> int:
         """Steps to train, summed over networks."""
         return sum(job.replica_steps for job in self.jobs)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of the recordings to be made."""
+        return sum(key.experiment.replicas * recorded_bytes(key.experiment) for job in self.jobs for key in job.keys)
 
     @property
     def work(self) -> int:
@@ -74,6 +95,8 @@ class Lab:
     """Let random data of the same form stand in for sets whose files are absent."""
     choose: bool = True
     """Time the ways in which replicas can be computed and take the fastest; otherwise all at once."""
+    frozen: bool = False
+    """Train nothing of its own accord: not even what turns out to be damaged when it is read."""
 
     def __post_init__(self) -> None:
         self._data = DataFolder(self.data_root, self.stand_in)
@@ -83,6 +106,7 @@ class Lab:
         self._errors: dict[Key, str | None] = {}
         """How the last training of each key ended."""
         self._own_peak = 0
+        self._since = datetime.now(UTC) if self.refresh else None
 
     def plan(self, experiments: Iterable[Experiment]) -> TrainingPlan:
         """Looks every slice up and groups those that are missing into jobs, longest first; changes nothing.
@@ -91,19 +115,31 @@ class Lab:
             DataUnavailableError: an experiment's data set is not there.
         """
         wanted = dict.fromkeys(key for experiment in experiments for key in self.keys(experiment))
+        # First what an earlier run has left unfinished, in the company in which it was to be trained.
+        jobs = [] if self.refresh else list(self._unfinished(wanted))
+        planned = {key for job in jobs for key in job.keys}
         missing: dict[Experiment, list[Key]] = {}
         for key in wanted:
-            if self._catalogue.look_up(key).facts is None:
+            if key not in planned and self._catalogue.look_up(key).facts is None:
                 missing.setdefault(fusion_key(key.experiment), []).append(key)
-        costs: dict[Job, float] = {}
-        for kind, keys in missing.items():
-            cost_of_one = operations(kind)
-            for job in self.jobs(keys, self.engine.workers):
-                costs[job] = cost_of_one * job.replicas
+        for keys in missing.values():
+            jobs += self.jobs(keys, self.engine.workers)
+            planned.update(keys)
+        costs = {job: operations(job.keys[0].experiment) * job.replicas for job in jobs}
         # Those that cost the same keep their order.
-        jobs = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
-        stored = len(wanted) - sum(len(keys) for keys in missing.values())
-        return TrainingPlan(jobs, stored, seconds(list(costs.values()), self.engine.workers))
+        ordered = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
+        return TrainingPlan(ordered, len(wanted) - len(planned), seconds(list(costs.values()), self.engine.workers))
+
+    def _unfinished(self, wanted: Iterable[Key]) -> Iterator[Job]:
+        """Jobs that have a checkpoint, all of whose keys are wanted, and not all in the store."""
+        by_place = {key.place: key for key in wanted}
+        taken: set[Path] = set()
+        for places in begun(self.store.root, self.engine.workers):
+            if taken.isdisjoint(places) and by_place.keys() >= set(places):
+                keys = tuple(by_place[place] for place in places)
+                if any(self._catalogue.look_up(key).facts is None for key in keys):
+                    taken.update(places)
+                    yield self._job(keys)
 
     def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
         """Jobs for slices that may be fused: as large as is good, but small enough that every worker gets a share."""
@@ -116,26 +152,100 @@ class Lab:
                 room = batch
             groups[-1].append(key)
             room -= key.experiment.replicas
-        return [Job(tuple(group), self.store.root, self._data, self.device, self.choose) for group in groups]
+        return [self._job(tuple(group)) for group in groups]
 
-    def train(self, plan: TrainingPlan, tick: Callable[[int], None] = lambda _: None) -> None:
+    def _job(self, keys: tuple[Key, ...]) -> Job:
+        return Job(keys, self.store.root, self._data, self.device, self.choose, self._since)
+
+    def train(
+        self,
+        plan: TrainingPlan,
+        tick: Callable[[int], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Runs the jobs of a plan. A slice that fails is remembered; the others go on.
 
-        `tick` is told of the work done since the last call, in the unit of `Job.work`.
+        Args:
+            plan: of what is to be trained.
+            tick: is told of the work done since the last call, in the unit of `Job.work`.
+            say: is told lines for the user.
+
+        Raises:
+            StoreError: the store cannot be written, or its disk is too small.
         """
-        waiting = list(plan.jobs)
-        while waiting:
+        if not plan.jobs:
+            return
+        check_room(self.store.root, plan.disk)
+        self._tidy()
+        waiting, elsewhere = list(plan.jobs), list[Job]()
+        self._begin(waiting)
+        while waiting or elsewhere:
+            if not waiting:
+                waiting, elsewhere = self._freed(elsewhere, tick, say)
             halves: list[Job] = []
-            for job, error in self.engine.run(waiting, tick):
-                self._errors.update(dict.fromkeys(job.keys, error))
-                if error is None:
-                    self._catalogue.trained(job.keys)
-                else:
-                    halves += _halves(job)
+            # Closed at once where this is interrupted: nothing trains on.
+            with closing(self.engine.run(waiting, tick)) as ended:
+                for job, error in ended:
+                    if error is not None and LeasedError.is_told_by(error):
+                        elsewhere.append(job)
+                        continue
+                    if error is not None and StoreError.is_told_by(error):
+                        # No other job would fare better, nor this one in two halves.
+                        raise StoreError(error.partition(": ")[2])
+                    self._errors.update(dict.fromkeys(job.keys, error))
+                    if error is None:
+                        self._catalogue.trained(job.keys)
+                    else:
+                        job.checkpoint.drop()
+                        halves += _halves(job)
             # What trains in one batch fails as one, for want of memory or because of one slice: halved, and halved
             # again, it fits, and the slices that did nothing wrong get through.
             waiting = halves
+            self._begin(waiting)
+        self._tidy()
         self._own_peak = peak_memory()
+
+    def _freed(
+        self, elsewhere: Sequence[Job], tick: Callable[[int], None], say: Callable[[str], None]
+    ) -> tuple[list[Job], list[Job]]:
+        """Waits until other processes have ended some of the jobs that they train: those left for us, and the others.
+
+        What they have stored is ours as well; what they have not, since they failed or died, is left for us.
+        """
+        networks = sum(job.replicas for job in elsewhere)
+        say(f"Another run trains {networks} of these networks into the same store: waiting for them.")
+        while True:
+            free: list[Job] = []
+            others: list[Job] = []
+            for job in elsewhere:
+                if is_leased(self.store.root, [key.place for key in job.keys]):
+                    others.append(job)
+                elif all(job.has(key) for key in job.keys):
+                    self._catalogue.trained(job.keys)
+                    tick(job.work)
+                else:
+                    free.append(job)
+            if free or not others:
+                return free, others
+            elsewhere = others
+            time.sleep(ASK_AGAIN_SECONDS)
+
+    def _tidy(self) -> None:
+        """Removes what processes that do not live any more have left half-done."""
+        tidy(self.store.root)
+        remove_abandoned(self.store.root)
+        for path in leftovers(self.store.root):
+            path.unlink(missing_ok=True)
+
+    def _begin(self, jobs: Iterable[Job]) -> None:
+        """Notes which slices train together, where no earlier run has."""
+        left = set() if self.refresh else set(begun(self.store.root, self.engine.workers))
+        for job in jobs:
+            if tuple(key.place for key in job.keys) not in left:
+                try:
+                    job.checkpoint.begin(self.engine.workers)
+                except OSError as error:
+                    raise StoreError.of(self.store.root, error) from None
 
     def missing(self, experiments: Iterable[Experiment]) -> int:
         """How many slices of these experiments have to be trained."""
@@ -154,6 +264,11 @@ class Lab:
         parts: list[Recording] = []
         for key in self.keys(experiment):
             part, reason = self.store.find(key)
+            if part is None and self._catalogue.look_up(key).facts and not self.frozen:
+                # Damaged or deleted since it was looked up: only now has all of it been read.
+                self._catalogue.lost(key, reason)
+                self.train(self.plan([experiment]))
+                part, reason = self.store.find(key)
             error = self._errors.get(key)
             if part is None or error is not None:
                 raise TrainingFailedError(f"{experiment} has no recording: {error or reason}")
@@ -186,6 +301,7 @@ def run(
     Raises:
         DataUnavailableError: the experiment's data set is not there.
         TrainingFailedError: training failed.
+        StoreError: the store cannot be written, or its disk is too small.
     """
     lab = Lab(Store(store or user_cache_path("ilr")), InProcess(), device or default_device(), data_root)
     lab.train(lab.plan([experiment]))

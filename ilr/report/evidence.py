@@ -77,6 +77,8 @@ class TrainedBy(Struct, frozen=True):
     first_trained: Moment | None = None
     """When the training of the first slice ended."""
     last_trained: Moment | None = None
+    commits: tuple[str, ...] = ()
+    """Of ilr's own source, and whether it was changed."""
 
 
 class ExperimentEvidence(Struct, frozen=True):

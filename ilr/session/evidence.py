@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
 
 _NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
-"""Options that stand elsewhere in the evidence, or that decide nothing of it."""
+"""Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
 
 
 def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequence[Outcome]) -> schema.Evidence:
@@ -51,7 +50,7 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         started=started.replace(microsecond=0),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         invocation=_invocation(options),
-        provenance=_provenance(selection.root, lab, sources.values(), [outcome.claim for outcome in outcomes]),
+        provenance=_provenance(selection, lab, sources.values(), [outcome.claim for outcome in outcomes]),
         claims=tuple(_claim(outcome, files[outcome.claim.id]) for outcome in outcomes),
         # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
         appendix=tuple(path.read_text() for path in sorted((selection.root / "reports").glob("*.svg"))),
@@ -64,7 +63,7 @@ def _invocation(options: Options) -> schema.Invocation:
     usual, overrides = Options(), {}
     for name in table():
         value = getattr(options, name)
-        if name not in _NO_OVERRIDES and value != getattr(usual, name):
+        if name not in _NO_OVERRIDES and not name.startswith("slurm_") and value != getattr(usual, name):
             overrides[flag(name)] = "" if value is True else str(value)
     if options.data_root:
         overrides[flag("data_root")] = "DIR"
@@ -74,12 +73,14 @@ def _invocation(options: Options) -> schema.Invocation:
     return schema.Invocation(shlex.join(command), options.selected, overrides)
 
 
-def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]) -> schema.Provenance:
+def _provenance(
+    selection: Selection, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]
+) -> schema.Provenance:
     device = lab.device
     return schema.Provenance(
         ilr=__version__,
-        git=repository.commit_of(root),
-        repository=repository.address_of(root),
+        git=_commit(selection),
+        repository=repository.address_of(selection.root),
         python=platform.python_version(),
         # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
         torch=str(torch.__version__),
@@ -190,3 +191,12 @@ def _first_and_last(experiment: Experiment) -> tuple[float | None, float | None]
         return None, None
     first, last = float(rates[0]), float(rates[max(experiment.steps - 1, 0)])
     return first if math.isfinite(first) else None, last if math.isfinite(last) else None
+
+
+def _commit(selection: Selection) -> str:
+    # A test's id begins with its file.
+    claims = sorted({test.partition("::")[0] for test in selection.claims})
+    reports = [selection.root / "reports"]
+    if selection.options.report:
+        reports.append(selection.options.report)
+    return repository.commit_of(selection.root, claims, reports)

@@ -2,6 +2,7 @@
 
 import argparse
 import os.path
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,6 +46,32 @@ def _whole(least: int) -> Check:
     return check
 
 
+def _engine(value: str) -> str:
+    _one_of(*ENGINES)(value)
+    if value == "slurm":
+        from ilr.lab.engines.slurm import unavailable
+
+        if reason := unavailable():
+            raise ValueError(reason)
+    return value
+
+
+def _text(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("must be some text")
+    return value
+
+
+def _settings(values: list[str]) -> tuple[tuple[str, str], ...]:
+    settings = []
+    for value in values:
+        name, _, text = value.lstrip("-").partition("=")
+        if not re.fullmatch(r"[a-z][a-z-]*", name) or not text.isprintable():
+            raise ValueError("must be an option of sbatch as name=value, such as qos=low or mem=8G")
+        settings.append((name, text))
+    return tuple(settings)
+
+
 def _device(value: str) -> str:
     # Here, because the import takes seconds and most runs leave the device to us.
     import torch
@@ -71,6 +98,18 @@ def _report(value: str) -> Path:
     return path
 
 
+def _store(value: str) -> Path:
+    """A folder of recordings: one that can be read serves whoever trains nothing; training asks for more."""
+    path = expanded(value).resolve()
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+            return path
+    except OSError:
+        raise ValueError("must be a folder that can be read") from None
+    return _writable(value)
+
+
 def _writable(value: str) -> Path:
     """A folder that exists or can be made."""
     path = expanded(value).resolve()
@@ -91,12 +130,14 @@ class Option(NamedTuple):
     """With `bool`, it takes no value."""
     typed: str = ""
     """How it is typed, where its name does not say."""
+    repeated: bool = False
+    """Whether it may be given several times; its check takes all the values."""
 
 
 CACHE = user_cache_path("ilr")
 """Where recordings are kept unless an option says otherwise."""
 
-ENGINES = ("processes", "in-process")
+ENGINES = ("processes", "in-process", "slurm")
 
 EXCLUSIVE = ("plan", "plan_json", "rehearse", "no_train", "refresh")
 """At most one of these can be given."""
@@ -115,10 +156,26 @@ class Options:
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
-    engine: Annotated[str, Option("who trains: processes (default) or in-process", _one_of(*ENGINES))] = "processes"
-    workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _whole(1))] = None
+    engine: Annotated[str, Option("who trains: processes (default), in-process or slurm", _engine)] = "processes"
+    workers: Annotated[
+        int | None,
+        Option("worker processes (default: one per GPU or CPU core), or Slurm tasks (16)", _whole(1)),
+    ] = None
+    slurm_partition: Annotated[str | None, Option("partition of the cluster (default: its own)", _text)] = None
+    slurm_account: Annotated[str | None, Option("account that the cluster charges", _text)] = None
+    slurm_time: Annotated[
+        int, Option("minutes until a Slurm task is put in the queue again, to go on there (default: 60)", _whole(3))
+    ] = 60
+    slurm_gpus: Annotated[int, Option("GPUs per Slurm task (default: 0, which trains on CPUs)", _whole(0))] = 0
+    slurm_option: Annotated[
+        tuple[tuple[str, str], ...],
+        Option("another option of sbatch, as name=value; can be repeated", _settings, repeated=True),
+    ] = ()
+    slurm_python: Annotated[
+        str | None, Option("command that starts Python on the nodes, such as in a container", _text)
+    ] = None
     data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None
-    store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _writable)] = CACHE
+    store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _store)] = CACHE
     report: Annotated[Path | None, Option("folder of the report (default: reports/<scale>)", _writable)] = None
     compare: Annotated[Path | None, Option("at the end, compare with the report in a folder", _report)] = None
     plan: Annotated[bool, Option("say what a run would cost, on GPUs too; train nothing")] = False
@@ -160,8 +217,22 @@ def check(given: argparse.Namespace) -> Options:
             try:
                 checked[name] = option.check(value)
             except ValueError as error:
-                raise BadOptionError(f"{flag(name)}={value}: {error}") from None
-    return Options(**checked, selected=_selected(given))
+                shown = " ".join(value) if option.repeated else value
+                raise BadOptionError(f"{flag(name)}={shown}: {error}") from None
+    options = Options(**checked, selected=_selected(given))
+    _check_together(options)
+    return options
+
+
+def _check_together(options: Options) -> None:
+    """Refuses what only another engine could follow."""
+    if options.engine == "slurm":
+        if options.device not in (None, "cpu"):
+            raise BadOptionError(f"--device={options.device}: with --engine=slurm it follows from --slurm-gpus")
+        return
+    for name in table():
+        if name.startswith("slurm_") and getattr(options, name) != getattr(Options, name):
+            raise BadOptionError(f"{flag(name)} is for --engine=slurm")
 
 
 def _selected(given: argparse.Namespace) -> tuple[str, ...]:

@@ -2,16 +2,26 @@
 
 import re
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _OVER_SSH = re.compile(r"(?:ssh://)?git@([\w.-]+)(?::\d+/|[:/])(.+)")
 
 
-def commit_of(folder: Path) -> str:
-    """The commit of the folder, and whether the work tree differs from it; empty outside a repository."""
+def commit_of(folder: Path, claims: Sequence[str] = (), reports: Iterable[Path] = ()) -> str:
+    """The commit of the folder, and whether the work tree differs from it; empty outside a repository.
+
+    Args:
+        folder: that of the claims.
+        claims: paths in it of the claims of a run. Other files that are in no commit do not count.
+        reports: folders that a run writes to; nothing in them counts.
+    """
+    inside = [report.relative_to(folder) for report in reports if report.is_relative_to(folder)]
+    others = [".", *(f":(exclude){report}" for report in inside if report.parts)]
     try:
         commit = _output(folder, "rev-parse", "HEAD")
-        changed = _output(folder, "status", "--porcelain")
+        changed = _output(folder, "status", "--porcelain", "--untracked-files=no", "--", *others)
+        changed += _output(folder, "ls-files", "--others", "--", *claims) if claims else ""
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f"{commit} ({'with uncommitted changes' if changed else 'clean'})"

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ilr.experiments.experiment import Experiment
-from ilr.lab.engines import Engine, InProcess, Processes
+from ilr.lab.engines import Engine, InProcess, Processes, Request, Slurm
 from ilr.lab.hardware import cpu_cores, default_device, gpus
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
@@ -15,6 +15,9 @@ from ilr.trials.claim import ClaimFileError
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.sequential import SequentialTrial
+
+SLURM_TASKS = 16
+"""Tasks at once, unless an option says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,34 @@ class Selection:
 
 def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bool = True) -> Lab:
     """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments."""
-    # Two cores suffice for tiny, and its reference report is theirs; what a GPU makes of it, it is asked for.
-    device = options.device or ("cpu" if options.scale == "tiny" else default_device())
-    workers = options.workers or gpus(device) or cpu_cores()
-    engine: Engine = Processes(workers) if options.engine == "processes" else InProcess()
+    if options.engine == "slurm":
+        # What this machine has says nothing of the nodes.
+        device, workers = "cuda" if options.slurm_gpus else "cpu", options.workers or SLURM_TASKS
+        engine: Engine = Slurm(workers, store.resolve(), _request(options))
+    else:
+        # Two cores suffice for tiny, and its reference report is theirs; what a GPU makes of it, it is asked for.
+        device = options.device or ("cpu" if options.scale == "tiny" else default_device())
+        workers = options.workers or gpus(device) or cpu_cores()
+        engine = Processes(workers) if options.engine == "processes" else InProcess()
     return Lab(
-        Store(store), engine, device, options.data_root, refresh=options.refresh, stand_in=stand_in, choose=choose
+        Store(store),
+        engine,
+        device,
+        options.data_root,
+        refresh=options.refresh,
+        stand_in=stand_in,
+        choose=choose,
+        frozen=options.no_train,
+    )
+
+
+def _request(options: Options) -> Request:
+    """What the options ask of Slurm."""
+    return Request(
+        partition=options.slurm_partition,
+        account=options.slurm_account,
+        minutes=options.slurm_time,
+        gpus=options.slurm_gpus,
+        more=options.slurm_option,
+        python=options.slurm_python,
     )

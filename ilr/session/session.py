@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console, Group
 
@@ -9,6 +10,7 @@ from ilr.lab.housekeeping import size
 from ilr.report.evidence import Evidence
 from ilr.report.files import write_report
 from ilr.report.numbers import size as in_words
+from ilr.report.page.overview import warnings
 from ilr.session.closing import as_lines, closing_lines
 from ilr.session.evidence import evidence
 from ilr.session.mode import Mode
@@ -62,6 +64,7 @@ class Session(Mode):
                 if trial.decided:
                     # At once, while its recordings are at hand: those of all claims may not fit into memory.
                     self.judged[trial.file.claim.id] = trial.outcome(self.lab.recording)
+            self._tell(console)
             undecided = sum(not trial.decided for trial in open_trials)
             console.print(
                 f"Look {look}: {count(len(open_trials) - undecided, 'claim')} decided, {undecided} to go on.",
@@ -95,6 +98,8 @@ class Session(Mode):
         yield from closing_lines(self.found, width, verbose=verbose)
         if self.before is not None:
             yield from self._compared(self.before, self.found, width, verbose=verbose)
+        for line in warnings(self.found):
+            yield f"warning: {line}"
         yield f"selected: {' '.join(self.found.invocation.selected) or 'all'}"
         if options := overridden(self.found):
             yield f"overridden: {options}"
@@ -114,16 +119,33 @@ class Session(Mode):
             return
         yield from as_lines(Group(*comparison_parts(comparison, verbose=verbose)), width)
 
+    def _tell(self, console: Console) -> None:
+        """Prints what the store has found damaged since the last call."""
+        while notes := self.lab.store.notes:
+            console.print(notes.pop(0), soft_wrap=True, markup=False)
+
     def _train(self, trials: Iterable[SequentialTrial], console: Console) -> None:
         """Trains what the next looks of some trials need and the store lacks, unless the options say not to."""
         if self.selection.options.no_train:
             for trial in trials:
                 if missing := self.lab.missing(trial.wanted):
                     trial.end(f"--no-train, and {missing} of its recordings are not in the store")
+            self._tell(console)
             return
-        plan = self.lab.plan(dict.fromkeys(experiment for trial in trials for experiment in trial.wanted))
-        with training_progress(plan, self.lab.engine.workers, console) as tick:
-            self.lab.train(plan, tick)
+        wanted = dict.fromkeys(experiment for trial in trials for experiment in trial.wanted)
+        plan = self.lab.plan(wanted)
+        try:
+            with training_progress(plan, self.lab.engine.workers, console) as tick:
+                self._tell(console)
+                self.lab.train(plan, tick, partial(console.print, soft_wrap=True))
+        except KeyboardInterrupt:
+            missing = self.lab.missing(wanted)
+            console.print(
+                f"Interrupted: {plan.recordings - missing} of {plan.recordings} recordings for this look are in the "
+                "store; of what was in training at most half a minute is lost. The same command goes on from there.",
+                soft_wrap=True,
+            )
+            raise
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from ilr.nn.norms import Normalise, in_training
 from ilr.training.metrics import Networks, Step
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
+from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
 
 Slices = Sequence[Experiment]
 """Experiments that train as one batch, such as parts of one: their fusion keys are equal."""
@@ -54,7 +55,12 @@ def all_at_once(_: FusedNet, weights: Tensor, *__: object) -> Formulation:
 
 
 def train(
-    slices: Slices, dataset: Dataset, device: str = "cpu", tick: Tick = silent, choose: Choose = all_at_once
+    slices: Slices,
+    dataset: Dataset,
+    device: str = "cpu",
+    tick: Tick = silent,
+    choose: Choose = all_at_once,
+    keeper: Keeper = UNKEPT,
 ) -> list[Arrays]:
     """Trains slices and gives each slice's arrays, [replica, time, ...] by quantity.
 
@@ -64,6 +70,7 @@ def train(
         device: a torch device.
         tick: called now and then with the replica-steps done since the last call.
         choose: chooses how the replicas are computed.
+        keeper: keeps snapshots on the way; training goes on from the last of them.
 
     Raises:
         ValueError: the slices cannot be fused.
@@ -72,7 +79,7 @@ def train(
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     check_fusable(slices)
     with current(torch.device(device)):
-        return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick))
+        return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick, keeper))
 
 
 class _Run:
@@ -135,9 +142,15 @@ class _Run:
         head_owners = self.pairs if self.partners else self.replicas
         return self._tensor(np.stack([self.net.initial_head(*key) for key in head_owners]))
 
-    def train(self, tick: Tick) -> Arrays:
+    def train(self, tick: Tick, keeper: Keeper) -> Arrays:
         """All steps, with every observation on the way: [replica, time, ...] by quantity."""
-        for step in range(self.steps):
+        begin = 0
+        if snapshot := keeper.load():
+            begin = self._resume(snapshot)
+            tick(begin // REPORT_EVERY * REPORT_EVERY * len(self.replicas))
+        for step in range(begin, self.steps):
+            if keeper.due():
+                keeper.keep(self._snapshot(step))
             due = self.recorder.due(step)
             self._observe_state(step, due)
             wanted = [one for one in due if one.quantity in OF_STEPS]
@@ -150,6 +163,33 @@ class _Run:
         tick(self.steps % REPORT_EVERY * len(self.replicas))
         self._observe_state(self.steps, self.recorder.due(self.steps))
         return self.recorder.finished()
+
+    def _snapshot(self, step: int) -> Snapshot:
+        """All that this and later steps follow from, as arrays of this moment: on a CPU training changes them."""
+        tensors = {"weights": self.weights}
+        for index, velocity in enumerate(self.sgd.velocities):
+            tensors[f"velocity {index}"] = velocity
+        if self.averaged:
+            tensors["average"] = self.average
+        if self.earlier is not None:
+            tensors["earlier"] = self.earlier
+        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        counts = {STEP: np.array([step]), "averaged": np.array([self.averaged])}
+        return counts | arrays | self.recorder.snapshot()
+
+    def _resume(self, snapshot: Snapshot) -> int:
+        """Goes on from a snapshot; gives the step that comes next."""
+        # In place: the layers, and later the graphs, are of these very tensors.
+        self.weights.copy_(self._tensor(snapshot["weights"]))
+        for index, velocity in enumerate(self.sgd.velocities):
+            velocity.copy_(self._tensor(snapshot[f"velocity {index}"]))
+        self.averaged = int(snapshot["averaged"].item())
+        if self.averaged:
+            self.average.copy_(self._tensor(snapshot["average"]))
+        if "earlier" in snapshot:
+            self.earlier = self._tensor(snapshot["earlier"])
+        self.recorder.resume(snapshot)
+        return int(snapshot[STEP].item())
 
     def _eager(self, step: int, wanted: Collection[str]) -> Mapping[str, Tensor]:
         """Takes a step and gives the quantities of it that are wanted."""

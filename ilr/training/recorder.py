@@ -9,12 +9,16 @@ from torch import Tensor
 
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.recording import DIVERGED_AT, Array
+from ilr.training.snapshots import Snapshot
 
 Arrays = dict[str, Array]
 """[replica, time, ...] by quantity."""
 
 NEVER = np.iinfo(np.int64).max
 """Later than any step."""
+
+RECORDED = "recorded "
+"""How the names of what was recorded begin in a snapshot."""
 
 BUFFERED = 64
 """Values of an observation that a GPU keeps before they are fetched together."""
@@ -51,9 +55,27 @@ class Recorder:
 
     def finished(self) -> Arrays:
         """All that was kept."""
+        self._fetch_all()
+        return self.arrays
+
+    def snapshot(self) -> Snapshot:
+        """All that was kept so far, each [replica, time so far, ...]."""
+        self._fetch_all()
+        return {f"{RECORDED}{name}": array[:, : self._kept[name]] for name, array in self.arrays.items()}
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Goes on from a snapshot."""
+        for observation in self._steps:
+            name = observation.quantity
+            kept = snapshot.get(f"{RECORDED}{name}")
+            if kept is not None:
+                self._make(observation, kept[:, 0])
+                self._kept[name] = kept.shape[1]
+                self.arrays[name][:, : kept.shape[1]] = kept
+
+    def _fetch_all(self) -> None:
         for observation in list(self._buffered):
             self._fetch(observation)
-        return self.arrays
 
     def _fetch(self, observation: Observe) -> None:
         for values in torch.stack(self._buffered.pop(observation)).cpu().numpy():
@@ -63,9 +85,14 @@ class Recorder:
         """Keeps the next values [replica, ...] of an observation."""
         name = observation.quantity
         if name not in self.arrays:
-            self.arrays[name] = np.empty((len(values), len(observation.at), *values.shape[1:]), values.dtype)
+            self._make(observation, values)
         self.arrays[name][:, self._kept[name]] = values
         self._kept[name] += 1
+
+    def _make(self, observation: Observe, values: Array) -> None:
+        """Makes room for all values of an observation, of which some [replica, ...] are given."""
+        shape = len(values), len(observation.at), *values.shape[1:]
+        self.arrays[observation.quantity] = np.empty(shape, values.dtype)
 
 
 def by_slice(slices: Sequence[Experiment], arrays: Arrays) -> list[Arrays]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.seeding import Stream, generator
 from ilr.training.recorder import Arrays, Recorder
+from ilr.training.snapshots import STEP, UNKEPT, Keeper
 
 Float64 = npt.NDArray[np.float64]
 
@@ -21,10 +22,11 @@ SMALL_LOG_ANGLE = -18.0
 """Below e^−18 the sine of an angle is the angle to float64 rounding, and the step in angle is linear."""
 
 
-def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> Arrays:
+def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None], keeper: Keeper = UNKEPT) -> Arrays:
     """Runs all replicas of the slices, which share steps and observations: arrays [replica, time] by quantity.
 
-    Starts at norm `initial_scale`, at an angle drawn uniformly from (0, π/2). Calls `tick` with replica-steps done.
+    Starts at norm `initial_scale`, at an angle drawn uniformly from (0, π/2), or where the last snapshot was. Calls
+    `tick` with replica-steps done.
     """
     first = slices[0]
     # [replica, step]
@@ -35,7 +37,16 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None]) -> Arra
     log_angle = np.log([_initial_angle(one.seed, replica) for one in slices for replica in one.replica_ids])
 
     recorder = Recorder(first.observe)
-    for step in range(first.steps + 1):
+    begin = 0
+    if snapshot := keeper.load():
+        begin = int(snapshot[STEP].item())
+        log_norm, log_angle = snapshot["log_norm"], snapshot["log_angle"]
+        recorder.resume(snapshot)
+        tick(begin // 1000 * 1000 * len(log_norm))
+    for step in range(begin, first.steps + 1):
+        if keeper.due():
+            state = {STEP: np.array([step]), "log_norm": log_norm, "log_angle": log_angle}
+            keeper.keep(state | recorder.snapshot())
         for observation in recorder.due(step):
             recorder.keep(observation, _measure(observation.quantity, log_norm, log_angle, rates[:, step]))
         if step < first.steps:

@@ -20,6 +20,7 @@ from ilr.nn.norms import in_training
 from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
 from ilr.training.recorder import Arrays, by_slice
+from ilr.training.snapshots import UNKEPT, Keeper
 from ilr.training.toy import train_toy
 
 Load = Callable[[Data], Dataset]
@@ -59,7 +60,9 @@ class Trainer(ABC):
         self.experiment = experiment
 
     @abstractmethod
-    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
+    def train(
+        self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose, keeper: Keeper = UNKEPT
+    ) -> list[Arrays]:
         """Each slice's arrays, [replica, time, ...] by quantity.
 
         Args:
@@ -68,6 +71,7 @@ class Trainer(ABC):
             device: a torch device.
             tick: called now and then with the replica-steps done since the last call.
             choose: chooses how the replicas of nets are computed.
+            keeper: keeps snapshots of the training, which goes on from the last of them.
 
         Raises:
             ValueError: the slices cannot be fused, or do not have what is to be observed.
@@ -123,9 +127,11 @@ class NetTrainer(Trainer):
         self.layers = len(net.layers) + 1
         self.classes = info.classes
 
-    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
+    def train(
+        self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose, keeper: Keeper = UNKEPT
+    ) -> list[Arrays]:
         """As `ilr.training.loop.train`, on the data that `load` gives."""
-        return train(slices, load(self.data), device, tick, choose)
+        return train(slices, load(self.data), device, tick, choose, keeper)
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
@@ -156,10 +162,12 @@ class ToyTrainer(Trainer):
     step_operations = 1e4
     lengths: Mapping[Axis, int] = {"weight": 2, "test example": 0}
 
-    def train(self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose) -> list[Arrays]:
+    def train(
+        self, slices: Slices, load: Load, device: str, tick: Tick, choose: Choose, keeper: Keeper = UNKEPT
+    ) -> list[Arrays]:
         """Each slice's arrays, [replica, time] by quantity."""
         check_fusable(slices)
-        return by_slice(slices, train_toy(slices, tick))
+        return by_slice(slices, train_toy(slices, tick, keeper))
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of a few hundred steps of all replicas, whatever they come to."""

@@ -1,12 +1,19 @@
 """evidence.json of a run: what was asked for, what each experiment trained with, what was judged on what."""
 
+import subprocess
+from pathlib import Path
+
+import msgspec
 import pytest
 
+from ilr.lab.store import Key, Store
+from ilr.lab.store.recording_file import read_whole, to_bytes
 from ilr.report.evidence import Evidence, ExperimentEvidence
 from ilr.report.files import read_evidence
 from ilr.report.page.overview import warnings
 from tests.claim_files import write_claim
 from tests.conftest import Run
+from tests.stores import recordings
 
 BROKEN = """
 from ilr.serialization import record
@@ -108,3 +115,67 @@ def test_rates_that_are_not_finite_keep_no_report_from_being_written(
     assert found.intrinsic_learning_rate == (None, None)
     assert (found.data, found.batch_size) == ("", None)
     assert read(pytester).claims[0].verdict == "ERROR"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_a_run_is_not_made_dirty_by_its_own_output(pytester: pytest.Pytester, run: Run) -> None:
+    """Nor by other files that are in no commit; by a claim that is in none it is, and by whatever was changed."""
+    write_claim(pytester.path / "claims", "reproduced")
+    run("--rehearse")
+    git(pytester.path, "init")
+    git(pytester.path, "add", "claims")
+    git(pytester.path, "commit", "-m", "claims")
+    for _ in range(2):
+        run()
+        assert read(pytester).provenance.git.endswith("(clean)")
+    # A report that is kept in the repository, and that the next run replaces.
+    git(pytester.path, "add", "reports")
+    git(pytester.path, "commit", "-m", "report")
+    (pytester.path / "notes.txt").touch()
+    (pytester.path / "claims" / "other.py").touch()
+    run("--seed=1")
+    assert read(pytester).provenance.git.endswith("(clean)")
+    write_claim(pytester.path / "claims", "refuted")
+    run()
+    assert read(pytester).provenance.git.endswith("(with uncommitted changes)")
+    (pytester.path / "claims" / "test_refuted.py").unlink()
+    with (pytester.path / "claims" / "test_reproduced.py").open("a") as file:
+        file.write("# changed")
+    run()
+    assert read(pytester).provenance.git.endswith("(with uncommitted changes)")
+
+
+def test_who_trained_is_told_and_mixing_warned_of(pytester: pytest.Pytester, run: Run) -> None:
+    """Another version of torch makes a recording no other one; but nobody may have to guess."""
+    write_claim(pytester.path / "claims", "reproduced", replicas=16)
+    assert "warning: " not in run().stdout.str()
+    store = pytester.path / "store"
+    path = recordings(store)[0]
+    header, arrays = read_whole(path.read_bytes())
+    key = next(key for key in keys_of(run) if (store / key.place) == path)
+    facts = msgspec.structs.replace(header.facts, torch="2.0.0", processor="another", ilr="0.0.1")
+    path.write_bytes(to_bytes(key, arrays, facts))
+    result = run()
+    found = read(pytester)
+    told = warnings(found)
+    for line, part in zip(told, ("version of torch: 2.0.0, ", "version of ilr: 0.0.1, ", "1 experiment "), strict=True):
+        assert part in line
+        assert f"warning: {line}" in result.outlines
+    mixed = [one.trained_by for one in found.experiments.values() if len(one.trained_by.torch_versions) > 1]
+    assert len(mixed) == 1
+    assert "2.0.0" in mixed[0].torch_versions
+    assert Store(store).notes == []
+
+
+def keys_of(run: Run) -> list[Key]:
+    """The keys of all that a run needs."""
+    kept: list[Key] = []
+    look_up = Store.look_up
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "look_up", lambda self, key: (kept.append(key), look_up(self, key))[1])
+        run()
+    return kept

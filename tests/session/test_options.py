@@ -7,9 +7,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import torch
 
+from ilr.lab.engines import slurm
 from ilr.session import selection
-from ilr.session.options import Options, check, flag, table
+from ilr.session.options import BadOptionError, Options, check, flag, table
 from ilr.trials.scales import Scale
 
 
@@ -59,3 +61,43 @@ def test_a_gpu_is_taken_by_default_but_not_at_tiny(
     assert lab.device == device
     if device == "cuda":
         assert lab.engine.workers == 3
+
+
+def test_options_of_a_cluster_are_those_of_its_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(slurm, "unavailable", lambda: None)
+    more = ["qos=low", "--exclude=n1,n2", "exclusive="]
+    options = check(given(engine="slurm", slurm_partition="gpu", slurm_gpus="2", slurm_option=more, workers="5"))
+    lab = selection.lab_for(options, tmp_path)
+    assert isinstance(lab.engine, slurm.Slurm)
+    assert (lab.device, lab.engine.workers) == ("cuda", 5)
+    assert lab.engine.request == slurm.Request(
+        partition="gpu", gpus=2, more=(("qos", "low"), ("exclude", "n1,n2"), ("exclusive", ""))
+    )
+    assert selection.lab_for(check(given(engine="slurm")), tmp_path).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"engine": "slurm"}, r"--engine=slurm: needs sbatch here"),
+        ({"slurm_gpus": "1"}, r"--slurm-gpus is for --engine=slurm"),
+        ({"slurm_option": ["mem"], "engine": "processes"}, r"--slurm-option is for --engine=slurm"),
+        ({"slurm_option": ["mem=8G", "Mem 8"]}, r"--slurm-option=mem=8G Mem 8: must be an option of sbatch"),
+        ({"slurm_partition": " "}, r"--slurm-partition= : must be some text"),
+        ({"slurm_time": "2"}, r"--slurm-time=2: must be a whole number, 3 or more"),
+    ],
+    ids=str,
+)
+def test_a_cluster_that_cannot_be_is_refused(
+    values: dict[str, object], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "unavailable", lambda: "needs sbatch here")
+    with pytest.raises(BadOptionError, match=complaint):
+        check(given(**values))
+
+
+def test_on_a_cluster_the_device_follows_from_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "unavailable", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(BadOptionError, match=r"--device=cuda:0: with --engine=slurm it follows from --slurm-gpus"):
+        check(given(engine="slurm", device="cuda:0"))

@@ -53,6 +53,9 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     data = _listed(experiment.data for experiment in experiments) or _listed(provenance.data)
     by = [experiment.trained_by for experiment in experiments]
     torch = _listed(version for one in by for version in one.torch_versions)
+    versions = _listed(version for one in by for version in one.ilr_versions)
+    commits = _listed(commit[:7] + commit[40:] for one in by for commit in one.commits)
+    ilr = " ".join(part for part in (versions and f"ilr {versions}", commits and f"commit {commits}") if part)
     processors = _listed(name for one in by for name in one.processors)
     first = min((one.first_trained for one in by if one.first_trained), default=None)
     last = max((one.last_trained for one in by if one.last_trained), default=None)
@@ -66,7 +69,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Nets", nets),
         ("Data", data),
         ("Trained", training),
-        ("Trained by", ", ".join(part for part in (torch and f"torch {torch}", processors) if part)),
+        ("Trained by", ", ".join(part for part in (ilr, torch and f"torch {torch}", processors) if part)),
         ("Judged", f"{date(evidence.started)}, in {duration(evidence.seconds)}"),
         ("Judged by", ", ".join((f"ilr {provenance.ilr}", *at_commit, f"torch {provenance.torch}"))),
         ("Run", f"scale {evidence.scale}, root seed {evidence.seed}"),
@@ -82,9 +85,21 @@ def warnings(evidence: Evidence) -> list[str]:
             "The number of replicas was given on the command line: one look, which no claim registered. These verdicts "
             "are no trial of the claims."
         )
-    versions = {version for one in evidence.experiments.values() for version in one.trained_by.torch_versions}
+    trained_by = [experiment.trained_by for experiment in evidence.experiments.values()]
+    versions = {version for one in trained_by for version in one.torch_versions}
     if len(versions) > 1:
         told.append(f"Trained by more than one version of torch: {', '.join(sorted(versions))}.")
+    ilr_versions = {version for one in trained_by for version in one.ilr_versions}
+    if len(ilr_versions) > 1:
+        told.append(f"Trained by more than one version of ilr: {', '.join(sorted(ilr_versions))}.")
+    # Experiments may well be trained on different ones; the replicas of one are to be exchangeable.
+    mixed = sum(len(one.processors) > 1 for one in trained_by)
+    if mixed:
+        processors = sorted({name for one in trained_by for name in one.processors})
+        told.append(
+            f"The replicas of {plural(mixed, 'experiment')} were trained by more than one processor, which differ in "
+            f"rounding: {', '.join(processors)}."
+        )
     if versions and evidence.provenance.torch not in versions:
         told.append(f"Judged under torch {evidence.provenance.torch}, which trained none of it.")
     return told

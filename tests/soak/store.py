@@ -1,0 +1,312 @@
+"""A store that is damaged, exchanged, full, shared by sessions and by users: `python -m tests.soak.store`.
+
+Whatever has become of a file, nothing but what was written under its name may ever be used, and no run may end in
+anything but a verdict or one line.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import safetensors.numpy
+
+from ilr.experiments.architectures import MLP
+from ilr.experiments.experiment import Data, Experiment, Observe
+from ilr.experiments.norms import BatchNorm
+from ilr.experiments.recording import Recording
+from ilr.lab.housekeeping import verify
+from ilr.lab.store import Key, Store
+from ilr.report.files import read_evidence
+from tests.claim_files import write_claim
+from tests.conftest import LOADS_ILR
+from tests.stores import TOY, lab_at, recordings, toys
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+"""The user who owns nothing."""
+
+SECOND_USER = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    # He may read Python wherever it is installed, though in root's home; write he may not.
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
+
+
+class Damaged:
+    """A small store that is damaged again and again, and mended after each time.
+
+    Args:
+        root: of the store, which is made.
+        chance: of the damages.
+    """
+
+    def __init__(self, root: Path, chance: random.Random) -> None:
+        net = replace(TOY, net=MLP((8, 8)), norm=BatchNorm(), data=Data("digits", train=64, test=32), batch_size=16)
+        observe = (Observe("weights", (3,)), Observe("test_predictions", (3,)), Observe("test_accuracy", (0, 3)))
+        self.experiments: list[Experiment] = [*toys(6), replace(net, observe=observe)]
+        self.root, self.chance = root, chance
+        lab = lab_at(root)
+        lab.train(lab.plan(self.experiments))
+        self.keys: list[Key] = [key for one in self.experiments for key in lab.keys(one)]
+        self.right: dict[Key, Recording] = {key: self._found(key) for key in self.keys}
+        self.content = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        self.recordings = recordings(root)
+
+    def _found(self, key: Key) -> Recording:
+        found, why = Store(self.root).find(key)
+        assert found is not None, why
+        return found
+
+    def used(self, damage: Callable[[], None]) -> tuple[bool, int]:
+        """Damages the store: whether that is noticed, and how many recordings are used that are not as trained.
+
+        What is refused must be named in a line, or there would be a difference that nobody hears of.
+        """
+        damage()
+        noticed = any(wrong for _, wrong in verify(self.root))
+        wrong = 0
+        for key in self.keys:
+            store = Store(self.root)
+            facts = store.look_up(key).facts
+            found, _ = store.find(key)
+            if found is None:
+                wrong += not store.notes and (self.root / key.place).exists()
+            else:
+                wrong += not _same(found, self.right[key]) or facts is None
+        for path, content in self.content.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return noticed, wrong
+
+    def flip(self) -> None:
+        """One bit of one file."""
+        path = self.chance.choice(list(self.content))
+        content = bytearray(self.content[path])
+        content[self.chance.randrange(len(content))] ^= 1 << self.chance.randrange(8)
+        path.write_bytes(content)
+
+    def cut(self) -> None:
+        """One recording to some length."""
+        path = self.chance.choice(self.recordings)
+        path.write_bytes(self.content[path][: self.chance.randrange(len(self.content[path]))])
+
+    def exchanges(self) -> Iterator[Callable[[], None]]:
+        """Every two recordings, each under the other's name."""
+        for one in self.recordings:
+            for other in self.recordings:
+                if one < other:
+                    yield lambda one=one, other=other: [  # type: ignore[misc]
+                        one.write_bytes(self.content[other]),
+                        other.write_bytes(self.content[one]),
+                    ]
+
+    def copies(self) -> Iterator[Callable[[], None]]:
+        """Every recording under every other's name."""
+        for one in self.recordings:
+            for other in self.recordings:
+                if one != other:
+                    yield lambda one=one, other=other: other.write_bytes(self.content[one])  # type: ignore[misc]
+
+    def foreigners(self) -> Iterator[Callable[[], None]]:
+        """Files of other origin in the place of each recording."""
+        for path in self.recordings:
+            arrays = safetensors.numpy.load(self.content[path])
+            for content in (b"", b"text", bytes(10_000), os.urandom(10_000), safetensors.numpy.save(arrays)):
+                yield lambda path=path, content=content: path.write_bytes(content)  # type: ignore[misc]
+
+
+def damages(folder: Path, flips: int, cuts: int, chance: random.Random) -> int:
+    """Prints what became of damaged files; gives how many were used."""
+    store = Damaged(folder / "damaged", chance)
+    kinds: dict[str, list[Callable[[], None]]] = {
+        "single-bit flips": [store.flip] * flips,
+        "truncations": [store.cut] * cuts,
+        "exchanges of two": list(store.exchanges()),
+        "copies under another name": list(store.copies()),
+        "foreign files": list(store.foreigners()),
+    }
+    used = 0
+    for kind, ones in kinds.items():
+        found = [store.used(one) for one in ones]
+        wrong = sum(wrong for _, wrong in found)
+        noticed = sum(seen for seen, _ in found)
+        print(f"{len(ones)} {kind}: {noticed} noticed, {wrong} used")
+        used += len(ones) - noticed
+        used += wrong
+    return used + any(wrong for _, wrong in verify(folder / "damaged"))
+
+
+def sessions(folder: Path, count: int, arguments: Sequence[str]) -> int:
+    """Several runs of the claims at once on one store, and one alone on its own; gives what is not as it must be."""
+    alone = _pytest(folder / "alone", folder / "alone-store", arguments)
+    alone.wait()
+    store = folder / "shared-store"
+    # Another file under the same name: it was trained twice. Both are seen, as training takes longer than looking.
+    seen: dict[Path, set[int]] = {}
+    running = [_pytest(folder / f"session-{number}", store, arguments) for number in range(count)]
+    while any(one.poll() is None for one in running):
+        for path in store.glob("*/*.safetensors"):
+            try:
+                seen.setdefault(path, set()).add(path.stat().st_ino)
+            except FileNotFoundError:
+                continue
+        time.sleep(0.02)
+    statuses = {one.returncode for one in (alone, *running)}
+    twice = sum(len(numbers) > 1 for numbers in seen.values())
+    told = [_told(folder / name) for name in ("alone", *(f"session-{number}" for number in range(count)))]
+    others = sum(one != told[0] for one in told[1:])
+    left = [path for path in store.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
+    print(
+        f"{count} sessions at once on one store, {len(seen)} recordings: {twice} trained twice, {others} reports that "
+        f"differ from that of a run alone, {len(left)} files left, exit statuses {sorted(statuses)}"
+    )
+    return twice + others + len(left) + (len(statuses) > 1)
+
+
+def full_disk(folder: Path) -> int:
+    """A store on a disk of 64 KiB more than is checked for, where recordings need more; 0 if one line says so."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(mounted, capture_output=True).returncode:
+        print("a full disk: not tried, as that needs root and Linux")
+        return 0
+    try:
+        _write_claims(folder / "claims")
+        command = [sys.executable, "-c", FILL, str(disk / "store")]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    told = ended.stdout.strip()
+    print(f"a full disk in mid-run: {told}")
+    return int("cannot be written: No space left on device" not in told or "tried 1" not in told)
+
+
+FILL = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from ilr.lab import scheduler
+from ilr.lab.jobs import Job
+from ilr.lab.store import StoreError
+from tests.stores import TOY, lab_at, toys
+from ilr.experiments.experiment import Observe
+
+scheduler.check_room = lambda *_: None  # or it would not even begin
+tried = []
+train = Job.train
+Job.train = lambda self, tick: (tried.append(self), train(self, tick))
+large = [replace(one, replicas=8, observe=(Observe("weight_norm", range(9000)),)) for one in toys(4, 9000)]
+lab = lab_at(Path(sys.argv[1]))
+try:
+    lab.train(lab.plan(large))
+except StoreError as error:
+    print(f"tried {len(tried)} of 4 jobs; {error}")
+"""
+
+
+def users(folder: Path) -> int:
+    """A second user reads what the first has trained, and cannot write it; gives what is not as it must be."""
+    if sys.platform != "linux" or os.geteuid() or not shutil.which("setpriv"):
+        print("two users: not tried, as that needs root and Linux")
+        return 0
+    folder.chmod(0o755)
+    claims, store = folder / "claims", folder / "first-users-store"
+    _write_claims(claims)
+    mine = folder / "second-user"
+    mine.mkdir()
+    os.chown(mine, NOBODY, NOBODY)
+
+    def run(name: str, *options: str, second: bool = False, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
+        places = [f"--store={store}", f"--report={mine / name}"]
+        command = [sys.executable, "-m", "pytest", str(claims), "--engine=in-process", "-p", "no:cacheprovider"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(mine)}
+        return subprocess.run(
+            [*(SECOND_USER if second else ()), *command, *places, *options],
+            cwd=mine,
+            env=environment,
+            capture_output=True,
+            text=True,
+            umask=umask,
+        )
+
+    run("first")
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    statuses = [run("second", "--no-train", second=True).returncode, run("third", second=True).returncode]
+    refused = run("fourth", "--seed=1", second=True)
+    lines = [line for line in refused.stderr.splitlines() if line.strip()]
+    touched = before != {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    # A folder that both may write: one goes on where the other stopped.
+    subprocess.run(["chmod", "-R", "a+rwX", str(store)], check=True)
+    statuses.append(run("fifth", "--seed=1", second=True, umask=0o000).returncode)
+    statuses.append(run("sixth", "--seed=1", "--no-train").returncode)
+    print(
+        f"two users: exit statuses {statuses} where the second reads, may write, and is read; where he would have to "
+        f"write and may not, {len(lines)} line and status {refused.returncode}: {lines[-1] if lines else ''}"
+    )
+    return int(any(statuses)) + (len(lines) != 1) + touched
+
+
+def _write_claims(folder: Path) -> None:
+    write_claim(folder, "reproduced")
+    (folder / "conftest.py").write_text(LOADS_ILR)
+
+
+def _pytest(report: Path, store: Path, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "pytest", "claims", "-q", "-p", "no:cacheprovider"]
+    places = [f"--store={store}", f"--report={report}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([*command, *places, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _told(report: Path) -> dict[str, Any]:
+    """What a report says of the claims, but for how long that took."""
+    told = {}
+    for claim in read_evidence(report).claims:
+        plain = msgspec.to_builtins(claim)
+        told[claim.id] = {name: value for name, value in plain.items() if name not in ("seconds", "figures")}
+    return told
+
+
+def _same(one: Recording, other: Recording) -> bool:
+    return one.arrays.keys() == other.arrays.keys() and all(
+        np.array_equal(values, other.arrays[name], equal_nan=values.dtype.kind == "f")
+        for name, values in one.arrays.items()
+    )
+
+
+def main() -> int:
+    """Prints the figures; the exit status is 0 where they are as they must be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flips", type=int, default=1000)
+    parser.add_argument("--cuts", type=int, default=200)
+    parser.add_argument("--sessions", type=int, default=4)
+    parser.add_argument("--chance", type=int, default=0, help="seed of the damages")
+    parser.add_argument("pytest", nargs="*", help="arguments of pytest for the sessions, behind --")
+    given = parser.parse_args()
+    wrong: Counter[str] = Counter()
+    folder = Path(tempfile.mkdtemp(prefix="ilr-soak-"))
+    try:
+        wrong["damages"] = damages(folder, given.flips, given.cuts, random.Random(given.chance))
+        wrong["full disk"] = full_disk(folder)
+        wrong["users"] = users(folder)
+        wrong["sessions"] = sessions(folder, given.sessions, given.pytest)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return int(wrong.total() > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
