@@ -132,7 +132,7 @@ def test_the_report_goes_where_it_is_told(pytester: pytest.Pytester, run: Run) -
         (["--replicas=many"], "--replicas=many: must be a whole number, 2 or more"),
         (["--device=cuda:7"], "--device=cuda:7: this machine has cpu*"),
         (["--device=abacus"], "--device=abacus: this machine has cpu*"),
-        (["--engine=steam"], "--engine=steam: choose from processes, in-process"),
+        (["--engine=steam"], "--engine=steam: choose from processes, in-process, slurm"),
         (["--workers=0"], "--workers=0: must be a whole number, 1 or more"),
         (
             ["--data-root=/nonexistent", "--scale=reduced"],
