@@ -40,9 +40,11 @@ def test_a_folder_of_a_repository(tmp_path: Path) -> None:
     assert (path_within(inner), address_of(inner)) == ("inner/", "")
     assert commit_of(inner).endswith(" (clean)")
     git(tmp_path, "remote", "add", "origin", "git@git.example.org:group/ilr.git")
-    (inner / "new").write_text("")
     assert address_of(inner) == "https://git.example.org/group/ilr"
-    assert commit_of(inner).endswith(" (with uncommitted changes)")
+    (inner / "new").write_text("")
+    # A file that is in no commit makes a run dirty only where it is one of its claims.
+    assert commit_of(inner).endswith(" (clean)")
+    assert commit_of(inner, ["new"]).endswith(" (with uncommitted changes)")
 
 
 def test_outside_a_repository_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
