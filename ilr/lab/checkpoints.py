@@ -2,7 +2,7 @@
 
 A job's file lies at `<root>/unfinished/<digest of its keys>.checkpoint` from when its training is planned until its
 recordings are written. At first it says only which slices train together: in another company they would come out
-equal but for rounding. From then on it is replaced by a snapshot every half minute of training.
+equal but for rounding. From then on it is replaced by a snapshot every few seconds of training.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from ilr.training.snapshots import Snapshot
 
 FOLDER = "unfinished"
 
-KEEP_EVERY = 30.0
-"""Seconds of training between two snapshots, where writing one takes much less."""
+KEEP_EVERY = 5.0
+"""Seconds of training between two snapshots, at least."""
+WRITING_SHARE = 0.05
+"""Of the time, that writing may take: large snapshots are rarer."""
 KEEP_AT_LEAST_EVERY = 50.0
 """Seconds between two, however long writing takes: at most a minute of training is lost."""
-WRITING_SHARE = 0.1
-"""Of the time, that writing may take where the limits allow it."""
 
 UNREADABLE = (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError)
 """How the reading of a damaged file fails."""
@@ -87,7 +87,7 @@ class Checkpoint:
         return arrays
 
     def due(self) -> bool:
-        """Whether half a minute has passed, or this process was asked to stop."""
+        """Whether the last one is long enough ago, or this process was asked to stop."""
         if _stopping.is_set():
             return True
         pause = min(max(KEEP_EVERY, self._writing / WRITING_SHARE), KEEP_AT_LEAST_EVERY)

@@ -142,7 +142,7 @@ class Session(Mode):
             missing = self.lab.missing(wanted)
             console.print(
                 f"Interrupted: {plan.recordings - missing} of {plan.recordings} recordings for this look are in the "
-                "store; of what was in training at most half a minute is lost. The same command goes on from there.",
+                "store; of what was in training at most a minute is lost. The same command goes on from there.",
                 soft_wrap=True,
             )
             raise

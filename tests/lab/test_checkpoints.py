@@ -247,7 +247,7 @@ def test_refreshing_begins_at_the_beginning(
 ) -> None:
     interrupt(tmp_path, experiment, monkeypatch, after=3)
     there = lab(tmp_path, refresh=True)
-    monkeypatch.setattr(checkpoints, "KEEP_EVERY", 30.0)
+    monkeypatch.setattr(checkpoints, "KEEP_EVERY", 600.0)
     steps: list[int] = []
     there.train(there.plan([experiment]), steps.append)
     assert not unfinished(tmp_path)

@@ -1,0 +1,226 @@
+"""A run of the claims that is killed again and again, and what is left of it: `python -m tests.soak.kills`.
+
+The run, or one of its workers, gets SIGKILL at random moments, and is begun again, until there were so many kills. Each
+time it comes to its end, that is compared with the end of a run that nobody disturbed.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors.numpy import load_file
+
+from ilr.lab.checkpoints import FOLDER, About
+from ilr.report.files import read_evidence
+
+ROOT = Path(__file__).parents[2]
+ENDED = (0, 1)
+"""Statuses of a run that came to its end: all claims reproduced, or not all."""
+
+
+@dataclass
+class Found:
+    """What is printed."""
+
+    kills: int = 0
+    of_workers: int = 0
+    runs: int = 0
+    """That came to their end."""
+    differences: list[str] = field(default_factory=list)
+    orphans: int = 0
+    leftovers: list[str] = field(default_factory=list)
+    lost: float = 0.0
+    """Most seconds since a job's last snapshot, when a run was killed."""
+
+    def lines(self) -> list[str]:
+        """In words."""
+        return [
+            f"{self.kills} kills ({self.of_workers} of a worker), {self.runs} runs that came to their end",
+            f"differences from the undisturbed run: {', '.join(self.differences) or 'none'}",
+            f"processes left: {self.orphans}",
+            f"files left: {', '.join(self.leftovers) or 'none'}",
+            f"most training lost by a kill: {self.lost:.0f} s",
+        ]
+
+    @property
+    def right(self) -> bool:
+        """Whether everything is as it must be."""
+        return not (self.differences or self.orphans or self.leftovers or self.lost > 60)
+
+
+class Run:
+    """One life of the run: pytest, as a user would start it, in a session of its own."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+        command = [sys.executable, "-m", "pytest", "claims", "--scale=tiny", "-q", "-p", "no:cacheprovider"]
+        places = [f"--store={folder / 'store'}", f"--report={folder / 'report'}"]
+        self.began = time.time()
+        with (folder / "output.txt").open("a") as output:
+            self.process = subprocess.Popen(
+                [*command, *places, *arguments],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def members(self) -> list[int]:
+        """Its processes that live, itself first."""
+        listed = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split() for line in listed.splitlines()]
+        return [int(pid) for pid, group, state in rows if int(group) == self.process.pid and state[0] != "Z"]
+
+    def workers(self) -> list[int]:
+        """Its worker processes."""
+        listed = subprocess.run(["ps", "-eo", "pid=,pgid=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+        return [int(pid) for pid, group, args in rows if int(group) == self.process.pid and "spawn_main" in args]
+
+    def ended_within(self, seconds: float) -> bool:
+        """Waits, but not longer than that."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self, pid: int) -> None:
+        """By SIGKILL, if it is still there."""
+        if pid in self.members():
+            os.kill(pid, signal.SIGKILL)
+
+
+def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], folder: Path) -> Found:
+    """Kills runs until there were so many kills, and lets the last one end.
+
+    Args:
+        kills: of runs and of workers.
+        longest: seconds until a kill, at most; each waits a random share of it.
+        seed: of these.
+        arguments: of pytest, which select claims for example.
+        folder: for everything.
+    """
+    undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
+    for place in (undisturbed, disturbed):
+        place.mkdir(parents=True)
+    whole = Run(undisturbed, arguments)
+    assert whole.process.wait() in ENDED, (undisturbed / "output.txt").read_text()
+    found, chance = Found(), random.Random(seed)
+    while True:
+        if not (disturbed / "store").exists():
+            # How replicas are computed fastest is measured, and another result of that would round otherwise.
+            shutil.copytree(undisturbed / "store" / "measured", disturbed / "store" / "measured")
+        run = Run(disturbed, arguments)
+        # A worker at most once in a life: a job whose worker died twice is halved, and halves round otherwise.
+        for victim in chance.choice((["run"], ["worker", "run"])):
+            if found.kills == kills or run.ended_within(chance.uniform(0, longest)):
+                break
+            _kill(run, victim, chance, found, disturbed / "store")
+        status = run.process.wait()
+        found.orphans += _left_of(run)
+        if status == -signal.SIGKILL:
+            continue
+        if status not in ENDED:
+            found.differences.append(f"exit status {status}, see {disturbed / 'output.txt'}")
+            return found
+        found.runs += 1
+        found.differences += _differences(undisturbed, disturbed)
+        found.leftovers += _leftovers(disturbed / "store")
+        if found.kills == kills:
+            return found
+        shutil.rmtree(disturbed / "store")
+
+
+def _kill(run: Run, victim: str, chance: random.Random, found: Found, store: Path) -> None:
+    """Kills a run or one of its workers, if it has any."""
+    pids = [run.process.pid] if victim == "run" else run.workers()
+    if not pids:
+        return
+    found.lost = max(found.lost, _unkept(store, run.began))
+    run.kill(chance.choice(pids))
+    found.kills += 1
+    found.of_workers += victim == "worker"
+
+
+def _unkept(store: Path, began: float) -> float:
+    """Seconds since the oldest snapshot of this life was written; jobs without one have trained for less."""
+    written = []
+    for path in (store / FOLDER).glob("*.checkpoint"):
+        try:
+            if About(path).arrays and path.stat().st_mtime > began:
+                written.append(path.stat().st_mtime)
+        except (OSError, ValueError, KeyError):  # being replaced, or gone since
+            continue
+    return time.time() - min(written) if written else 0.0
+
+
+def _left_of(run: Run) -> int:
+    """Processes of a run that live ten seconds after it."""
+    for _ in range(100):
+        if not run.members():
+            return 0
+        time.sleep(0.1)
+    return len(run.members())
+
+
+def _differences(undisturbed: Path, disturbed: Path) -> list[str]:
+    """What a run found otherwise than the undisturbed one, and what it recorded otherwise."""
+    claims = [
+        {claim.id: msgspec.to_builtins(claim) for claim in read_evidence(folder / "report").claims}
+        for folder in (undisturbed, disturbed)
+    ]
+    differences = [name for name in claims[0].keys() | claims[1].keys() if claims[0].get(name) != claims[1].get(name)]
+    recordings = [_recordings(folder / "store") for folder in (undisturbed, disturbed)]
+    for name in recordings[0].keys() | recordings[1].keys():
+        one, other = (of.get(name) for of in recordings)
+        if one is None or other is None or not _same(load_file(one), load_file(other)):
+            differences.append(name)
+    return sorted(differences)
+
+
+def _recordings(store: Path) -> dict[str, Path]:
+    return {str(path.relative_to(store)): path for path in store.rglob("*.safetensors")}
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two recordings are the same to the last bit."""
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name].view(np.uint8), other[name].view(np.uint8)) for name in one
+    )
+
+
+def _leftovers(store: Path) -> list[str]:
+    """Files of a store that are no recordings and nothing measured."""
+    files = [path.relative_to(store) for path in store.rglob("*") if path.is_file()]
+    return sorted(str(path) for path in files if path.suffix != ".safetensors" and path.parts[0] != "measured")
+
+
+def main() -> int:
+    """Torments the claims at tiny scale and prints what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--longest", type=float, default=40.0, help="seconds until a kill, at most")
+    parser.add_argument("--chance", type=int, default=0, help="seed of the moments")
+    parser.add_argument("pytest", nargs="*", help="arguments of pytest, behind --")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ilr-soak-") as folder:
+        found = torment(given.kills, given.longest, given.chance, given.pytest, Path(folder))
+        print("\n".join(found.lines()))
+    return 0 if found.right else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
