@@ -10,7 +10,18 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from platformdirs import user_cache_path
 
+from ilr.fields import in_a_line
+from ilr.trials.claim import MOST_REPLICAS
 from ilr.trials.scales import SCALES, Scale
+
+LONGEST_NUMBER = 4000
+"""Digits that Python reads."""
+
+LARGEST_SEED = 2**63 - 1
+"""What any program that reads a report takes for a whole number."""
+
+WORKERS_PER_CORE = 4
+"""More only take memory from each other."""
 
 Check = Callable[[str], Any]
 """Makes of what was typed what the option means; raises a ValueError that says what is allowed."""
@@ -35,14 +46,28 @@ def _one_of(*allowed: str) -> Check:
     return check
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: int) -> Check:
     def check(value: str) -> int:
         # Every `least` is 0 or more, so a sign is none of the characters allowed.
-        if not value.isdecimal() or int(value) < least:
-            raise ValueError(f"must be a whole number, {least} or more")
+        if not value.isdecimal() or len(value) > LONGEST_NUMBER or int(value) < least:
+            raise ValueError(f"must be a whole number, {least} or more and {most:,} or less")
+        if int(value) > most:
+            raise ValueError(f"must be {most:,} or less")
         return int(value)
 
     return check
+
+
+def _workers(value: str) -> int:
+    """So many processes as the machine's cores and GPUs can keep busy, and some more for those who want to try."""
+    from ilr.lab.limits import cpu_cores
+
+    cores = cpu_cores()
+    try:
+        workers: int = _whole(1, WORKERS_PER_CORE * cores)(value)
+    except ValueError as error:
+        raise ValueError(f"{error}: this machine lets us use {cores} CPU cores") from None
+    return workers
 
 
 def _device(value: str) -> str:
@@ -57,7 +82,7 @@ def _device(value: str) -> str:
 
 def _data_folder(value: str) -> Path:
     path = expanded(value)
-    if not path.is_dir():
+    if not value or not path.is_dir():
         raise ValueError("must be an existing folder that holds the data sets' files")
     return path.resolve()
 
@@ -73,7 +98,10 @@ def _report(value: str) -> Path:
 
 def _writable(value: str) -> Path:
     """A folder that exists or can be made."""
-    path = expanded(value).resolve()
+    path = expanded(value)
+    if not value or path.parts[:1] == ("~",):
+        raise ValueError("must be a folder, and there is no home to look for it in")
+    path = path.resolve()
     nearest = next(parent for parent in (path, *path.parents) if parent.exists())
     try:
         # Trying beats asking: permissions tell root nothing about /proc or a read-only disk.
@@ -93,7 +121,7 @@ class Option(NamedTuple):
     """How it is typed, where its name does not say."""
 
 
-CACHE = user_cache_path("ilr")
+CACHE = expanded(str(user_cache_path("ilr")))
 """Where recordings are kept unless an option says otherwise."""
 
 ENGINES = ("processes", "in-process")
@@ -110,13 +138,15 @@ class Options:
     """
 
     scale: Annotated[Scale, Option("size of nets and data: tiny (default), reduced or full", _one_of(*SCALES))] = "tiny"
-    seed: Annotated[int, Option("root seed of every replica (default: 0)", _whole(0))] = 0
-    replicas: Annotated[int | None, Option("replicas per group, in place of each claim's own number", _whole(2))] = None
+    seed: Annotated[int, Option("root seed of every replica (default: 0)", _whole(0, LARGEST_SEED))] = 0
+    replicas: Annotated[
+        int | None, Option("replicas per group, in place of each claim's own number", _whole(2, MOST_REPLICAS))
+    ] = None
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
     engine: Annotated[str, Option("who trains: processes (default) or in-process", _one_of(*ENGINES))] = "processes"
-    workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _whole(1))] = None
+    workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _workers)] = None
     data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None
     store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _writable)] = CACHE
     report: Annotated[Path | None, Option("folder of the report (default: reports/<scale>)", _writable)] = None
@@ -159,9 +189,21 @@ def check(given: argparse.Namespace) -> Options:
         if value is not None:
             try:
                 checked[name] = option.check(value)
-            except ValueError as error:
-                raise BadOptionError(f"{flag(name)}={value}: {error}") from None
+            except (OSError, ValueError) as error:
+                raise BadOptionError(f"{flag(name)}={in_a_line(value)}: {' '.join(str(error).split())}") from None
     return Options(**checked, selected=_selected(given))
+
+
+def check_default(name: str, path: Path) -> None:
+    """Checks the folder that is taken where an option is not given, as a given one is checked.
+
+    Raises:
+        BadOptionError: it cannot be written.
+    """
+    try:
+        _writable(str(path))
+    except (OSError, ValueError) as error:
+        raise BadOptionError(f"{flag(name)}, which is {path} unless you give another: {error}") from None
 
 
 def _selected(given: argparse.Namespace) -> tuple[str, ...]:
