@@ -20,6 +20,9 @@ LONGEST_NUMBER = 4000
 LARGEST_SEED = 2**63 - 1
 """What any program that reads a report takes for a whole number."""
 
+MOST_WORKERS = 10_000
+"""Of a cluster."""
+
 WORKERS_PER_CORE = 4
 """More only take memory from each other."""
 
@@ -50,24 +53,12 @@ def _whole(least: int, most: int) -> Check:
     def check(value: str) -> int:
         # Every `least` is 0 or more, so a sign is none of the characters allowed.
         if not value.isdecimal() or len(value) > LONGEST_NUMBER or int(value) < least:
-            raise ValueError(f"must be a whole number, {least} or more and {most:,} or less")
+            raise ValueError(f"must be a whole number, {least} or more")
         if int(value) > most:
-            raise ValueError(f"must be {most:,} or less")
+            raise ValueError(f"must be {most} or less")
         return int(value)
 
     return check
-
-
-def _workers(value: str) -> int:
-    """So many processes as the machine's cores and GPUs can keep busy, and some more for those who want to try."""
-    from ilr.lab.limits import cpu_cores
-
-    cores = cpu_cores()
-    try:
-        workers: int = _whole(1, WORKERS_PER_CORE * cores)(value)
-    except ValueError as error:
-        raise ValueError(f"{error}: this machine lets us use {cores} CPU cores") from None
-    return workers
 
 
 def _device(value: str) -> str:
@@ -146,7 +137,9 @@ class Options:
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
     engine: Annotated[str, Option("who trains: processes (default) or in-process", _one_of(*ENGINES))] = "processes"
-    workers: Annotated[int | None, Option("worker processes (default: one per GPU or CPU core)", _workers)] = None
+    workers: Annotated[
+        int | None, Option("worker processes (default: one per GPU or CPU core)", _whole(1, MOST_WORKERS))
+    ] = None
     data_root: Annotated[Path | None, Option("folder of data sets that come with no package", _data_folder)] = None
     store: Annotated[Path, Option("folder of recordings (default: the user's cache)", _writable)] = CACHE
     report: Annotated[Path | None, Option("folder of the report (default: reports/<scale>)", _writable)] = None
@@ -191,7 +184,24 @@ def check(given: argparse.Namespace) -> Options:
                 checked[name] = option.check(value)
             except (OSError, ValueError) as error:
                 raise BadOptionError(f"{flag(name)}={in_a_line(value)}: {' '.join(str(error).split())}") from None
-    return Options(**checked, selected=_selected(given))
+    options = Options(**checked, selected=_selected(given))
+    _check_workers(options)
+    return options
+
+
+def _check_workers(options: Options) -> None:
+    """Refuses more worker processes than this machine could ever keep busy."""
+    # Elsewhere than here they are another machine's.
+    if options.workers is None or options.engine not in ("processes", "in-process"):
+        return
+    from ilr.lab.limits import cpu_cores
+
+    cores = cpu_cores()
+    if options.workers > WORKERS_PER_CORE * cores:
+        raise BadOptionError(
+            f"--workers={options.workers}: must be {WORKERS_PER_CORE * cores} or less, "
+            f"{WORKERS_PER_CORE} for each CPU core that may be used here ({cores})"
+        )
 
 
 def check_default(name: str, path: Path) -> None:
