@@ -57,10 +57,10 @@ def shown(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
-def in_a_line(text: str) -> str:
+def in_a_line(text: str, longest: int = SHOWN) -> str:
     """A text without line breaks, cut off where it gets long."""
     text = " ".join(text.split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _fits_of(record: Any) -> Mapping[str, tuple[Fit, str]]:

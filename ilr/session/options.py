@@ -17,6 +17,9 @@ from ilr.trials.scales import SCALES, Scale
 LONGEST_NUMBER = 4000
 """Digits that Python reads."""
 
+LONGEST_REASON = 500
+"""Characters."""
+
 LARGEST_SEED = 2**63 - 1
 """What any program that reads a report takes for a whole number."""
 
@@ -183,10 +186,15 @@ def check(given: argparse.Namespace) -> Options:
             try:
                 checked[name] = option.check(value)
             except (OSError, ValueError) as error:
-                raise BadOptionError(f"{flag(name)}={in_a_line(value)}: {' '.join(str(error).split())}") from None
+                raise BadOptionError(f"{flag(name)}={in_a_line(value)}: {_reason(error)}") from None
     options = Options(**checked, selected=_selected(given))
     _check_workers(options)
     return options
+
+
+def _reason(error: Exception) -> str:
+    """Why a value is not taken, in one line; of what the system says, without the path, which stands before it."""
+    return in_a_line(error.strerror or "" if isinstance(error, OSError) else str(error), LONGEST_REASON)
 
 
 def _check_workers(options: Options) -> None:
@@ -213,7 +221,7 @@ def check_default(name: str, path: Path) -> None:
     try:
         _writable(str(path))
     except (OSError, ValueError) as error:
-        raise BadOptionError(f"{flag(name)}, which is {path} unless you give another: {error}") from None
+        raise BadOptionError(f"{flag(name)}, which is {path} unless you give another: {_reason(error)}") from None
 
 
 def _selected(given: argparse.Namespace) -> tuple[str, ...]:
