@@ -79,7 +79,7 @@ def test_a_gpu_is_taken_by_default_but_not_at_tiny(
         ("report", "/dev/null/x", "must be a folder that can be written, and /dev/null is not"),
         ("data_root", "", "must be an existing folder"),
         ("data_root", "x" * 300, "File name too long"),
-        ("compare", "/dev/null/there", "evidence.json"),
+        ("compare", "/dev/null/there", "Not a directory"),
         ("compare", "~nobody-of-that-name/x", "evidence.json does not exist"),
     ],
 )
