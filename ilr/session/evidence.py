@@ -3,7 +3,6 @@
 import math
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from ilr.report import evidence as schema
 from ilr.report.files import check_plain
 from ilr.report.page.inline_svg import Figure
 from ilr.serialization import digest, to_json
+from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
 from ilr.stats.decision import Finding, Verdict
@@ -85,7 +85,8 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
     device = lab.device
     return schema.Provenance(
         ilr=__version__,
-        git=_git(root),
+        git=repository.commit_of(root),
+        repository=repository.address_of(root),
         python=platform.python_version(),
         # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
         torch=str(torch.__version__),
@@ -98,6 +99,13 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
         # Sorted: the same claims have one digest in whatever order they ran.
         claims_sha256=digest(tuple(sorted(digest(claim) for claim in claims))),
     )
+
+
+def claim_files(selection: Selection) -> dict[str, str]:
+    """The path of each claim's file within its repository, by the claim's id."""
+    within = repository.path_within(selection.root)
+    # A test's id begins with the path of its file.
+    return {claim.id: within + test.partition("::")[0] for test, claim in selection.claims.items()}
 
 
 def appendix(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -118,21 +126,25 @@ def appendix(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(texts), tuple(complaints)
 
 
-def claim_evidence(outcome: Outcome) -> schema.ClaimEvidence:
+def claim_evidence(outcome: Outcome, file: str) -> schema.ClaimEvidence:
     """What became of a claim; an ERROR with one line if that does not keep the schema, which would cost all others
     their report.
+
+    Args:
+        outcome: of the claim.
+        file: the path of its file within the repository.
     """
     try:
-        found = _claim(outcome)
+        found = _claim(outcome, file)
         check_plain(found)
     except (TypeError, ValueError, RecursionError) as error:
         message = f"what it found cannot be written down: {' '.join(str(error).split())[:LONGEST_MESSAGE]}"
         without = replace(outcome, verdict=Verdict.ERROR, message=message, findings=(), values={}, controls={})
-        return _claim(replace(without, looks=(), figures=()))
+        return _claim(replace(without, looks=(), figures=()), file)
     return found
 
 
-def _claim(outcome: Outcome) -> schema.ClaimEvidence:
+def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
     claim, findings = outcome.claim, _findings(outcome.findings)
     return schema.ClaimEvidence(
         id=claim.id,
@@ -148,6 +160,7 @@ def _claim(outcome: Outcome) -> schema.ClaimEvidence:
         message=outcome.message,
         record=to_json(claim),
         record_sha256=digest(claim),
+        file=file,
         looks=tuple(_look(look) for look in outcome.looks),
         looks_planned=outcome.looks_planned,
         as_registered=outcome.as_registered,
@@ -227,17 +240,3 @@ def _first_and_last(experiment: Experiment) -> tuple[float | None, float | None]
         return None, None
     first, last = float(rates[0]), float(rates[max(experiment.steps - 1, 0)])
     return first if math.isfinite(first) else None, last if math.isfinite(last) else None
-
-
-def _git(folder: Path) -> str:
-    """The commit of the folder, and whether the work tree differs from it; empty outside a repository."""
-    try:
-        commit = _output(folder, "git", "rev-parse", "HEAD")
-        changed = _output(folder, "git", "status", "--porcelain")
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return ""
-    return f"{commit} ({'with uncommitted changes' if changed else 'clean'})"
-
-
-def _output(folder: Path, *command: str) -> str:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

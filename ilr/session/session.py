@@ -13,7 +13,7 @@ from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.files import EVIDENCE, UNFINISHED, write_evidence, write_report
 from ilr.report.numbers import size as in_words
 from ilr.session.closing import as_lines, closing_lines
-from ilr.session.evidence import appendix, claim_evidence, evidence
+from ilr.session.evidence import appendix, claim_evidence, claim_files, evidence
 from ilr.session.memory import check_memory
 from ilr.session.mode import Mode
 from ilr.session.options import check_default
@@ -47,6 +47,7 @@ class Session(Mode):
         """Whether the report is written."""
         self.complaints: list[str] = []
         """What went wrong at the end, a line each."""
+        self.files = claim_files(selection)
         self._written: dict[str, ClaimEvidence] = {}
         self.outcomes: dict[str, Outcome] = {}
         """By the id of the test that has asked for it."""
@@ -151,7 +152,7 @@ class Session(Mode):
         """The evidence of some outcomes; what became of each claim is put into words once."""
         for outcome in outcomes:
             if outcome.claim.id not in self._written:
-                self._written[outcome.claim.id] = claim_evidence(outcome)
+                self._written[outcome.claim.id] = claim_evidence(outcome, self.files[outcome.claim.id])
         claims = [self._written[outcome.claim.id] for outcome in outcomes]
         return evidence(self.selection, self.lab, self.started, outcomes, claims)
 
