@@ -4,6 +4,7 @@ It is loaded where claims are run, by a line in the conftest.py beside them or b
 nothing to pytest.
 """
 
+import sys
 from collections.abc import Generator, Iterable
 from shutil import get_terminal_size
 from types import ModuleType
@@ -25,6 +26,8 @@ OPTIONS = pytest.StashKey[Options]()
 MODE = pytest.StashKey[Mode]()
 """What is done with the claims; not there where none is selected."""
 
+XDIST = "-n: claims train in --workers processes of their own; run them without pytest-xdist"
+
 REHEARSED = "REHEARSED"
 """In a test's report in place of a verdict."""
 
@@ -43,22 +46,77 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[OPTIONS] = check(config.option)
     except BadOptionError as error:
         raise pytest.UsageError(str(error)) from None
+    _refuse_xdist(config)
     if config.stash[OPTIONS].plan_json:
         # Nothing of pytest's own, so that what is printed is JSON.
         config.option.verbose = -2
 
 
+def _refuse_xdist(config: pytest.Config) -> None:
+    """One line where pytest-xdist would share out the tests of claims: each of its workers would train them all."""
+    shared_out = getattr(config.option, "numprocesses", None) or getattr(config.option, "dist", "no") != "no"
+    if not shared_out or hasattr(config, "workerinput"):
+        return
+    from ilr.trials.registration import holds_claim
+
+    for given in config.args:
+        if holds_claim(config.invocation_params.dir / given.partition("::")[0]):
+            raise pytest.UsageError(XDIST)
+
+
+def pytest_report_header() -> str | None:
+    """A word on platforms that nobody has tried."""
+    if sys.platform.startswith(("linux", "darwin")):
+        return None
+    return f"ilr is tried on Linux and macOS, not on {sys.platform}; on Windows, use WSL 2"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A claim's file that cannot be imported, or whose claim no test would judge, is one line."""
+    try:
+        report = yield
+    except SystemExit as error:
+        return pytest.CollectReport(collector.nodeid, "failed", f"{collector.nodeid}: it exits ({error})", [])
+    if isinstance(collector, pytest.Module) and (complaint := _complaint(collector, report)):
+        report.outcome, report.longrepr, report.result = "failed", complaint, []
+    return report
+
+
+def _complaint(collector: pytest.Module, report: pytest.CollectReport) -> str:
+    """What is wrong with a claim's file, in one line; empty where nothing is, and for files without a claim."""
+    call: pytest.CallInfo[object] | None = getattr(report, "call", None)
+    if call is not None and call.excinfo is not None and report.failed:
+        from ilr.trials.judging import described
+        from ilr.trials.registration import holds_claim
+
+        # pytest wraps what an import has raised.
+        error = call.excinfo.value.__cause__ or call.excinfo.value
+        return f"{collector.path}: {described(error)}" if holds_claim(collector.path) else ""
+    claim = getattr(collector.obj, "CLAIM", None) if report.passed else None
+    if type(claim).__module__ != "ilr.trials.claim":
+        return ""
+    # A class may hold the test: it is collected later.
+    tests = [one for one in report.result if not isinstance(one, pytest.Function) or "trial" in one.fixturenames]
+    return "" if tests else f"{collector.path}: no test takes the fixture `trial`, so nothing would judge its claim"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Gathers the selected claims and plans their training, or their cost, or their rehearsal, together."""
-    if session.testsfailed:
-        return
     options, modules = session.config.stash[OPTIONS], _claims(session.items)
+    if session.testsfailed and not modules:
+        return
+    if modules:
+        # A file that cannot be read is an ERROR of its own, and costs the other claims nothing.
+        session.config.option.continue_on_collection_errors = True
     # A plan says so where there is nothing to plan; otherwise other people's tests are left alone.
     if not modules and not (options.plan or options.plan_json):
         return
     if hasattr(session.config, "workerinput"):
-        raise pytest.UsageError("-n: claims train in --workers processes of their own; run them without pytest-xdist")
+        raise pytest.UsageError(XDIST)
     mode = _mode(options)
     from ilr.data.catalog import DataUnavailableError
     from ilr.session.selection import Selection
@@ -66,7 +124,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     try:
         session.config.stash[MODE] = mode(Selection.of(options, session.config.rootpath, modules))
-    except (ClaimFileError, DataUnavailableError) as error:
+    except (BadOptionError, ClaimFileError, DataUnavailableError) as error:
         raise pytest.UsageError(str(error)) from None
 
 
@@ -104,7 +162,7 @@ def _mode(options: Options) -> type[Mode]:
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Trains everything the selected claims need, before the first of them is judged; a plan ends here."""
     mode = session.config.stash.get(MODE, None)
-    if mode is None or session.config.option.collectonly or session.testsfailed:
+    if mode is None or session.config.option.collectonly or session.shouldfail or session.shouldstop:
         return None
     from rich.console import Console
 
@@ -117,13 +175,21 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
             session.testsfailed += mode.prepare(Console())
     except (EngineError, StoreError) as error:
         raise pytest.UsageError(str(error)) from None
-    return None if mode.tests_follow else True
+    if mode.tests_follow:
+        return None
+    for line in mode.selection.broken.values():
+        print(f"ERROR: {line}", file=sys.stderr)
+    session.testsfailed += len(mode.selection.broken)
+    return True
 
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest) -> "JudgedClaim":
     """The claim of the requesting test's file, judged."""
-    outcome = request.config.stash[MODE].outcome(request.node.nodeid)
+    mode = request.config.stash[MODE]
+    if broken := mode.selection.broken.get(request.node.nodeid):
+        pytest.fail(broken, pytrace=False)
+    outcome = mode.outcome(request.node.nodeid)
     if outcome is None:
         request.node.user_properties.append(("verdict", REHEARSED))
         pytest.skip("rehearsed, not judged")
@@ -165,8 +231,9 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the report of what was judged."""
-    if mode := session.config.stash.get(MODE, None):
-        mode.finish()
+    mode = session.config.stash.get(MODE, None)
+    if mode is not None and not mode.finish() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
 
+from ilr.fields import fit_fields
+
 T = TypeVar("T")
 
 _RECORDS: dict[str, type] = {}
@@ -23,9 +25,20 @@ TOLD = {"Claim": ("question", "differs")}
 def record(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass that `to_json` and `from_json` know by its name.
 
+    Each field is held to its annotation when a record is built, before a `__post_init__` of the class's own: a
+    ValueError with one line says which field has which value, and what is allowed.
+
     Raises:
         ValueError: another record of the same name exists.
     """
+    own: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
+
+    def check(self: Any) -> None:
+        fit_fields(self)
+        if own is not None:
+            own(self)
+
+    cls.__post_init__ = check  # type: ignore[attr-defined]
     frozen = dataclass(frozen=True)(cls)
     if _RECORDS.setdefault(cls.__name__, frozen).__module__ != cls.__module__:
         raise ValueError(

@@ -1,7 +1,6 @@
 """What this machine is, and how much of its memory was used."""
 
 import ctypes
-import os
 import platform
 import sys
 from pathlib import Path
@@ -29,13 +28,6 @@ def processor(device: str) -> str:
 def default_device() -> str:
     """The GPU where there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def cpu_cores() -> int:
-    """CPU cores that this process may use: where the system does not say which (macOS, Windows), all there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gpus(device: str) -> int:

@@ -3,9 +3,10 @@
 import json
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
+from msgspec import Struct
 
 from ilr.report.ci.badge import render_badge
 from ilr.report.ci.junit import render_junit
@@ -14,6 +15,9 @@ from ilr.report.evidence import Evidence
 from ilr.report.page.html import render_html
 
 EVIDENCE = "evidence.json"
+
+UNFINISHED = "unfinished.json"
+"""The evidence of a run that goes on, or was killed: what it has judged so far. A report takes its place."""
 
 MADE = {
     "index.html": render_html,
@@ -32,13 +36,37 @@ def write_report(evidence: Evidence, directory: Path) -> None:
     Raises:
         ValueError: the evidence holds NaN or infinity, or departs from schema 2.
     """
-    # numpy's floats, which a rule may leave in a finding, are no plain data yet.
-    plain = msgspec.to_builtins(evidence, enc_hook=float)
-    # msgspec's own JSON writes NaN as null, which would pass for the open end of an interval.
-    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_whole(directory / EVIDENCE, text + "\n")
+    write_evidence(evidence, directory / EVIDENCE)
     render_again(directory)
+    (directory / UNFINISHED).unlink(missing_ok=True)
+
+
+def write_evidence(evidence: Evidence, path: Path) -> None:
+    """Write the evidence alone.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
+    text = json.dumps(_plain(evidence), indent=1, ensure_ascii=False, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text + "\n")
+
+
+def check_plain(part: Struct) -> None:
+    """Checks that a part of the evidence can be written and read again.
+
+    Raises:
+        ValueError: it holds NaN or infinity, or departs from the schema.
+        TypeError: it holds what JSON cannot.
+    """
+    text = json.dumps(_plain(part), allow_nan=False)
+    msgspec.convert(json.loads(text), type(part))
+
+
+def _plain(part: Struct) -> Any:
+    # numpy's floats, which a rule may leave in a finding, are no plain data yet. Not msgspec's own JSON: it writes NaN
+    # as null, which would pass for the open end of an interval.
+    return msgspec.to_builtins(part, enc_hook=float)
 
 
 def render_again(directory: Path) -> None:

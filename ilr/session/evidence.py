@@ -5,7 +5,9 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +17,15 @@ from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
+from ilr.report.files import check_plain
+from ilr.report.page.inline_svg import Figure
 from ilr.serialization import digest, to_json
 from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
-from ilr.stats.decision import Finding
+from ilr.stats.decision import Finding, Verdict
 from ilr.trials.claim import Claim, Control
+from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
 
@@ -28,7 +33,13 @@ _NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_js
 """Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
 
 
-def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequence[Outcome]) -> schema.Evidence:
+def evidence(
+    selection: Selection,
+    lab: Lab,
+    started: datetime,
+    outcomes: Sequence[Outcome],
+    claims: Sequence[schema.ClaimEvidence],
+) -> schema.Evidence:
     """The evidence of a run that ends now, in schema 2.
 
     Args:
@@ -36,11 +47,9 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         lab: has trained it.
         started: when the run began.
         outcomes: of the claims that were judged.
+        claims: what `claim_evidence` makes of them.
     """
     options = selection.options
-    within = repository.path_within(selection.root)
-    # A test's id begins with the path of its file.
-    files = {claim.id: within + test.partition("::")[0] for test, claim in selection.claims.items()}
     # Each experiment once, in order of appearance.
     sources = {experiment: lab.source(experiment) for outcome in outcomes for experiment in outcome.planned.all()}
     return schema.Evidence(
@@ -51,9 +60,8 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         invocation=_invocation(options),
         provenance=_provenance(selection, lab, sources.values(), [outcome.claim for outcome in outcomes]),
-        claims=tuple(_claim(outcome, files[outcome.claim.id]) for outcome in outcomes),
-        # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
-        appendix=tuple(path.read_text() for path in sorted((selection.root / "reports").glob("*.svg"))),
+        claims=tuple(claims),
+        appendix=appendix(selection.root)[0],
         experiments={digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
     )
 
@@ -93,6 +101,49 @@ def _provenance(
         # Sorted: the same claims have one digest in whatever order they ran.
         claims_sha256=digest(tuple(sorted(digest(claim) for claim in claims))),
     )
+
+
+def claim_files(selection: Selection) -> dict[str, str]:
+    """The path of each claim's file within its repository, by the claim's id."""
+    within = repository.path_within(selection.root)
+    # A test's id begins with the path of its file.
+    return {claim.id: within + test.partition("::")[0] for test, claim in selection.claims.items()}
+
+
+def appendix(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Figures that belong to no claim: what `benchmarks/` measured here, if it was run; and a line for each unfit one.
+
+    Args:
+        root: folder of the claims.
+    """
+    texts, complaints = [], []
+    for path in sorted((root / "reports").glob("*.svg")):
+        try:
+            text = path.read_text(encoding="utf-8")
+            Figure.parse(text, "")
+        except (OSError, ValueError) as error:
+            complaints.append(f"left out of the report: {path}: {error}")
+        else:
+            texts.append(text)
+    return tuple(texts), tuple(complaints)
+
+
+def claim_evidence(outcome: Outcome, file: str) -> schema.ClaimEvidence:
+    """What became of a claim; an ERROR with one line if that does not keep the schema, which would cost all others
+    their report.
+
+    Args:
+        outcome: of the claim.
+        file: the path of its file within the repository.
+    """
+    try:
+        found = _claim(outcome, file)
+        check_plain(found)
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"what it found cannot be written down: {' '.join(str(error).split())[:LONGEST_MESSAGE]}"
+        without = replace(outcome, verdict=Verdict.ERROR, message=message, findings=(), values={}, controls={})
+        return _claim(replace(without, looks=(), figures=()), file)
+    return found
 
 
 def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:

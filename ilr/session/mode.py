@@ -35,8 +35,13 @@ class Mode(ABC):
     def outcome(self, name: str) -> "Outcome | None":
         """How the test of one claim ends, by the id of the test; `None` where the claim is not to be judged."""
 
-    def finish(self) -> None:  # noqa: B027
-        """Writes what is left behind when all tests have ended, or were interrupted; nothing unless overridden."""
+    def finish(self) -> bool:
+        """Writes what is left behind when all tests have ended, or were interrupted; nothing unless overridden.
+
+        Returns:
+            Whether that went well, and something was shown.
+        """
+        return True
 
     def summary(self, width: int, *, verbose: bool) -> Iterable[str]:  # noqa: ARG002
         """Lines at the end of pytest's output, under the heading; none unless overridden.

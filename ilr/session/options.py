@@ -11,7 +11,30 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from platformdirs import user_cache_path
 
+from ilr.fields import in_a_line
+from ilr.trials.claim import MOST_REPLICAS
 from ilr.trials.scales import SCALES, Scale
+
+LONGEST_NUMBER = 4000
+"""Digits that Python reads."""
+
+LONGEST_REASON = 500
+"""Characters."""
+
+LARGEST_SEED = 2**63 - 1
+"""What any program that reads a report takes for a whole number."""
+
+MOST_WORKERS = 10_000
+"""Of a cluster."""
+
+LONGEST_TASK = 366 * 24 * 60
+"""Minutes."""
+
+MOST_GPUS = 1_000
+"""Of a task on a cluster."""
+
+WORKERS_PER_CORE = 4
+"""More only take memory from each other."""
 
 Check = Callable[[str], Any]
 """Makes of what was typed what the option means; raises a ValueError that says what is allowed."""
@@ -36,11 +59,13 @@ def _one_of(*allowed: str) -> Check:
     return check
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: int) -> Check:
     def check(value: str) -> int:
         # Every `least` is 0 or more, so a sign is none of the characters allowed.
-        if not value.isdecimal() or int(value) < least:
+        if not value.isdecimal() or len(value) > LONGEST_NUMBER or int(value) < least:
             raise ValueError(f"must be a whole number, {least} or more")
+        if int(value) > most:
+            raise ValueError(f"must be {most} or less")
         return int(value)
 
     return check
@@ -84,7 +109,7 @@ def _device(value: str) -> str:
 
 def _data_folder(value: str) -> Path:
     path = expanded(value)
-    if not path.is_dir():
+    if not value or not path.is_dir():
         raise ValueError("must be an existing folder that holds the data sets' files")
     return path.resolve()
 
@@ -100,7 +125,7 @@ def _report(value: str) -> Path:
 
 def _store(value: str) -> Path:
     """A folder of recordings: one that can be read serves whoever trains nothing; training asks for more."""
-    path = expanded(value).resolve()
+    path = _folder(value)
     try:
         if path.is_dir():
             next(path.iterdir(), None)
@@ -110,9 +135,16 @@ def _store(value: str) -> Path:
     return _writable(value)
 
 
+def _folder(value: str) -> Path:
+    path = expanded(value)
+    if not value or path.parts[:1] == ("~",):
+        raise ValueError("must be a folder, and there is no home to look for it in")
+    return path.resolve()
+
+
 def _writable(value: str) -> Path:
     """A folder that exists or can be made."""
-    path = expanded(value).resolve()
+    path = _folder(value)
     nearest = next(parent for parent in (path, *path.parents) if parent.exists())
     try:
         # Trying beats asking: permissions tell root nothing about /proc or a read-only disk.
@@ -134,7 +166,7 @@ class Option(NamedTuple):
     """Whether it may be given several times; its check takes all the values."""
 
 
-CACHE = user_cache_path("ilr")
+CACHE = expanded(str(user_cache_path("ilr")))
 """Where recordings are kept unless an option says otherwise."""
 
 ENGINES = ("processes", "in-process", "slurm")
@@ -151,22 +183,30 @@ class Options:
     """
 
     scale: Annotated[Scale, Option("size of nets and data: tiny (default), reduced or full", _one_of(*SCALES))] = "tiny"
-    seed: Annotated[int, Option("root seed of every replica (default: 0)", _whole(0))] = 0
-    replicas: Annotated[int | None, Option("replicas per group, in place of each claim's own number", _whole(2))] = None
+    seed: Annotated[int, Option("root seed of every replica (default: 0)", _whole(0, LARGEST_SEED))] = 0
+    replicas: Annotated[
+        int | None, Option("replicas per group, in place of each claim's own number", _whole(2, MOST_REPLICAS))
+    ] = None
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
     engine: Annotated[str, Option("who trains: processes (default), in-process or slurm", _engine)] = "processes"
     workers: Annotated[
         int | None,
-        Option("worker processes (default: one per GPU or CPU core), or Slurm tasks (16)", _whole(1)),
+        Option("worker processes (default: one per GPU or CPU core), or Slurm tasks (16)", _whole(1, MOST_WORKERS)),
     ] = None
     slurm_partition: Annotated[str | None, Option("partition of the cluster (default: its own)", _text)] = None
     slurm_account: Annotated[str | None, Option("account that the cluster charges", _text)] = None
     slurm_time: Annotated[
-        int, Option("minutes until a Slurm task is put in the queue again, to go on there (default: 60)", _whole(3))
+        int,
+        Option(
+            "minutes until a Slurm task is put in the queue again, to go on there (default: 60)",
+            _whole(3, LONGEST_TASK),
+        ),
     ] = 60
-    slurm_gpus: Annotated[int, Option("GPUs per Slurm task (default: 0, which trains on CPUs)", _whole(0))] = 0
+    slurm_gpus: Annotated[
+        int, Option("GPUs per Slurm task (default: 0, which trains on CPUs)", _whole(0, MOST_GPUS))
+    ] = 0
     slurm_option: Annotated[
         tuple[tuple[str, str], ...],
         Option("another option of sbatch, as name=value; can be repeated", _settings, repeated=True),
@@ -216,11 +256,12 @@ def check(given: argparse.Namespace) -> Options:
         if value is not None:
             try:
                 checked[name] = option.check(value)
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 shown = " ".join(value) if option.repeated else value
-                raise BadOptionError(f"{flag(name)}={shown}: {error}") from None
+                raise BadOptionError(f"{flag(name)}={in_a_line(shown)}: {_reason(error)}") from None
     options = Options(**checked, selected=_selected(given))
     _check_together(options)
+    _check_workers(options)
     return options
 
 
@@ -233,6 +274,38 @@ def _check_together(options: Options) -> None:
     for name in table():
         if name.startswith("slurm_") and getattr(options, name) != getattr(Options, name):
             raise BadOptionError(f"{flag(name)} is for --engine=slurm")
+
+
+def _reason(error: Exception) -> str:
+    """Why a value is not taken, in one line; of what the system says, without the path, which stands before it."""
+    return in_a_line(error.strerror or "" if isinstance(error, OSError) else str(error), LONGEST_REASON)
+
+
+def _check_workers(options: Options) -> None:
+    """Refuses more worker processes than this machine could ever keep busy."""
+    # Elsewhere than here they are another machine's.
+    if options.workers is None or options.engine not in ("processes", "in-process"):
+        return
+    from ilr.lab.limits import cpu_cores
+
+    cores = cpu_cores()
+    if options.workers > WORKERS_PER_CORE * cores:
+        raise BadOptionError(
+            f"--workers={options.workers}: must be {WORKERS_PER_CORE * cores} or less, "
+            f"{WORKERS_PER_CORE} for each CPU core that may be used here ({cores})"
+        )
+
+
+def check_default(name: str, path: Path) -> None:
+    """Checks the folder that is taken where an option is not given, as a given one is checked.
+
+    Raises:
+        BadOptionError: it would not be taken.
+    """
+    try:
+        table()[name].check(str(path))
+    except (OSError, ValueError) as error:
+        raise BadOptionError(f"{flag(name)}, which is {path} unless you give another: {_reason(error)}") from None
 
 
 def _selected(given: argparse.Namespace) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def commit_of(folder: Path, claims: Sequence[str] = (), reports: Iterable[Path] 
         commit = _output(folder, "rev-parse", "HEAD")
         changed = _output(folder, "status", "--porcelain", "--untracked-files=no", "--", *others)
         changed += _output(folder, "ls-files", "--others", "--", *claims) if claims else ""
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return ""
     return f"{commit} ({'with uncommitted changes' if changed else 'clean'})"
 
@@ -31,7 +31,7 @@ def path_within(folder: Path) -> str:
     """The folder's path in its repository, with a slash at its end; empty at its top, and outside one."""
     try:
         return _output(folder, "rev-parse", "--show-prefix")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return ""
 
 
@@ -39,7 +39,7 @@ def address_of(folder: Path) -> str:
     """The page of the repository, made from its remote `origin`; empty where that is a folder, or there is none."""
     try:
         return web_address(_output(folder, "remote", "get-url", "origin"))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return ""
 
 

@@ -1,13 +1,14 @@
 """The selected claims with all their experiments, and a lab for them: what a run, a plan and a rehearsal begin with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import Engine, InProcess, Processes, Request, Slurm
-from ilr.lab.hardware import cpu_cores, default_device, gpus
+from ilr.lab.hardware import default_device, gpus
+from ilr.lab.limits import cpu_cores
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.session.options import Options
@@ -45,6 +46,8 @@ class Selection:
     options: Options
     root: Path
     claims: Mapping[str, SelectedClaim]
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """By the ids of their tests, why the files of other claims cannot be tried; a line each."""
 
     @classmethod
     def of(cls, options: Options, root: Path, modules: Mapping[str, ModuleType]) -> "Selection":
@@ -56,18 +59,25 @@ class Selection:
             modules: the claims' files, by the ids of the tests that judge them.
 
         Raises:
-            ClaimFileError: a file does not keep the rules, or two tests judge claims of one id.
+            ClaimFileError: no file keeps the rules, or two tests judge claims of one id.
         """
         claims: dict[str, SelectedClaim] = {}
+        broken: dict[str, str] = {}
         tests: dict[str, str] = {}
         for name, module in modules.items():
-            file = ClaimFile.of(module)
+            try:
+                file = ClaimFile.of(module)
+            except ClaimFileError as error:
+                broken[name] = str(error)
+                continue
             first = tests.setdefault(file.claim.id, name)
             if first != name:
                 raise ClaimFileError(f"two tests judge a claim called {file.claim.id!r}: {first} and {name}")
             trial = SequentialTrial.of(file, options.scale, options.seed, options.replicas)
             claims[name] = SelectedClaim(file, trial)
-        return cls(options, root, claims)
+        if broken and not claims:
+            raise ClaimFileError(next(iter(broken.values())))
+        return cls(options, root, claims, broken)
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:

@@ -1,19 +1,24 @@
 """The mode without an option: the claims are trained together and judged, look by look, and reported."""
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console, Group
 
 from ilr.lab.housekeeping import size
-from ilr.report.evidence import Evidence
-from ilr.report.files import write_report
+from ilr.report.evidence import ClaimEvidence, Evidence
+from ilr.report.files import EVIDENCE, UNFINISHED, write_evidence, write_report
 from ilr.report.numbers import size as in_words
 from ilr.report.page.overview import warnings
 from ilr.session.closing import as_lines, closing_lines
-from ilr.session.evidence import evidence
+from ilr.session.evidence import appendix, claim_evidence, claim_files, evidence
+from ilr.session.memory import check_memory
 from ilr.session.mode import Mode
+from ilr.session.options import check_default
 from ilr.session.place import Place, place_for
 from ilr.session.progress import count, training_progress
 from ilr.session.selection import Selection, lab_for
@@ -33,9 +38,19 @@ class Session(Mode):
         super().__init__(selection)
         options = selection.options
         self.report = options.report or selection.root / "reports" / options.scale
+        if options.report is None:
+            check_default("report", self.report)
+        if not options.no_train:
+            check_default("store", options.store)
         self.started = datetime.now(UTC)
         self.judged: dict[str, Outcome] = {}
         """By the claim's id, of every claim that was looked at."""
+        self.complete = False
+        """Whether the report is written."""
+        self.complaints: list[str] = []
+        """What went wrong at the end, a line each."""
+        self.files = claim_files(selection)
+        self._written: dict[str, ClaimEvidence] = {}
         self.outcomes: dict[str, Outcome] = {}
         """By the id of the test that has asked for it."""
         self.found: Evidence | None = None
@@ -45,8 +60,8 @@ class Session(Mode):
         self.before = read_report(options.compare) if options.compare else None
         self.lab = lab_for(options, options.store)
         self.trials = [claim.trial for claim in selection.claims.values()]
-        # Names every data set that is absent before anything is trained.
-        self.lab.plan(selection.experiments)
+        # Names every data set that is absent before anything is trained, and what does not fit into memory.
+        self.memory = check_memory(self.lab.plan(selection.experiments), self.lab)
 
     def prepare(self, console: Console) -> int:
         """Trains and judges what is undecided, look by look, until nothing is."""
@@ -55,6 +70,8 @@ class Session(Mode):
                 "--replicas: one look that no claim registered. What it finds is marked as that everywhere.",
                 soft_wrap=True,
             )
+        if self.memory:
+            console.print(self.memory, soft_wrap=True, markup=False)
         while open_trials := [trial for trial in self.trials if not trial.decided]:
             look = 1 + max(len(trial.looks) for trial in open_trials)
             self._train(open_trials, console)
@@ -64,6 +81,7 @@ class Session(Mode):
                 if trial.decided:
                     # At once, while its recordings are at hand: those of all claims may not fit into memory.
                     self.judged[trial.file.claim.id] = trial.outcome(self.lab.recording)
+                    self._keep()
             self._tell(console)
             undecided = sum(not trial.decided for trial in open_trials)
             console.print(
@@ -80,20 +98,32 @@ class Session(Mode):
         self.outcomes[name] = judged or trial.outcome(self.lab.recording)
         return self.outcomes[name]
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """Writes the report of what was judged, if anything was, where it replaces none that has more."""
         if not self.outcomes:
-            return
+            return True
         trials = [self.selection.claims[name].trial for name in self.outcomes]
         # What --no-train stopped was not judged to its end.
         judged = {trial.file.claim.id for trial in trials if not trial.ended}
         self.place = place_for(self.report, self.selection.root, judged)
-        self.found = evidence(self.selection, self.lab, self.started, list(self.outcomes.values()))
-        write_report(self.found, self.place.folder)
+        self.found = self._evidence(list(self.outcomes.values()))
+        self.complaints += appendix(self.selection.root)[1]
+        try:
+            write_report(self.found, self.place.folder)
+        except (OSError, ValueError) as error:
+            self._save_elsewhere(self.found, error)
+            return False
+        self.complete = True
+        # Where another folder was asked for, it has the evidence of the run that went on.
+        with suppress(OSError):
+            (self.report / UNFINISHED).unlink(missing_ok=True)
+        return not self._nothing_judged()
 
     def summary(self, width: int, *, verbose: bool) -> Iterable[str]:
         """The verdicts with what needs attention, a comparison, what was asked for, and where everything is."""
         if self.found is None:
+            if self.judged:
+                yield f"interrupted: {count(len(self.judged), 'claim')} judged so far, in {self.report / UNFINISHED}"
             return
         yield from closing_lines(self.found, width, verbose=verbose)
         if self.before is not None:
@@ -105,10 +135,14 @@ class Session(Mode):
             yield f"overridden: {options}"
         store = size(self.lab.store.root)
         yield f"store: {self.lab.store.root}, {in_words(store.bytes)} in {count(store.files, 'file')}"
+        yield from self.complaints
+        if self._nothing_judged():
+            yield "no claim was judged: --no-train judges what the store has, and it has none of these"
         if self.place.spared:
             number = count(len(self.place.spared), "claim")
             yield f"{self.report} stays: it has {number} that this run did not judge ({_few(self.place.spared)})"
-        yield f"report: {self.place.folder / 'index.html'}"
+        if self.complete:
+            yield f"report: {self.place.folder / 'index.html'}"
 
     def _compared(self, before: Report, found: Evidence, width: int, *, verbose: bool) -> Iterator[str]:
         """The comparison of an earlier report with this run's."""
@@ -123,6 +157,39 @@ class Session(Mode):
         """Prints what the store has found damaged since the last call."""
         while notes := self.lab.store.notes:
             console.print(notes.pop(0), soft_wrap=True, markup=False)
+
+    def _evidence(self, outcomes: Sequence[Outcome]) -> Evidence:
+        """The evidence of some outcomes; what became of each claim is put into words once."""
+        for outcome in outcomes:
+            if outcome.claim.id not in self._written:
+                self._written[outcome.claim.id] = claim_evidence(outcome, self.files[outcome.claim.id])
+        claims = [self._written[outcome.claim.id] for outcome in outcomes]
+        return evidence(self.selection, self.lab, self.started, outcomes, claims)
+
+    def _keep(self) -> None:
+        """Writes what is judged so far, so that whatever ends this run takes no verdict with it."""
+        # A folder that cannot be written is told of at the end; until then everything is at hand here.
+        with suppress(OSError, ValueError):
+            write_evidence(self._evidence(list(self.judged.values())), self.report / UNFINISHED)
+
+    def _save_elsewhere(self, found: Evidence, error: Exception) -> None:
+        """Keeps the evidence of a report that could not be written, if any folder takes it."""
+        reason = " ".join(str(error).split())
+        if (self.place.folder / EVIDENCE).is_file() and isinstance(error, ValueError):
+            self.complaints.append(f"the report could not be made of {self.place.folder / EVIDENCE}: {reason}")
+            return
+        try:
+            path = Path(tempfile.mkdtemp(prefix="ilr-report-")) / EVIDENCE
+            write_evidence(found, path)
+        except (OSError, ValueError):
+            self.complaints.append(f"the report could not be written: {reason}; the recordings stay in the store")
+        else:
+            self.complaints.append(f"the report could not be written: {reason}; its evidence is in {path}")
+
+    def _nothing_judged(self) -> bool:
+        """Whether --no-train left nothing to judge of all that was selected: that shows nothing."""
+        trials = [claim.trial for claim in self.selection.claims.values()]
+        return bool(trials) and all(trial.ended and not trial.looks for trial in trials)
 
     def _train(self, trials: Iterable[SequentialTrial], console: Console) -> None:
         """Trains what the next looks of some trials need and the store lacks, unless the options say not to."""

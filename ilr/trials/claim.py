@@ -38,6 +38,9 @@ class Control:
     """What is taken away, and why the claim must then fail."""
 
 
+MOST_REPLICAS = 10_000
+"""Of a group: that many networks decide whatever can be decided, and a mistyped number shows at once."""
+
 MOST_LOOKS = 4
 """The error rates are shared out between looks: more of them would leave too little for each."""
 
@@ -66,6 +69,8 @@ class Replicas:
                     raise ValueError(f"replicas {scale}={given}: {more} is not twice {fewer}, as each look must be")
             if looks and looks[0] < 2:
                 raise ValueError(f"replicas {scale}={given}: a decision needs at least 2")
+            if looks and looks[-1] > MOST_REPLICAS:
+                raise ValueError(f"replicas {scale}={given}: {MOST_REPLICAS:,} are the most")
 
     def looks(self, scale: Scale) -> tuple[int, ...]:
         """Replicas per group at each look, the first one first; empty where the claim does not run.

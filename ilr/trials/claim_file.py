@@ -1,20 +1,31 @@
 """A claim's file made into an object: what it says, and what it plans to train."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.fields import shown
+from ilr.lab.cost import operations, recorded_bytes
 from ilr.report.evidence import History
+from ilr.serialization import digest
 from ilr.stats.registry import RULES
-from ilr.trials.claim import Claim, ClaimFileError, Experiments, Recordings, Setting
+from ilr.trials.claim import MOST_REPLICAS, Claim, ClaimFileError, Experiments, Recordings, Setting
 from ilr.trials.history import history_of
 from ilr.trials.judging import Judge, described
 from ilr.trials.outcome import PlannedExperiments
 
 Planner = Callable[[Setting], Experiments]
+
+MOST_STEPS = 10_000_000
+"""Of one experiment: the paper's longest runs have a hundredth of it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,8 @@ class ClaimFile:
         if stray := sorted(written - set(expected.values())):
             raise ClaimFileError(f"{path}: {stray[0]}() belongs to no Control of the claim {claim.id!r}")
         return cls(
-            claim=claim,
+            # A copy: what a judge may do to its module's own changes no prediction that it is held to.
+            claim=deepcopy(claim),
             experiments=module.experiments,
             judge=module.judge,
             figure=module.figure,
@@ -71,12 +83,72 @@ class ClaimFile:
             return PlannedExperiments(not_run=f"does not run at scale {setting.scale}: {self.claim.not_run}")
         try:
             return PlannedExperiments(
-                dict(self.experiments(setting)),
-                {name: dict(planner(setting)) for name, planner in self.controls.items()},
+                _checked(self.experiments(setting), "experiments"),
+                {name: _checked(plan(setting), f"the control {name!r}") for name, plan in self.controls.items()},
                 setting.replicas,
             )
-        except Exception as error:  # one broken claim must not take the others with it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # one broken claim must not take the others with it
             return PlannedExperiments(error=f"its experiments could not be planned: {described(error)}")
+
+
+def _checked(planned: Any, function: str) -> Experiments:
+    """What a function of a claim's file plans, if it can be trained as far as that is known without training.
+
+    Args:
+        planned: what the function gave.
+        function: what that is, in words.
+
+    Raises:
+        ValueError: it cannot; in one line.
+        DataUnavailableError: there is no such data set, or it is smaller than asked for.
+    """
+    if not isinstance(planned, Mapping) or not planned:
+        raise ValueError(f"{function} must be given as {{name: Experiment}}, not {shown(planned)}")
+    for name, experiment in planned.items():
+        if not isinstance(name, str) or not isinstance(experiment, Experiment):
+            raise ValueError(f"{function}: {shown(name)}: {shown(experiment)} must be a name and an Experiment")
+        place = f"{name!r} of {function}"
+        if experiment.steps > MOST_STEPS:
+            raise ValueError(f"{place} has {experiment.steps} steps: {MOST_STEPS:,} are the most")
+        if experiment.replicas > MOST_REPLICAS:
+            raise ValueError(f"{place} has {experiment.replicas} replicas: {MOST_REPLICAS:,} are the most")
+        for observation in experiment.observe:
+            if experiment.data is None and not observation.row.toy:
+                raise ValueError(f"{place}: the toy loss has no {observation.quantity!r}")
+        digest(experiment)
+        _check_kind(fusion_key(experiment))
+        _check_rates(experiment, place)
+    return dict(planned)
+
+
+@cache
+def _check_kind(kind: Experiment) -> None:
+    """Builds what trains an experiment, as planning does; once for all that differ in rates and seeds.
+
+    Raises:
+        ValueError: it cannot be built.
+        DataUnavailableError: there is no such data set, or it is smaller than asked for.
+    """
+    recorded_bytes(kind)
+    operations(kind)
+
+
+def _check_rates(experiment: Experiment, place: str) -> None:
+    """Schedules may be of a claim's own: that they give a number for every step is found out before training.
+
+    Raises:
+        ValueError: one does not.
+    """
+    for field, values in {"learning_rate": experiment.learning_rates, "weight_decay": experiment.weight_decays}.items():
+        with np.errstate(all="ignore"):
+            given = np.asarray(values())
+        if given.shape != (experiment.steps + 1,) or not np.issubdtype(given.dtype, np.floating):
+            raise ValueError(
+                f"{place}: {field}.values({experiment.steps + 1}) gives {given.dtype} of the shape {given.shape}, "
+                f"not a float for each of {experiment.steps + 1} steps"
+            )
 
 
 def _underscored(name: str) -> str:

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ from ilr.trials.outcome import Judgement
 Judge = Callable[[Recordings], Measurements]
 RecordingOf = Callable[[Experiment], Recording]
 """The recording of an experiment, from a lab or from what stands in for it; without one, TrainingFailedError."""
+
+
+LONGEST_MESSAGE = 500
+"""Characters of an exception's own text."""
 
 
 class MeasurementError(ValueError):
@@ -42,14 +47,17 @@ def judgement(
     recordings: dict[str, Recording] = {}
     try:
         for name, experiment in experiments.items():
-            recordings[name] = recording_of(experiment)
+            recordings[name] = _read_only(recording_of(experiment))
             if diverged := recordings[name].diverged:
                 return Judgement(Verdict.ERROR, message=_divergence(name, diverged, experiment.replicas))
-        found, values = findings_of(claim, judge(recordings), looks)
+        found, values = findings_of(claim, judge(MappingProxyType(recordings)), looks)
+        _check_replicas(found, experiments)
         verdict, findings = decide(found)
     except (TrainingFailedError, MeasurementError) as error:
         return Judgement(Verdict.ERROR, message=str(error))
-    except Exception as error:  # the crash of one judge is that claim's ERROR, never a refutation
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the crash, skip or exit of one judge is that claim's ERROR, never a refutation
         return Judgement(Verdict.ERROR, message=f"its judge failed: {described(error)}")
     return Judgement(verdict, findings, values, _needed(verdict, findings), recordings)
 
@@ -80,6 +88,8 @@ def findings_of(claim: Claim, measurements: Measurements, looks: int = 1) -> tup
             )
         prediction, *samples = measurement
         measured.append(prediction.quantity)
+        if len(measured) > len(predicted):
+            break  # no judge that never ends keeps a run from ending
         if prediction.quantity not in predicted:
             continue  # it is named below, with all that was measured
         registered = claim[prediction.quantity]
@@ -95,11 +105,42 @@ def findings_of(claim: Claim, measurements: Measurements, looks: int = 1) -> tup
     return findings, values
 
 
-def described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """An exception in one line, with the place in the claim's file, or where it was raised if none is there."""
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if Path(frame.filename).name.startswith("test_")), frames[-1])
-    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})".replace("\n", " ")
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception of a stranger's, whose own text fails
+        text = "…"
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[:LONGEST_MESSAGE]}…"
+    return f"{type(error).__name__}: {text} ({Path(place.filename).name}:{place.lineno})"
+
+
+def _read_only(recording: Recording) -> Recording:
+    """The recording with arrays that no judge can write into: the figure, and other claims, see the same ones."""
+    arrays = {}
+    for name, array in recording.arrays.items():
+        arrays[name] = array.view()
+        arrays[name].flags.writeable = False
+    return Recording(recording.experiment, MappingProxyType(arrays))
+
+
+def _check_replicas(findings: Sequence[Finding], experiments: Experiments) -> None:
+    """No finding can rest on more replicas than were trained.
+
+    Raises:
+        MeasurementError: one does.
+    """
+    # The same id of two seeds is two replicas.
+    replicas = {(one.seed, number) for one in experiments.values() for number in one.replica_ids}
+    for finding in findings:
+        if finding.n > len(replicas):
+            raise MeasurementError(
+                f"its judge decided {finding.name!r} on n = {finding.n}, but its experiments have {len(replicas)} "
+                "replicas: each may count once"
+            )
 
 
 def _is_measurement(value: Any) -> bool:

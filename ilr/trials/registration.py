@@ -28,6 +28,17 @@ def claim_modules(folder: Path) -> list[ModuleType]:
     return [load_module(path) for path in paths]
 
 
+def holds_claim(path: Path) -> bool:
+    """Whether a file, or one in a folder, declares a CLAIM; what cannot be parsed may."""
+    for file in sorted(path.rglob("test_*.py")) if path.is_dir() else [path]:
+        try:
+            if _declares_claim(file):
+                return True
+        except (OSError, ValueError):
+            return True
+    return False
+
+
 def _declares_claim(path: Path) -> bool:
     """Whether a file assigns CLAIM, read from its source: importing every test there may be would run their code."""
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from threadpoolctl import threadpool_limits
 
 from ilr.experiments.experiment import Experiment
+from ilr.report.page.inline_svg import Figure
 from ilr.stats.decision import Verdict
 from ilr.trials.claim import Experiments, Recordings, Setting
 from ilr.trials.claim_file import ClaimFile
@@ -131,7 +132,9 @@ class SequentialTrial:
         if verdict is not Verdict.ERROR:
             try:
                 figures = (self._drawn(recording_of),)
-            except Exception as error:  # a figure that fails costs neither the findings nor the verdict
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a figure that fails costs neither the findings nor the verdict
                 message = "; ".join(filter(None, (message, f"its figure could not be drawn: {described(error)}")))
         self._forget_recordings()
         by_control = {name: experiments for name, (_, experiments) in self._judged.items() if name != CLAIM}
@@ -168,7 +171,10 @@ class SequentialTrial:
             recordings[name] = judged.recordings or {key: recording_of(one) for key, one in experiments.items()}
         main = recordings.pop(CLAIM)
         with threadpool_limits(1), in_style():
-            return to_svg(self.file.figure(main, recordings), self.file.claim.id)
+            svg = to_svg(self.file.figure(main, recordings), self.file.claim.id)
+        # The page takes no other: found out now, one figure costs no report.
+        Figure.parse(svg, "")
+        return svg
 
     def _forget_recordings(self) -> None:
         """Recordings are large, and trials are kept to the end of the run."""

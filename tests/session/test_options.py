@@ -6,12 +6,15 @@ from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from ilr.lab.engines import slurm
 from ilr.session import selection
-from ilr.session.options import BadOptionError, Options, check, flag, table
+from ilr.session.options import BadOptionError, Options, check, check_default, flag, table
 from ilr.trials.scales import Scale
 
 
@@ -101,3 +104,57 @@ def test_on_a_cluster_the_device_follows_from_the_gpus(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(BadOptionError, match=r"--device=cuda:0: with --engine=slurm it follows from --slurm-gpus"):
         check(given(engine="slurm", device="cuda:0"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("replicas", "1000000000", "must be 10000 or less"),
+        ("replicas", "9" * 5000, "must be a whole number, 2 or more"),
+        ("replicas", "٣x", "must be a whole number, 2 or more"),
+        ("workers", "640000", "must be 10000 or less"),
+        ("workers", "4000", "must be 8 or less, 4 for each CPU core that may be used here (2)"),
+        ("seed", "9" * 30, "must be 9223372036854775807 or less"),
+        ("store", "", "must be a folder"),
+        ("report", "x" * 300, "File name too long"),
+        ("report", "a\0b", "null byte"),
+        ("report", "/dev/null/x", "must be a folder that can be written, and /dev/null is not"),
+        ("data_root", "", "must be an existing folder"),
+        ("data_root", "x" * 300, "File name too long"),
+        ("compare", "/dev/null/there", "Not a directory"),
+        ("compare", "~nobody-of-that-name/x", "evidence.json does not exist"),
+    ],
+)
+def test_a_value_out_of_bounds_is_one_short_line(
+    option: str, value: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilr.lab.limits.cpu_cores", lambda: 2)
+    with pytest.raises(BadOptionError) as raised:
+        check(given(**{option: value}))
+    line = str(raised.value)
+    assert line.startswith(f"{flag(option)}=")
+    assert complaint in line
+    assert "\n" not in line
+    assert len(line) < 700
+
+
+def test_without_a_home_a_store_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody fills in the ~ of the usual place, and a folder of that name is not what anybody wants."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(BadOptionError, match=r"--store, which is ~/\.cache/ilr unless .*: .*no home to look for it in"):
+        check_default("store", Path("~/.cache/ilr"))
+
+
+TYPED = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    ["-1", "1e3", "0x10", "²", "None", "nan", "9" * 4001, "~", "~/", "..", "cuda:99", "\0", "tiny ", "processes\n"]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@hypothesis.given(st.sampled_from([name for name, option in table().items() if option.check is not bool]), TYPED)
+def test_whatever_is_typed_is_taken_or_one_line(name: str, typed: str) -> None:
+    try:
+        check(given(**{name: typed}))
+    except BadOptionError as error:
+        assert str(error).startswith(flag(name))  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017

@@ -184,7 +184,7 @@ def test_a_claim_file_that_breaks_the_rules_is_one_line(
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('"as small as it gets"', '" "', "*the prediction 'norm' gives no reason for its margin"),
+        ('"as small as it gets"', '" "', "*the prediction 'norm' gives no reason for its margin (test_*"),
         ('controls=(Control("decay", "No weight decay."),)', "controls=()", "*the claim 'reproduced' has no control*"),
     ],
 )

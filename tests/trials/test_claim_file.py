@@ -48,7 +48,7 @@ def claim(*predictions: Prediction) -> Claim:
         ("yield {}, [1, 2]", "its judge yielded a tuple: it must yield a prediction, followed by the samples"),
         (
             "yield replace(NORM, quantity=['norm']), [1, 2]",
-            "its judge found [['norm'], 'norm'], but the claim predicts",
+            "its judge failed: ValueError: Prediction: quantity=['norm'] must be a text",
         ),
         ("yield replace(NORM, quantity='other'), [1, 2]", "its judge found ['other', 'norm'], but the claim predicts"),
         ("yield NORM, [1, 2]", "its judge found ['norm', 'norm'], but the claim predicts ['norm']"),
