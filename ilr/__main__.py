@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ilr.commands import claims, new, reports, store
-from ilr.session.output import replace_unprintable
+from ilr.session.process import replace_unprintable
 from ilr.version import __version__
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# Only what is light: unit tests beside the claims load this plugin, too.
-from ilr.session.interruption import terminable
 from ilr.session.mode import Mode
 from ilr.session.options import BadOptionError, Options, check, flag, table
-from ilr.session.output import replace_unprintable
+
+# Only what is light: unit tests beside the claims load this plugin, too.
+from ilr.session.process import replace_unprintable, terminable
 from ilr.stats.decision import Verdict
 
 if TYPE_CHECKING:

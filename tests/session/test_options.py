@@ -86,7 +86,7 @@ def test_options_of_a_cluster_are_those_of_its_engine(monkeypatch: pytest.Monkey
         ({"slurm_gpus": "1"}, r"--slurm-gpus is for --engine=slurm"),
         ({"slurm_option": ["mem"], "engine": "processes"}, r"--slurm-option is for --engine=slurm"),
         ({"slurm_option": ["mem=8G", "Mem 8"]}, r"--slurm-option=mem=8G Mem 8: must be an option of sbatch"),
-        ({"slurm_partition": " "}, r"--slurm-partition= : must be some text"),
+        ({"slurm_partition": " "}, r"--slurm-partition=: must be some text"),
         ({"slurm_time": "2"}, r"--slurm-time=2: must be a whole number, 3 or more"),
     ],
     ids=str,

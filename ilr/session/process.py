@@ -1,6 +1,8 @@
-"""The end of a run before its time."""
+"""What a run asks of its own process: to end on SIGTERM as on Ctrl-C, and to write what no terminal is too narrow for."""
 
+import io
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,3 +25,9 @@ def terminable() -> Iterator[None]:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def replace_unprintable() -> None:
+    """Makes standard output write "?" for what its encoding lacks, such as λ in ASCII, instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
