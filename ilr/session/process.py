@@ -1,4 +1,4 @@
-"""What a run asks of its own process: to end on SIGTERM as on Ctrl-C, and to write what no terminal is too narrow for."""
+"""What a run asks of its own process: to end on SIGTERM as on Ctrl-C, and to write on any terminal."""
 
 import io
 import signal
