@@ -22,7 +22,8 @@ import torch
 
 from benchmarks.gpu_parts import exactness, faults, speed, suites
 from benchmarks.gpu_parts.setting import Found, Setting, say
-from ilr.lab.hardware import cpu_cores, processor
+from ilr.lab.hardware import processor
+from ilr.lab.limits import cpu_cores
 
 Part = Callable[[Setting, Mapping[str, Found]], Found]
 """Looks into one thing; is told what the parts before it found."""
