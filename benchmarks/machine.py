@@ -13,7 +13,8 @@ import torch
 from ilr.data.dataset import Dataset, synthetic
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines.worker import prepare
-from ilr.lab.hardware import cpu_cores, peak_memory
+from ilr.lab.hardware import peak_memory
+from ilr.lab.limits import cpu_cores
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.loop import train
 
