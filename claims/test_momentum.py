@@ -43,7 +43,7 @@ class Regime:
 
 
 REGIMES = {
-    "tiny": Regime(learning_rate=0.5, intrinsic=0.005, steps=1_000, interval=25),
+    "tiny": Regime(learning_rate=0.5, intrinsic=0.005, steps=1_000, interval=40),
     "reduced": Regime(learning_rate=0.5, intrinsic=0.005, steps=1_600, interval=40),
     # As in test_intrinsic_lr_decides.py: what runs without momentum is trained once for both.
     "full": Regime(learning_rate=0.8, intrinsic=4e-4, steps=100 * 390, interval=975),
@@ -104,7 +104,7 @@ CLAIM = ilr.Claim(
             "The factor 1/(1 − β): the runs with momentum keep the learning rate of the one without.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=(32, 64, 128), reduced=(32, 64, 128), full=(16, 32, 64)),
+    replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(16, 32, 64)),
 )
 
 
