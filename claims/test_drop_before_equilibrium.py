@@ -1,24 +1,27 @@
-"""A learning rate that is dropped before equilibrium keeps the memory of the start; one that is dropped after it does not.
+"""A learning rate that is dropped before equilibrium keeps the memory of the start; one that is dropped after it does
+not.
 
-Usual schedules divide the learning rate by ten after so many epochs, whether or not the net has come to equilibrium by then.
-Review 1 (question 3) asks what happens if it has not, and (question 4) whether a large or a small learning rate before the
-drop is better for what one gets right after it.
+Usual schedules divide the learning rate by ten after so many epochs, whether or not the net has come to equilibrium by
+then. Review 1 (question 3) asks what happens if it has not, and (question 4) whether a large or a small learning rate
+before the drop is better for what one gets right after it.
 
-By dγ/dt = −4λₑγ + 2E‖ḡ‖², γ = ‖w‖⁴/η², what two starts leave of their difference falls as e^(−4λₑt) in t steps. After the
-drop λₑ is ten times smaller, and so is the rate: what is remembered at the drop is remembered long. We train from two
-starts, the usual initial weights and a quarter of them, which makes the effective learning rates η/‖w‖² 16 times apart, and
-divide η by ten after t = 0.05, 0.2, 1 and 5 times 1/λₑ steps. All are looked at up to a tenth of the new 1/λₑ steps later.
-For constant noise theory leaves the effective learning rates apart by some factors of 6 and more after t = 0.05 and 0.2, and
-equal after t = 5; t = 1 lies between, where it depends on the net how much is left. As functions, judged by test accuracy,
-nets forget sooner than the norm does.
+By dγ/dt = −4λₑγ + 2E‖ḡ‖², γ = ‖w‖⁴/η², what two starts leave of their difference falls as e^(−4λₑt) in t steps. After
+the drop λₑ is ten times smaller, and so is the rate: what is remembered at the drop is remembered long. We train from
+two starts, the usual initial weights and a quarter of them, which makes the effective learning rates η/‖w‖² 16 times
+apart, and divide η by ten after t = 0.05, 0.2, 1 and 5 times 1/λₑ steps. All are looked at up to a tenth of the new
+1/λₑ steps later. For constant noise theory leaves the effective learning rates apart by some factors of 6 and more
+after t = 0.05 and 0.2, and equal after t = 5; t = 1 lies between, where it depends on the net how much is left. As
+functions, judged by test accuracy, nets forget sooner than the norm does.
 
-What is better? From the usual start, a net that is dropped later is better right after the drop: each has the same steps
-from there on, so the time before the drop is not lost. And of three learning rates before the drop, each at its own
-equilibrium and dropped to the same value, the smallest one is best right after it. The largest leaves the largest norm,
-η/‖w‖² after the drop is the smallest then, and that net, the worst at the drop, is also the slowest to learn after it.
+What is better? From the usual start, a net that is dropped later is better right after the drop: each has the same
+steps from there on, so the time before the drop is not lost. And of three learning rates before the drop, each at its
+own equilibrium and dropped to the same value, the smallest one is best right after it. The largest leaves the largest
+norm, η/‖w‖² after the drop is the smallest then, and that net, the worst at the drop, is also the slowest to learn
+after it.
 
-Replica i has the same frozen head, initial weights but for their scale, and batches in all groups, which are compared pair
-by pair. At full η = 0.8, λ = 5·10⁻⁴ and the division by ten are the authors' later defaults; t = 5 is epoch 32 then.
+Replica i has the same frozen head, initial weights but for their scale, and batches in all groups, which are compared
+pair by pair. At full η = 0.8, λ = 5·10⁻⁴ and the division by ten are the authors' later defaults; t = 5 is epoch 32
+then.
 """
 
 from dataclasses import dataclass
@@ -168,7 +171,7 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 
 def apart(recordings: ilr.Recordings, time: str) -> ilr.Array:
-    """The effective learning rate from the small start by that from the usual one, from the drop on: [replica, look]."""
+    """The effective learning rate from the small start by that from the usual one, at each look: [replica, look]."""
     small, usual = (recordings[named(time, start)]["effective_learning_rate"] for start in (SMALL, USUAL))
     return np.asarray(small.astype(np.float64) / usual)
 
@@ -186,17 +189,18 @@ def best(recording: ilr.Recording) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (memory, early, before) = ilr.new_figure(
-        "Left: the ratio of the two starts' effective learning rates from the drop on, for each time t·λₑ of the drop; the "
-        "control (grey) is dropped at 5/λₑ. Middle: test accuracy from the usual start (lines) and from a quarter of it "
-        "(dotted, same colours). Right: from three learning rates before a drop to one and the same. Means over replicas.",
+        "Left: the ratio of the two starts' effective learning rates from the drop on, for each time t·λₑ of the "
+        "drop; the control (grey) is dropped at 5/λₑ. Middle: test accuracy from the usual start (lines) and from a "
+        "quarter of it (dotted, same colours). Right: from three learning rates before a drop to one and the same. "
+        "Means over replicas.",
         panels=3,
     )
+    lines = []
     for number, time in enumerate(TIMES):
         ilr.draw_band(memory, LOOKS, apart(recordings, time), time)
-        for start, style in ((USUAL, "-"), (SMALL, ":")):
-            accuracy = recordings[named(time, start)]["test_accuracy"].mean(axis=0)
-            label = time if start == USUAL else f"{time}, {SMALL}"
-            early.plot(LOOKS, accuracy, style, color=f"C{number}", label=label)
+        usual, small = (recordings[named(time, start)]["test_accuracy"].mean(axis=0) for start in (USUAL, SMALL))
+        lines += early.plot(LOOKS, usual, "-", color=f"C{number}", label=time)
+        early.plot(LOOKS, small, ":", color=f"C{number}", label=f"{time}, {SMALL}")
     late = apart(controls["dropped-at-equilibrium"], EARLY[0]).mean(axis=0)
     memory.plot(LOOKS, late, label="control", **ilr.as_control(linestyle="--"))
     memory.axhline(1.0, color="black", linewidth=0.6)
@@ -207,8 +211,8 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
         label = name if name in LARGER else "η"
         ilr.draw_band(before, LOOKS, recordings[name]["test_accuracy"], f"{label} before the drop")
     before.set(title="test accuracy", xlabel="λₑ′ × step after the drop")
-    for axes in (early, before):
-        axes.legend(loc="lower right")
+    early.legend(handles=lines, loc="lower right")
+    before.legend(loc="lower right")
     return drawn
 
 
