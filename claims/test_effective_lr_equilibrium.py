@@ -72,6 +72,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(8, 16, 32, 64), reduced=(8, 16, 32, 64), full=8),
+    question="Does the effective learning rate settle at √(2λₑ/E‖ḡ‖²), and does every step turn the weights by √(2λₑ)?",
+    differs=ilr.Differs(
+        tiny=(
+            "measuring what the blog post derives, on an MLP and digits; λₑ from 0.0025 to 0.04, where the authors' "
+            "later defaults have 0.0004."
+        ),
+        reduced=(
+            "measuring what the blog post derives, on a CNN and Fashion-MNIST; λₑ from 0.0025 to 0.04, where the "
+            "authors' later defaults have 0.0004."
+        ),
+        full=(
+            "measuring what the blog post derives; the learning rate is constant, and the five λₑ are ours, with that "
+            "of the authors' later defaults in the middle."
+        ),
+    ),
 )
 
 
@@ -110,25 +125,29 @@ def angle(recording: ilr.Recording) -> ilr.Array:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (effective, turned) = ilr.new_figure(
-        "Over a range of 16 in λₑ effective learning rate and angle per step lie on the theory's lines, one dot a "
-        "replica; with weight decay switched off before we look (crosses) they fall below.",
+        "Effective learning rate times the root of the measured E‖ḡ‖², and angle of a step, against λₑ, on "
+        "logarithmic axes: a dot a replica; a line, the theory; in the control, grey crosses, weight decay is "
+        "switched off before we look.",
         panels=2,
     )
     intrinsic = np.array([initial_intrinsic(recording) for recording in recordings.values()])
-    both = {"weight decay": (recordings, ".", "C0"), "switched off": (controls["weight-decay-switched-off"], "x", "C1")}
-    for label, (runs, marker, colour) in both.items():
-        settled = [at_equal_noise(run) for run in runs.values()]  # of each λₑ: [replica]
-        effective.loglog(intrinsic, settled, marker, color=colour, alpha=0.5)
-        turned.loglog(intrinsic, [angle(run) for run in runs.values()], marker, color=colour, alpha=0.5)
-        turned.plot([], [], marker, color=colour, label=label)
+    both = {
+        "weight decay": (recordings, {"marker": ".", "color": "C0"}),
+        "switched off (control)": (controls["weight-decay-switched-off"], ilr.as_control(marker="x")),
+    }
+    for label, (runs, style) in both.items():
+        for axes, measure in ((effective, at_equal_noise), (turned, angle)):
+            values = [measure(run) for run in runs.values()]  # of each λₑ: [replica]
+            axes.loglog(intrinsic, values, linestyle="", alpha=0.5, **style)
+            axes.plot(intrinsic, np.mean(values, axis=1), linestyle="", label=label, **style)
     law = [ilr.theory.equilibrium_effective_learning_rate(one, 1.0) for one in intrinsic.tolist()]
-    effective.loglog(intrinsic, law, color="black", linewidth=0.8)
+    effective.loglog(intrinsic, law, color="black", linestyle="-", linewidth=0.8, label="theory")
     effective.set(title="effective learning rate × √E‖ḡ‖²", xlabel="λₑ")
     angles = [ilr.theory.equilibrium_step_angle(one) for one in intrinsic.tolist()]
-    turned.loglog(intrinsic, angles, color="black", linewidth=0.8, label="theory")
+    turned.loglog(intrinsic, angles, color="black", linestyle="-", linewidth=0.8, label="theory")
     turned.set(title="angle of a step, root mean square [rad]", xlabel="λₑ")
-    turned.legend()
     for axes in (effective, turned):
+        axes.legend()
         ilr.ticks_at(axes.xaxis, intrinsic)
     return drawn
 

@@ -49,6 +49,18 @@ CLAIM = ilr.Claim(
         ilr.Control("wrong-start-velocity", "The previous iterate α·θ₀: the run without weight decay starts at rest."),
     ),
     replicas=ilr.Replicas(tiny=24, reduced=24, full=24),
+    question="Is weight decay the same as an exponentially growing learning rate?",
+    differs=ilr.Differs(
+        tiny=(
+            "net and data, an MLP on digits, and in float64, which tells an identity from a resemblance; η, λ, "
+            "momentum and the 391 steps are those of Li & Arora."
+        ),
+        reduced=(
+            "net and data, a CNN on Fashion-MNIST, and in float64, which tells an identity from a resemblance; η, λ, "
+            "momentum and the 391 steps are those of Li & Arora."
+        ),
+        full="float64, which tells an identity from a resemblance, and in the length of one epoch.",
+    ),
 )
 
 
@@ -98,17 +110,32 @@ def at_unit_norm(weights: ilr.Array) -> ilr.Array:
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
-    drawn, panels = ilr.new_figure(
-        "Distance between the directions of the run with weight decay and the run with a growing learning rate.",
-        panels=len(MOMENTA),
+    drawn, (*panels, rate) = ilr.new_figure(
+        "First and second: the largest distance over replicas between the directions of the run with weight decay "
+        "and of the run with a growing learning rate, on a logarithmic axis; in the legend, its value at the last "
+        "step. Controls are grey; one that is no other run than the derived one, as without momentum, is left out. "
+        "Third: the growing learning rate over η; in the legend, its factor over the epoch.",
+        panels=len(MOMENTA) + 1,
     )
     for axes, name in zip(panels, MOMENTA, strict=True):
-        steps = recordings[f"{name}, growing"].steps("weights")
-        for label, runs in {"as derived": recordings, **controls}.items():
-            ilr.draw_largest(axes, steps, direction_deviation(runs, name), label)
-        axes.set(title=name, xlabel="step")
-    panels[0].set_ylabel("largest distance between directions")
-    panels[-1].legend()
+        derived = recordings[f"{name}, growing"]
+        others = {
+            control: runs
+            for control, runs in controls.items()
+            if replace(runs[f"{name}, growing"].experiment, replicas=1) != replace(derived.experiment, replicas=1)
+        }
+        for label, runs in {"as derived": recordings, **others}.items():
+            apart = direction_deviation(runs, name)
+            style = {} if runs is recordings else ilr.as_control()
+            told = f"{label.replace('-', ' ')}: {apart[:, -1].max():.1e}"
+            ilr.draw_largest(axes, derived.steps("weights"), apart, told, **style)
+        axes.set(title=f"distance of directions, {name}", xlabel="step")
+        axes.legend(loc="center right")
+        rates = derived.experiment.learning_rates()
+        factor = (rates[1] / rates[0]) ** EPOCH
+        rate.plot(rates / LEARNING_RATE, label=f"{name}: × {factor:.3f}")
+    rate.set(title="growing learning rate / η", xlabel="step")
+    rate.legend()
     return drawn
 
 

@@ -96,6 +96,21 @@ CLAIM = ilr.Claim(
         ),
     ),
     replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(16, 32, 64)),
+    question="Does the intrinsic learning rate decide, and not the learning rate?",
+    differs=ilr.Differs(
+        tiny=(
+            "measuring what the blog post argues without a figure, on an MLP and digits; λₑ = 0.01, 25 times that of "
+            "the authors' later defaults."
+        ),
+        reduced=(
+            "measuring what the blog post argues without a figure, on a CNN and Fashion-MNIST; λₑ = 0.01, 25 times "
+            "that of the authors' later defaults."
+        ),
+        full=(
+            "measuring what the blog post argues without a figure; the learning rates, ten times the authors' later "
+            "default, it, and a tenth of it; and in constant schedules of 100 epochs."
+        ),
+    ),
 )
 
 
@@ -137,22 +152,24 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (norm, accuracy) = ilr.new_figure(
-        "Three learning rates, one λₑ: ‖w‖² becomes proportional to η, whatever it was, and test accuracy (dots are "
-        "replicas, bars their mean) does not care. It does where λₑ is doubled, by weight decay or by learning rate.",
+        "Three learning rates at one λₑ, one with λₑ doubled by weight decay, and in the control, grey, one with λₑ "
+        "doubled by the learning rate. First: ‖w‖² in units of η, on a logarithmic axis, with the middle four fifths "
+        "of the replicas as bands. Second: test accuracy over the judged snapshots, a dot a replica; a diamond, the "
+        "mean with two standard errors.",
         panels=2,
     )
     doubled = controls["intrinsic-learning-rate-doubled"]["η/10"]
-    runs = {**recordings, "η/10, 2λₑ": doubled}
-    for place, (name, run) in enumerate(runs.items()):
+    control = "η/10, 2λₑ\n(control)"
+    runs = {**recordings, control: doubled}
+    for name, run in runs.items():
+        style = ilr.as_control() if name == control else {}
         learning_rate = run.experiment.learning_rates()[0]
-        ilr.draw_band(norm, run.steps("weight_norm"), run["weight_norm"] ** 2 / learning_rate, name)
-        replicas = run["test_accuracy"].mean(axis=1)
-        across = place + np.linspace(-0.3, 0.3, len(replicas))
-        accuracy.plot(across, replicas, ".", color=f"C{place}", alpha=0.4)
-        accuracy.hlines(replicas.mean(), place - 0.4, place + 0.4, color=f"C{place}")
+        squared = run["weight_norm"] ** 2 / learning_rate
+        ilr.draw_band(norm, run.steps("weight_norm"), squared, name.replace("\n", " "), **style)
+    ilr.draw_groups(accuracy, {name: run["test_accuracy"].mean(axis=1) for name, run in runs.items()}, control=control)
     norm.set(title="‖w‖²/η", xlabel="step", yscale="log")
     norm.legend()
-    accuracy.set(title="test accuracy", xticks=range(len(runs)), xticklabels=list(runs))
+    accuracy.set_title("test accuracy")
     return drawn
 
 

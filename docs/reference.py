@@ -11,6 +11,7 @@ import msgspec
 
 from ilr.experiments.quantities import QUANTITIES, Quantity
 from ilr.report import evidence
+from ilr.stats.decision import Verdict
 from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
@@ -163,9 +164,68 @@ def _docstrings() -> dict[str, dict[str, str]]:
     return said
 
 
+_EVIDENCE = """# evidence.json
+
+Made by `python docs/reference.py` from [ilr/report/evidence.py](../ilr/report/evidence.py); the same as
+[JSON Schema](evidence.schema.json).
+
+Everything a run found, as plain data: the page, the JUnit XML, the summary, comparisons and exports are made from it
+alone. The file holds one `Evidence`. This is schema 2, whose files have every field. Those of schema 1 are read, too:
+fields that they lack are empty. `null` as an end of a range means that it is open. A Verdict is one of these texts:
+"""
+_EVIDENCE += (
+    ", ".join(f"`{verdict}`" for verdict in Verdict)
+    + """.
+
+"""
+)
+
+
+def evidence_fields() -> str:
+    """A table for each kind of object in evidence.json."""
+    schema = json.loads(evidence_schema())
+    text = _EVIDENCE
+    for kind, definition in schema["$defs"].items():
+        if "properties" not in definition:
+            continue
+        text += f"## {kind}\n\n"
+        if said := _documentation(getattr(evidence, kind)):
+            text += said.split("\n\n")[0] + "\n\n"
+        text += "| field | type | meaning |\n| --- | --- | --- |\n"
+        for name, field in definition["properties"].items():
+            text += f"| `{name}` | {_type(field)} | {field.get('description', '').replace('|', chr(92) + '|')} |\n"
+        text += "\n"
+    return text.rstrip() + "\n"
+
+
+def _type(field: dict[str, Any]) -> str:
+    """What JSON a field holds, in words."""
+    match field:
+        case {"$ref": reference}:
+            name = reference.rpartition("/")[2]
+            has_section = hasattr(getattr(evidence, name, None), "__struct_fields__")
+            return f"[{name}](#{name.lower()})" if has_section else name
+        case {"anyOf": kinds}:
+            return " or ".join(_type(kind) for kind in kinds)
+        case {"enum": values}:
+            return " or ".join(f"`{json.dumps(value)}`" for value in values)
+        case {"type": "array", "prefixItems": items}:
+            return f"[{', '.join(_type(item) for item in items)}]"
+        case {"type": "array", "items": dict(items)}:
+            return f"array of {_type(items)}"
+        case {"type": "object", "additionalProperties": dict(values)}:
+            return f"object of {_type(values)}"
+        case {"type": "string", "format": form}:
+            return f"string, {form}"
+        case {"type": kind}:
+            return str(kind)
+    return "any"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "quantities.md": quantities,
     "rules.md": rules,
+    "evidence.md": evidence_fields,
     "evidence.schema.json": evidence_schema,
 }
 """What each page is made by."""

@@ -15,6 +15,8 @@ from typing import Any, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 _RECORDS: dict[str, type] = {}
+TOLD = {"Claim": ("question", "differs")}
+"""Fields that tell of a record and decide nothing: they are no part of its digest, so their words may be mended."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -75,8 +77,19 @@ def from_json(value: Any) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a record: sorted keys, no spaces, no NaN, the same for 1 and 1.0."""
-    return json.dumps(_whole_as_int(to_json(value)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The one JSON text of what decides in a record: sorted keys, no spaces, no NaN, the same for 1 and 1.0."""
+    return json.dumps(_whole_as_int(decisive(to_json(value))), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def decisive(value: Any) -> Any:
+    """The JSON form of a record without the fields that only tell of it."""
+    match value:
+        case list():
+            return [decisive(item) for item in value]
+        case dict():
+            told = TOLD.get(str(value.get("record")), ())
+            return {name: decisive(item) for name, item in value.items() if name not in told}
+    return value
 
 
 def digest(value: Any) -> str:

@@ -14,7 +14,7 @@ from ilr.report.evidence import Evidence
 
 NEW_IN_SCHEMA_2 = {
     "evidence": {"invocation"},
-    "claim": {"looks", "looks_planned", "as_registered", "regime", "history", "digests", "values"},
+    "claim": {"looks", "looks_planned", "as_registered", "regime", "history", "digests", "values", "file"},
     "control": {"digests", "values"},
     "experiment": {
         "net", "norm", "optimiser", "data", "learning_rate", "weight_decay", "intrinsic_learning_rate", "batch_size",
@@ -132,6 +132,7 @@ def claim(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
         "message": "",
         "record": record,
         "record_sha256": sha256(identity),
+        "file": f"claims/test_{identity.replace('-', '_')}.py",
         "looks": [{"n": 48, "level": 0.005, "findings": findings, "verdict": verdict, "controls": {}}]
         if findings
         else [],
@@ -391,6 +392,7 @@ def sample_evidence() -> dict[str, Any]:
         "provenance": {
             "ilr": "0.1.0",
             "git": "4f1c0de5a1f0b7c98d1e25a7c8f2e53b6a9d0e11 (with uncommitted changes)",
+            "repository": "",
             "python": "3.11.7",
             "torch": "2.14.1",
             "device": "cpu",

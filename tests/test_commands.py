@@ -51,6 +51,41 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+ELSEWHERE = {
+    "tox -e": "tests/test_readme.py: the environments exist; CI runs them",
+    "pytest claims/ --scale=full --": "tests/test_readme.py and tests/dryrun: the same options at tiny",
+    "$ python -m benchmarks.gpu_check": "tests/test_gpu_check.py: the same command at toy sizes on a CPU",
+    "python -m ilr report reports/tiny": "below: in a project that has it",
+    "python -m ilr claims --check": "below: in a project that has it",
+    "python -m ilr new": "tests/test_readme.py: with what it writes",
+    "pytest your-folder": "tests/test_readme.py: with what it writes",
+    "python -m pytest tests/stats": "CI runs all of tests/",
+    "python -m pip install": "an installation",
+    "pre-commit install": "an installation",
+}
+"""Commands of other pages, by how they begin, and what tries them."""
+
+
+def test_every_command_of_every_page_is_tried_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    found = set()
+    for page in set(pages) - set(PAGES):
+        for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+            for line in block.splitlines():
+                beginnings = [beginning for beginning in ELSEWHERE if line.startswith(beginning)]
+                assert beginnings, f"{page.name}: {line}"
+                found.update(beginnings)
+    assert found == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    "command", ["python -m ilr report reports/tiny", "python -m ilr claims --check reports/tiny/evidence.json"]
+)
+def test_a_command_of_readme_runs(command: str, project: Path) -> None:
+    ended = run(command, project)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 def test_the_pages_have_commands() -> None:
     commands = {command.split()[3] for command in COMMANDS if command.startswith("python -m ilr")}
     assert commands == {"compare", "index", "export", "store"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ilr
+from ilr.__main__ import main
 from ilr.stats.decision import Verdict
 from tests.claim_files import write_claim
 from tests.conftest import Run
@@ -30,12 +31,14 @@ def test_it_is_short() -> None:
 
 
 def test_the_example_is_a_complete_claim(pytester: pytest.Pytester) -> None:
-    example, contract = blocks("python", CONTRIBUTING)
-    folder = pytester.mkdir("your-folder")
+    """As the command beside it writes it; tests/test_new.py holds the two equal."""
+    _, contract = blocks("python", CONTRIBUTING)
+    [command] = re.findall(r"^python -m ilr (new .*)$", CONTRIBUTING, flags=re.MULTILINE)
+    assert main(command.split()) == 0
+    folder = pytester.path / "your-folder"
     [plugin] = re.findall(r"`(pytest_plugins = .*?)`", CONTRIBUTING)
-    (folder / "test_norm_never_falls.py").write_text(example, encoding="utf-8")
+    assert (folder / "conftest.py").read_text(encoding="utf-8") == f"{plugin}\n"
     (folder / "test_contract.py").write_text(contract, encoding="utf-8")
-    (folder / "conftest.py").write_text(plugin, encoding="utf-8")
     result = pytester.runpytest_subprocess(folder, "--store=store", "--report=report", "--workers=1")
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes() == {"passed": 3}

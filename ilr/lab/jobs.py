@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from ilr.lab.cost import operations
+from ilr.lab.cost import work
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.hardware import peak_memory, processor
 from ilr.lab.store import Facts, Key, Store
@@ -44,7 +44,7 @@ class Job:
     @property
     def work(self) -> int:
         """What it takes, in units of `WORK_UNIT`: steps differ too much to tell how far a run is."""
-        return math.ceil(operations(self.keys[0].experiment) * self.replicas / WORK_UNIT)
+        return math.ceil(work(self.keys[0].experiment, self.replicas) / WORK_UNIT)
 
     @property
     def replicas(self) -> int:

@@ -2,8 +2,9 @@
 
 import math
 import shlex
+from dataclasses import dataclass
 
-from ilr.report.evidence import ClaimEvidence, Evidence
+from ilr.report.evidence import ClaimEvidence, Evidence, FindingEvidence
 from ilr.report.numbers import duration
 from ilr.stats.decision import Verdict
 
@@ -27,45 +28,77 @@ def command(claim: ClaimEvidence, evidence: Evidence, *, replicas: int | None = 
     return shlex.join(["pytest", _file(claim, evidence), f"--scale={evidence.scale}", f"--seed={seed}", *options])
 
 
-def next_step(claim: ClaimEvidence, evidence: Evidence) -> str:
-    """What to do about a claim that is not REPRODUCED, in one line; empty for one that is."""
+@dataclass(frozen=True)
+class Step:
+    """What to do next about a claim: in words that begin small and end without a full stop, and by which command."""
+
+    words: str
+    command: str
+    """Empty where none would help."""
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.command}" if self.command else self.words
+
+
+def next_step(claim: ClaimEvidence, evidence: Evidence) -> Step | None:
+    """What to do about a claim that is not REPRODUCED; `None` for one that is."""
     again = command(claim, evidence)
+    untrained = "--no-train" in evidence.invocation.overrides
     match claim.verdict:
         case Verdict.REPRODUCED:
-            return ""
+            return None
+        case Verdict.INCONCLUSIVE if untrained:
+            return Step("let it train on", again)
         case Verdict.INCONCLUSIVE:
-            return _to_decide(claim, evidence)
+            replicas = _to_decide(claim, evidence)
+            more = command(claim, evidence, replicas=replicas) if replicas else ""
+            return Step(to_decide(claim, evidence), more)
         case Verdict.REFUTED:
             other = command(claim, evidence, seed=evidence.seed + 1)
-            return f"a result, not a fault of the run; whether it stays on another seed: {other}"
+            return Step("a result, not a fault of the run; whether it stays on another seed", other)
         case Verdict.UNSOUND:
-            return f"its test shows nothing until each control comes out REFUTED: mend it, then {again}"
+            return Step(
+                "its test shows nothing until each control comes out REFUTED; mend it and judge it again", again
+            )
         case Verdict.ERROR:
-            return f"mend what the message names, then {again}"
-        case Verdict.NOT_RUN if "--no-train" in evidence.invocation.overrides:
-            return f"let it train: {again}"
+            return Step("mend what the message names, then judge it again", again)
+        case Verdict.NOT_RUN if untrained:
+            return Step("let it train", again)
         case Verdict.NOT_RUN:
-            return "choose a scale at which it runs: --scale"
+            return Step("choose a scale at which it runs, by --scale", "")
 
 
-def replicas_to_decide(claim: ClaimEvidence, scale: str) -> int | None:
-    """Replicas per group that would decide an INCONCLUSIVE claim; `None` where no practical number would, or none is
-    known.
-    """
+def to_decide(claim: ClaimEvidence, evidence: Evidence) -> str:
+    """What it takes to decide an INCONCLUSIVE claim, in words."""
+    replicas = _to_decide(claim, evidence)
+    if replicas is not None:
+        cost = _cost(claim, evidence, replicas)
+        return f"about {replicas:,} replicas a group would decide{cost}, at one look that is not registered"
+    if any(finding.replicas_needed is None for finding in _undecided(claim)):
+        return "more replicas do not help, as an estimate lies too near the edge of what is accepted"
+    return "how many replicas would decide is not known"
+
+
+def _to_decide(claim: ClaimEvidence, evidence: Evidence) -> int | None:
+    """Replicas per group that would decide; `None` where no practical number would, or none is known."""
+    times = 0.0
+    for finding in _undecided(claim):
+        if finding.replicas_needed is None:
+            return None
+        # A decision may rest on fewer than a group has: on its pairs, for one.
+        times = max(times, finding.replicas_needed / max(finding.n, 1))
+    group = _replicas(claim, evidence.scale)
+    return math.ceil(group * times) if group and times else None
+
+
+def _undecided(claim: ClaimEvidence) -> list[FindingEvidence]:
+    """The findings that keep the claim undecided, of its controls, too."""
     findings = [*claim.findings]
     for control in claim.controls:
         # A control that is REFUTED has shown what it must, whatever else it leaves open.
         if control.verdict is Verdict.INCONCLUSIVE:
             findings += control.findings
-    times = 0.0
-    for finding in findings:
-        if finding.verdict is Verdict.INCONCLUSIVE:
-            if finding.replicas_needed is None:
-                return None
-            # A decision may rest on fewer than a group has: on its pairs, for one.
-            times = max(times, finding.replicas_needed / max(finding.n, 1))
-    group = _replicas(claim, scale)
-    return math.ceil(group * times) if group and times else None
+    return [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]
 
 
 def _replicas(claim: ClaimEvidence, scale: str) -> int:
@@ -79,14 +112,14 @@ def _replicas(claim: ClaimEvidence, scale: str) -> int:
 
 
 def _file(claim: ClaimEvidence, evidence: Evidence) -> str:
-    """Path of the claim's file: among the paths that were selected, or in the first folder of these."""
+    """Path of the claim's file: among the paths that were selected, or in the folder of the first of these."""
     name = f"test_{claim.id.replace('-', '_')}.py"
     paths = [path.split("::")[0] for path in _paths(evidence)]
     for path in paths:
         if path.endswith(name):
             return path
-    folder = next((path for path in paths if not path.endswith(".py")), "claims")
-    return f"{folder.rstrip('/')}/{name}"
+    folders = [path.rpartition("/")[0] if path.endswith(".py") else path.rstrip("/") for path in paths]
+    return f"{next(filter(None, folders), 'claims')}/{name}"
 
 
 def _paths(evidence: Evidence) -> list[str]:
@@ -100,15 +133,6 @@ def _paths(evidence: Evidence) -> list[str]:
     return paths
 
 
-def _to_decide(claim: ClaimEvidence, evidence: Evidence) -> str:
-    replicas = replicas_to_decide(claim, evidence.scale)
-    if "--no-train" in evidence.invocation.overrides:
-        return f"let it train on: {command(claim, evidence)}"
-    if replicas is None:
-        return "more replicas do not help: an estimate lies too near the edge of what is accepted"
-    return f"{command(claim, evidence, replicas=replicas)} (one look, not registered{_cost(claim, evidence, replicas)})"
-
-
 def _cost(claim: ClaimEvidence, evidence: Evidence, replicas: int) -> str:
     """What the replicas that are missing cost, at what those there are took; empty where that is not known."""
     there = [evidence.experiments[digest] for digest in claim.experiments if digest in evidence.experiments]
@@ -117,4 +141,4 @@ def _cost(claim: ClaimEvidence, evidence: Evidence, replicas: int) -> str:
     if not seconds or replicas <= had:
         return ""
     more = seconds * (replicas / had - 1) / max(evidence.provenance.threads, 1)
-    return f", about {duration(more)} of training more"
+    return f", with about {duration(more)} of training more"

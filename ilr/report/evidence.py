@@ -190,8 +190,8 @@ class Registered(Struct, frozen=True):
     """Per group by scale, at each look where there are several; the key `record` names the kind of record."""
     question: str = ""
     """The claim as a question; empty where none was written down."""
-    differs: str = ""
-    """In what its setting differs from the paper's."""
+    differs: Mapping[str, str] = {}
+    """In what its setting differs from the paper's, by scale; the key `record` names the kind of record."""
 
 
 class ClaimEvidence(Struct, frozen=True):
@@ -215,6 +215,7 @@ class ClaimEvidence(Struct, frozen=True):
     record: Mapping[str, Any]
     """The claim as it was written down: its own JSON, whatever that holds."""
     record_sha256: str
+    """Of what decides in it, which its question, for one, does not."""
     looks: tuple[Look, ...] = ()
     """Earliest first; none if the claim was not judged."""
     looks_planned: tuple[Count, ...] = ()
@@ -227,6 +228,8 @@ class ClaimEvidence(Struct, frozen=True):
     digests: Mapping[str, str] = {}
     """Under which its experiments are found, by their names in the claim's file."""
     values: Values = {}
+    file: str = ""
+    """Path of the claim's file, in its repository or, outside one, in the folder of the run."""
 
     @property
     def registered(self) -> Registered:
@@ -253,6 +256,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
     ilr: str
     git: str
     """Commit of the claims, and whether the work tree differed from it; empty outside a repository."""
+    repository: str = ""
+    """Its page on the web; empty where none is known."""
     python: str
     torch: str
     device: str

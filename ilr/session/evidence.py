@@ -3,14 +3,13 @@
 import math
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ilr.experiments.experiment import Experiment
 from ilr.lab.catalogue import Origin
@@ -18,6 +17,7 @@ from ilr.lab.hardware import processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.serialization import digest, to_json
+from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
 from ilr.stats.decision import Finding
@@ -39,6 +39,9 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         outcomes: of the claims that were judged.
     """
     options = selection.options
+    within = repository.path_within(selection.root)
+    # A test's id begins with the path of its file.
+    files = {claim.id: within + test.partition("::")[0] for test, claim in selection.claims.items()}
     # Each experiment once, in order of appearance.
     sources = {experiment: lab.source(experiment) for outcome in outcomes for experiment in outcome.planned.all()}
     return schema.Evidence(
@@ -49,7 +52,7 @@ def evidence(selection: Selection, lab: Lab, started: datetime, outcomes: Sequen
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         invocation=_invocation(options),
         provenance=_provenance(selection.root, lab, sources.values(), [outcome.claim for outcome in outcomes]),
-        claims=tuple(_claim(outcome) for outcome in outcomes),
+        claims=tuple(_claim(outcome, files[outcome.claim.id]) for outcome in outcomes),
         # Figures that belong to no claim: what `benchmarks/` measured here, if it was run.
         appendix=tuple(path.read_text() for path in sorted((selection.root / "reports").glob("*.svg"))),
         experiments={digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
@@ -75,9 +78,11 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
     device = lab.device
     return schema.Provenance(
         ilr=__version__,
-        git=_git(root),
+        git=repository.commit_of(root),
+        repository=repository.address_of(root),
         python=platform.python_version(),
-        torch=version("torch"),
+        # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
+        torch=str(torch.__version__),
         device=device if device == "cpu" else f"{device} ({processor(device)})",
         cpu=processor("cpu"),
         threads=lab.engine.workers,
@@ -89,7 +94,7 @@ def _provenance(root: Path, lab: Lab, sources: Iterable[Origin], claims: Sequenc
     )
 
 
-def _claim(outcome: Outcome) -> schema.ClaimEvidence:
+def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
     claim, findings = outcome.claim, _findings(outcome.findings)
     return schema.ClaimEvidence(
         id=claim.id,
@@ -105,6 +110,7 @@ def _claim(outcome: Outcome) -> schema.ClaimEvidence:
         message=outcome.message,
         record=to_json(claim),
         record_sha256=digest(claim),
+        file=file,
         looks=tuple(_look(look) for look in outcome.looks),
         looks_planned=outcome.looks_planned,
         as_registered=outcome.as_registered,
@@ -184,17 +190,3 @@ def _first_and_last(experiment: Experiment) -> tuple[float | None, float | None]
         return None, None
     first, last = float(rates[0]), float(rates[max(experiment.steps - 1, 0)])
     return first if math.isfinite(first) else None, last if math.isfinite(last) else None
-
-
-def _git(folder: Path) -> str:
-    """The commit of the folder, and whether the work tree differs from it; empty outside a repository."""
-    try:
-        commit = _output(folder, "git", "rev-parse", "HEAD")
-        changed = _output(folder, "git", "status", "--porcelain")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return f"{commit} ({'with uncommitted changes' if changed else 'clean'})"
-
-
-def _output(folder: Path, *command: str) -> str:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

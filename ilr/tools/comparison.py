@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from ilr.report.evidence import ClaimEvidence, FindingEvidence, Range
 from ilr.report.findings import FindingText, finding_texts
-from ilr.serialization import differences
+from ilr.serialization import decisive, differences
 from ilr.stats.decision import Verdict
 from ilr.tools.reports import Report, facts
 
@@ -133,7 +133,8 @@ def _compared(row: Sequence[ClaimEvidence | None], reports: Sequence[Report]) ->
     scales = [report.evidence.scale for report in reports]
     later = list(zip(verdicts, scales, strict=True))[1:]
     changes = [_change(verdicts[0], verdict, scales[0] == scale) for verdict, scale in later]
-    registration = dict.fromkeys(line for claim in row if claim for line in differences(first.record, claim.record))
+    records = [decisive(claim.record) for claim in row if claim]
+    registration = dict.fromkeys(line for record in records for line in differences(records[0], record))
     return ClaimComparison(
         id=first.id,
         title=first.title,

@@ -80,6 +80,18 @@ class Replicas:
 
 
 @record
+class Differs:
+    """In what a claim's setting differs from the paper's at each scale; each goes on after "Differs from the paper in".
+
+    Where the paper does not state a setting, ours is named here, too.
+    """
+
+    tiny: str = ""
+    reduced: str = ""
+    full: str = ""
+
+
+@record
 class Claim:
     """One claim of the paper, its blog post or its reviews, with the rule that decides it."""
 
@@ -95,6 +107,9 @@ class Claim:
     replicas: Replicas
     not_run: str = ""
     """Why the claim does not run at the scales that `replicas` leaves out."""
+    question: str = ""
+    """The title as a question, as the report asks it."""
+    differs: Differs = Differs()
 
     def __post_init__(self) -> None:
         if not self.predictions:

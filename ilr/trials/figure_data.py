@@ -13,7 +13,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-MOST_POINTS = 80
+MOST_POINTS = 40
 """Of one line in the table: a page holds some thirty figures."""
 
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 from xml.sax.saxutils import escape
@@ -31,6 +31,9 @@ DASHES: tuple[Any, ...] = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Each group has a colour, a dash and a marker of its own, so that none of them is needed alone."""
+
+BAND_POINTS = 100
+"""Of a band, at most: more than that cannot be told apart in a panel, and make a page large."""
 
 PANEL = (4.0, 3.2)
 """Inches of one panel of several: on a phone they stand below each other, and no word is too small to read."""
@@ -68,21 +71,23 @@ def in_style() -> AbstractContextManager[None]:
     return style.context(STYLE, after_reset=True)
 
 
-def new_figure(caption: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(caption: str, panels: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side; where the report's page is narrow they stand below each other.
 
     Args:
         caption: what axes and marks are; the report prints it beside the figure, and says itself what came out.
         panels: how many there are.
+        rows: drawings in a panel, below each other, over one horizontal axis.
+
+    Returns:
+        The figure, and its axes: those of the first panel from top to bottom, then those of the next.
     """
     width, height = SINGLE if panels == 1 else (PANEL[0] * panels, PANEL[1])
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height * (1 + rows) / 2))
     figure.set_label(caption)
-    if panels == 1:
-        return figure, [figure.add_subplot()]
     # Each panel is laid out by itself, so that it can stand by itself.
-    parts: Any = figure.subfigures(1, panels, wspace=0)
-    return figure, [part.add_subplot() for part in parts]
+    parts: Any = [figure] if panels == 1 else figure.subfigures(1, panels, wspace=0)
+    return figure, [axes for part in parts for axes in part.subplots(rows, sharex=True, squeeze=False)[:, 0]]
 
 
 def to_svg(figure: Figure, salt: str) -> str:
@@ -126,7 +131,55 @@ def draw_band(
     """
     [line] = axes.plot(steps, middle(values, axis=0), label=label, **_marked(axes, label, style))
     low, high = np.quantile(values, (0.1, 0.9), axis=0)
-    axes.fill_between(np.asarray(steps), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    _fill(axes, steps, low, high, line.get_color())
+
+
+def draw_mean(axes: Axes, steps: npt.ArrayLike, values: npt.NDArray[Any], label: str, **style: Any) -> None:
+    """The mean over replicas of some values, with two standard errors of it either way as a band.
+
+    Args:
+        axes: to draw on.
+        steps: where the values belong, [time].
+        values: of every replica, [replica, time].
+        label: for the legend.
+        style: of the line, as for `Axes.plot`.
+    """
+    [line] = axes.plot(steps, values.mean(axis=0), label=label, **_marked(axes, label, style))
+    low, high = _around_mean(values)
+    _fill(axes, steps, low, high, line.get_color())
+
+
+def draw_groups(axes: Axes, groups: Mapping[str, npt.NDArray[Any]], control: str = "") -> None:
+    """Groups of values beside each other: a dot a replica, and in black the mean with two standard errors either way.
+
+    Args:
+        axes: to draw on; its horizontal axis gets the groups' names.
+        groups: the values of every replica, [replica], by name.
+        control: the group that is drawn in grey, if there is one.
+    """
+    for place, (name, values) in enumerate(groups.items()):
+        across = place + np.linspace(-0.25, 0.25, len(values)) * (len(values) > 1)
+        colour = CONTROL if name == control else SERIES[place % len(SERIES)]
+        axes.plot(across, values, linestyle="", marker=".", color=colour, alpha=0.45)
+        low, high = _around_mean(values)
+        bars = [[values.mean() - low], [high - values.mean()]]
+        axes.errorbar([place], [values.mean()], bars, fmt="D", color="black", linestyle="", capsize=4, label=name)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+
+
+def _fill(axes: Axes, steps: npt.ArrayLike, low: npt.NDArray[Any], high: npt.NDArray[Any], colour: Any) -> None:
+    """A band between two curves, [time]. Unlike a line's, its points are all written: of many, every so many-th is."""
+    at = np.asarray(steps)
+    chosen = np.unique(np.linspace(0, len(at) - 1, min(len(at), BAND_POINTS)).round().astype(int))
+    axes.fill_between(at[chosen], low[chosen], high[chosen], color=colour, alpha=0.15, linewidth=0)
+
+
+def _around_mean(values: npt.NDArray[Any]) -> tuple[Any, Any]:
+    """The mean over replicas [replica, ...] less and plus two standard errors; of a single one, the mean itself."""
+    middle = values.mean(axis=0)
+    error = 2 * values.std(axis=0) / np.sqrt(max(len(values) - 1, 1))
+    return middle - error, middle + error
 
 
 def draw_largest(axes: Axes, at: npt.ArrayLike, values: npt.NDArray[Any], label: str = "", **style: Any) -> None:
@@ -206,6 +259,11 @@ class _PlainPowers(LogFormatterSciNotation):
 
 def _write_powers_plainly(axis: Axis) -> None:
     major, minor = axis.get_major_formatter(), axis.get_minor_formatter()
+    if axis.get_scale() == "log":
+        low, high = sorted(axis.get_view_interval())
+        if high > low * 1e4 > 0:
+            # Over so many decades nobody reads the marks between two powers.
+            axis.set_minor_locator(NullLocator())
     # Not subclasses of it, which know better, and not what a claim has set itself.
     if type(major) is LogFormatterSciNotation:
         axis.set_major_formatter(_PlainPowers())

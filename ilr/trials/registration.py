@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from ilr.report.evidence import Evidence
-from ilr.serialization import differences, to_json
+from ilr.serialization import decisive, differences, to_json
 from ilr.trials.claim import Claim
 
 
@@ -105,5 +105,8 @@ def compare(evidence: Evidence, claims: Sequence[Claim]) -> list[Comparison]:
 
 
 def changes(before: Mapping[str, Any], now: Claim) -> list[str]:
-    """What differs between a claim's record in an evidence file and the claim as it is written now, a line a field."""
-    return list(differences(before, to_json(now)))
+    """What differs between a claim's record in an evidence file and the claim as it is written now, a line a field.
+
+    What only tells of a claim, its question for one, may be put into other words.
+    """
+    return list(differences(decisive(before), decisive(to_json(now))))

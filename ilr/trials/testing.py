@@ -13,12 +13,14 @@
 Nothing is trained: judges and figures are given recordings of the right shape with random numbers in them.
 """
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
@@ -33,6 +35,18 @@ from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.plotting import in_style, to_svg
 from ilr.trials.registration import claim_modules
 from ilr.trials.scales import SCALES, Scale
+
+CONCLUSIONS = re.compile(
+    r"\b(agree(s|d|ment)?|always|are equal|becom\w*|better|climb(s|ed)?|close(r|st)?|come(s)? (down|to rest|back)|"
+    r"confirm\w*|contradict\w*|converge[sd]?|decide[sd]?|destroy\w*|differs|disprove\w*|ends? (at|where)|equals?|"
+    r"expected|fail(s|ed|ure)?|falls?|fell|far(ther|thest)? (apart|behind|below|above)|follow(s|ed)|forgets?|forgotten|"
+    r"grow(s|n)?|grew|help(s|ed)|hold(s)? (true|for)|indeed|lies? on|los(es?|t)|match(es|ed)?|miss(es|ed)?|never|"
+    r"no (difference|effect|longer|matter)|only|prove[snd]?|refute[sd]?|remain(s|ed)?|remember(s|ed)|reproduced?|"
+    r"returns?|rises?|rose|same (as|place)|settle[sd]?|shows?|stay(s|ed)?|succeed\w*|support(s|ed)|undecided|veers?|"
+    r"whatever|wins?|works?|worse)\b",
+    re.IGNORECASE,
+)
+"""Words by which a figure would conclude something; its claim may come out as it will."""
 
 
 def check_folder(folder: Path) -> None:
@@ -55,6 +69,8 @@ def check_record(claim: Claim) -> None:
     """The record is complete and survives a round trip through JSON."""
     for field in ("title", "source", "statement"):
         assert getattr(claim, field).strip(), f"{claim.id}: {field} is empty"
+    question = claim.question
+    assert not question or question.endswith("?"), f"{claim.id}: its question {question!r} is none"
     for control in claim.controls:
         assert control.takes_away.strip(), f"{claim.id}: the control {control.name!r} does not say what it takes away"
     assert from_json(to_json(claim)) == claim, f"{claim.id}: the record changes on its way through JSON"
@@ -113,14 +129,35 @@ def check_judge(file: ClaimFile) -> None:
 
 
 def check_figure(file: ClaimFile) -> None:
-    """The figure can be drawn from recordings of a single replica, or pair of partners, and has a caption."""
+    """The figure can be drawn from recordings of a single replica, or pair of partners; it has a caption, and its words
+    conclude nothing.
+    """
     plan = _plan(file, scales(file.claim)[0], seed=1)
     recordings = _recordings(_smallest(plan.experiments))
     controls = {name: _recordings(_smallest(experiments)) for name, experiments in plan.controls.items()}
     with in_style():
         figure = file.figure(recordings, controls)
         assert to_svg(figure, file.claim.id).startswith("<svg")
-    assert str(figure.get_label()).strip(), f"{file.claim.id}: the figure has no caption"
+    caption, *words = figure_words(figure)
+    assert caption.strip(), f"{file.claim.id}: the figure has no caption"
+    for text in (caption, *words):
+        found = CONCLUSIONS.search(text)
+        assert not found, (
+            f"{file.claim.id}: its figure says {found and found.group()!r}, in {text!r}: it tells what axes and marks "
+            "are; what came out, the report says from the findings"
+        )
+
+
+def figure_words(figure: Figure) -> list[str]:
+    """All that a figure says, its caption first: titles, axes, labels of lines and groups, what is written in it."""
+    words = [str(figure.get_label())]
+    for axes in figure.axes:
+        words += [*(axes.get_title(loc) for loc in ("left", "center", "right")), axes.get_xlabel(), axes.get_ylabel()]
+        for drawn in (axes.lines, axes.collections, axes.containers):
+            words += [str(one.get_label()) for one in drawn]
+        words += [text.get_text() for text in axes.texts]
+        words += [tick.get_text() for axis in (axes.xaxis, axes.yaxis) for tick in axis.get_ticklabels()]
+    return words
 
 
 def scales(claim: Claim) -> list[Scale]:

@@ -104,7 +104,7 @@ def test_hostile_text_stays_text_in_the_badge() -> None:
 
 def step(verdict: str, overrides: dict[str, str] | None = None, **changes: Any) -> str:
     evidence = asked(overrides or {}, claims=[claim("one-and-two", verdict, **changes)])
-    return next_step(evidence.claims[0], evidence)
+    return str(next_step(evidence.claims[0], evidence) or "")
 
 
 def test_a_claim_is_judged_again_as_the_run_did() -> None:
@@ -122,6 +122,8 @@ def test_a_claim_is_judged_again_as_the_run_did() -> None:
         ([], "claims/test_one_and_two.py"),
         (["-k", "one"], "claims/test_one_and_two.py"),
         (["mine/", "--deselect=mine/test_three.py"], "mine/test_one_and_two.py"),
+        (["mine/test_three.py::test_three"], "mine/test_one_and_two.py"),
+        (["test_three.py"], "claims/test_one_and_two.py"),
         (["mine/test_three.py", "mine/test_one_and_two.py::test_one_and_two"], "mine/test_one_and_two.py"),
     ],
 )
@@ -136,8 +138,8 @@ def test_an_undecided_claim_says_what_deciding_takes() -> None:
     digest = next(iter(sample_evidence()["experiments"]))
     # The other 48 replicas cost what the 48 there are took, 12.1 s, on two workers.
     assert step("INCONCLUSIVE", findings=[undecided], experiments=[digest]) == (
-        "pytest claims/test_one_and_two.py --scale=tiny --seed=0 --replicas=96 "
-        "(one look, not registered, about 6.0\N{NO-BREAK SPACE}s of training more)"
+        "about 96 replicas a group would decide, with about 6.0\N{NO-BREAK SPACE}s of training more, at one look that "
+        "is not registered: pytest claims/test_one_and_two.py --scale=tiny --seed=0 --replicas=96"
     )
     never = finding("y", "INCONCLUSIVE", replicas_needed=None)
     assert "more replicas do not help" in step("INCONCLUSIVE", findings=[undecided, never])
@@ -165,9 +167,13 @@ def test_old_evidence_has_the_replicas_that_are_registered() -> None:
     [
         ("REPRODUCED", {}, ""),
         ("REFUTED", {}, "a result, not a fault of the run; whether it stays on another seed: pytest .* --seed=1"),
-        ("UNSOUND", {}, "its test shows nothing until each control comes out REFUTED: mend it, then pytest .*"),
-        ("ERROR", {}, "mend what the message names, then pytest .*"),
-        ("NOT RUN", {}, "choose a scale at which it runs: --scale"),
+        (
+            "UNSOUND",
+            {},
+            "its test shows nothing until each control .* and judge it again: pytest .*",
+        ),
+        ("ERROR", {}, "mend what the message names, then judge it again: pytest .*"),
+        ("NOT RUN", {}, "choose a scale at which it runs, by --scale"),
         ("NOT RUN", {"--no-train": ""}, "let it train: pytest claims/test_one_and_two.py --scale=tiny --seed=0"),
         ("INCONCLUSIVE", {"--no-train": ""}, "let it train on: pytest .* --seed=0"),
     ],

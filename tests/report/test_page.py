@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from ilr.report.advice import command
 from ilr.report.ci.junit import render_junit
 from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.page.html import render_html
 from ilr.report.page.inline_svg import Figure
-from ilr.report.page.overview import command
 from ilr.report.page.sentences import answer
 from tests.report.reading import Page, with_claims
 from tests.sample_evidence import claim, control, figure, finding, in_schema_1, prediction, sample_evidence, typed
@@ -158,6 +158,15 @@ def test_a_figure_brings_its_caption_its_words_and_its_table() -> None:
         '<path d="M0.12 0" style="stroke:var(--ink,#000000);fill:url(#f-a)" />'
         '<image href="data:image/png;base64,AA" /></svg>'
     )
+
+
+def test_a_curve_has_no_more_digits_than_its_line_is_wide() -> None:
+    points = [(0.123456 * step, -1.987654 * step) for step in range(200)]
+    path = "M " + " L ".join(f"{x} {y}" for x, y in points)
+    [panel] = Figure.parse(svg(f'<path d="{path}"/>'), "f-").panels
+    drawn = re.findall(r"-?[\d.]+", panel.svg.partition(' d="')[2].partition('"')[0])
+    assert [float(one) for one in drawn] == pytest.approx([one for point in points for one in point], abs=0.051)
+    assert max(len(one.partition(".")[2]) for one in drawn) == 1
 
 
 @pytest.mark.parametrize(
@@ -317,10 +326,14 @@ def test_no_sentence_about_a_claim_contradicts_its_verdict(verdict: str) -> None
 def test_a_claim_is_asked_by_its_own_question_where_it_has_one() -> None:
     told = claim("one", "NOT RUN", title="The norm grows")
     assert "The norm grows?" in Page(render_html(with_claims([told]))).text("claim-one")
-    told["record"] |= {"question": "Does the norm grow?", "differs": "the net, which is smaller."}
+    told["record"] |= {
+        "question": "Does the norm grow?",
+        "differs": {"record": "Differs", "tiny": "the net, which is smaller.", "reduced": "", "full": "another net."},
+    }
     text = Page(render_html(with_claims([told]))).text("claim-one")
     assert "Does the norm grow?" in text
     assert "Differs from the paper in the net, which is smaller." in text
+    assert "another net" not in text
 
 
 def test_claims_stand_in_the_order_of_the_documents() -> None:
@@ -350,14 +363,46 @@ def test_what_needs_attention_comes_first_with_the_next_step(page: Page) -> None
     order = [text.index(word) for word in ("No: “tail index", "Not shown: with", "Could not be judged", "Undecided:")]
     assert order == sorted(order)
     assert "pytest claims/test_full_batch_spikes.py --scale=tiny --seed=0 --replicas=48" in text
-    assert "No practical number of replicas would decide." in text
+    assert "More replicas do not help, as an estimate lies too near the edge of what is accepted." in text
 
 
 def test_what_deciding_would_cost_is_said() -> None:
     evidence = sample_evidence()
     evidence["claims"][3]["findings"][1]["replicas_needed"] = 480
     text = Page(render_html(typed(evidence))).text("claim-average-beats-single")
-    assert "About 1,240 replicas a group would decide; those of this report took 24.2 s to train, so many about" in text
+    assert re.search(r"About 1,240 replicas a group would decide, with about .* of training more, at one look", text)
+
+
+def source_of(**provenance: str) -> tuple[str, list[str]]:
+    """What the page says of the place of a claim's file, and the links that lead to it."""
+    evidence = sample_evidence()
+    evidence["provenance"] |= provenance
+    page = Page(render_html(typed(evidence)))
+    links = [value for value in page.values("href") if "test_heavy_tailed_noise" in value]
+    return page.text("claim-heavy-tailed-noise"), links
+
+
+def test_the_source_of_a_claim_is_linked_at_its_commit() -> None:
+    text, links = source_of(repository="https://git.example.org/group/ilr")
+    commit = sample_evidence()["provenance"]["git"].split()[0]
+    assert links == [f"https://git.example.org/group/ilr/blob/{commit}/claims/test_heavy_tailed_noise.py"]
+    assert "Written down in claims/test_heavy_tailed_noise.py at commit 4f1c0de" in text
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"repository": ""},
+        {"repository": "https://git.example.org/group/ilr", "git": ""},
+        {"repository": "javascript:alert(1)//a/b"},
+        {"repository": "https://name:password@git.example.org/group/ilr"},
+        {"repository": 'https://git.example.org/" onclick="a'},
+    ],
+)
+def test_where_no_address_is_known_the_path_is_said(provenance: dict[str, str]) -> None:
+    text, links = source_of(**provenance)
+    assert links == []
+    assert "Written down in claims/test_heavy_tailed_noise.py" in text
 
 
 @pytest.mark.parametrize(
@@ -373,7 +418,7 @@ def test_the_command_repeats_one_claim(selected: list[str], path: str) -> None:
     evidence = sample_evidence()
     evidence["invocation"] |= {"selected": selected, "overrides": {"--no-train": "", "--data-root": "DIR"}}
     told = msgspec.convert(claim("one-two", "NOT RUN"), ClaimEvidence)
-    assert command(told, typed(evidence)) == f"pytest {path} --scale=tiny --seed=0 --no-train --data-root=DIR"
+    assert command(told, typed(evidence)) == f"pytest {path} --scale=tiny --seed=0 --data-root=DIR"
 
 
 def looked_twice() -> Evidence:

@@ -4,6 +4,7 @@ import pytest
 
 from ilr.report.evidence import Evidence, ExperimentEvidence
 from ilr.report.files import read_evidence
+from ilr.report.page.overview import warnings
 from tests.claim_files import write_claim
 from tests.conftest import Run
 
@@ -55,6 +56,12 @@ def test_a_claim_that_was_not_judged_has_no_look(pytester: pytest.Pytester, run:
     assert (crashed.looks, not_run.looks) == ((), ())
     assert list(crashed.digests) == ["run"]
     assert not_run.digests == {}
+
+
+def test_what_one_machine_trained_and_judged_needs_no_warning(pytester: pytest.Pytester, run: Run) -> None:
+    write_claim(pytester.path / "claims", "reproduced")
+    run()
+    assert warnings(read(pytester)) == []
 
 
 def settings(pytester: pytest.Pytester, run: Run, *changes: tuple[str, str]) -> ExperimentEvidence:

@@ -267,6 +267,7 @@ def test_evidence_keeps_the_schema(pytester: pytest.Pytester, run: Run) -> None:
     assert control["sound"] is True
     assert set(claim["experiments"]) == set(found["experiments"])
     assert claim["figures"][0].startswith("<svg")
+    assert claim["file"] == "claims/test_reproduced.py"
 
 
 @pytest.mark.parametrize("conftest", [True, False], ids=["conftest.py", "-p"])

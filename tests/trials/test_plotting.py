@@ -10,10 +10,13 @@ from matplotlib import rc_context
 from ilr import Prediction
 from ilr.trials.figure_data import MOST_POINTS, as_csv, in_words
 from ilr.trials.plotting import (
+    BAND_POINTS,
     as_control,
     draw_accepted,
     draw_band,
+    draw_groups,
     draw_largest,
+    draw_mean,
     in_style,
     label_lines,
     new_figure,
@@ -56,6 +59,40 @@ def test_the_band_holds_the_middle_four_fifths() -> None:
     [band] = axes.collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (1.0, 9.0)
+
+
+def test_a_band_of_many_points_is_no_large_page() -> None:
+    _, [axes] = new_figure("Band.")
+    draw_band(axes, range(5000), np.arange(10_000.0).reshape(2, 5000), "mean")
+    [band] = axes.collections
+    vertices = band.get_paths()[0].vertices
+    assert len(vertices) < 3 * BAND_POINTS
+    assert (vertices[:, 0].min(), vertices[:, 0].max()) == (0, 4999)
+
+
+def test_the_error_of_a_mean_is_a_band_of_two_standard_errors() -> None:
+    _, [axes] = new_figure("Mean.")
+    draw_mean(axes, [0, 1], np.array([[0.0, 0.0], [2.0, 2.0]]), "mean")
+    assert axes.lines[0].get_ydata().tolist() == [1.0, 1.0]
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (-1.0, 3.0)
+
+
+def test_groups_stand_beside_each_other_and_their_means_are_told() -> None:
+    figure, [axes] = new_figure("Groups.")
+    draw_groups(axes, {"one": np.array([1.0, 3.0]), "alone": np.array([5.0])}, control="alone")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["one", "alone"]
+    dots = [line for line in axes.lines if line.get_marker() == "."]
+    assert [dot.get_color() for dot in dots][1] == as_control()["color"]
+    assert "one: 2 at 0." in in_words(figure)
+    assert "alone: 5 at 1." in in_words(figure)
+
+
+def test_rows_of_a_panel_have_one_horizontal_axis() -> None:
+    _, axes = new_figure("Four.", panels=2, rows=2)
+    assert len(axes) == 4
+    axes[0].set_xlim(0, 7)
+    assert [one.get_xlim()[1] == 7 for one in axes] == [True, True, False, False]
 
 
 def test_the_line_of_a_band_may_be_the_median() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ilr.__main__ import main
 from ilr.report.files import write_report
-from ilr.serialization import to_json
+from ilr.serialization import digest, to_json
 from ilr.trials.registration import changes, claim_modules, load_module
 from ilr.trials.testing import check_claim
 from tests.claim_files import sharing, write_claim
@@ -79,6 +79,21 @@ def test_a_change_is_named_field_by_field(
     assert "CHANGED    reproduced\n" in out
     assert "unchanged  other\n" in out
     assert line in out
+
+
+def test_what_only_tells_of_a_claim_is_no_change(
+    folder: Path, report: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "test_reproduced.py"
+    before = digest(load_module(path).CLAIM)
+    told = 'question="Does the norm grow?", differs=Differs(tiny="the loss.")'
+    edit(path, 'not_run="only tiny is written",', f'not_run="only tiny is written", {told},')
+    edit(path, "import Claim, ", "import Claim, Differs, ")
+    now = load_module(path).CLAIM
+    assert (now.question, now.differs.tiny) == ("Does the norm grow?", "the loss.")
+    assert digest(now) == before
+    assert main(["claims", str(folder), "--check", str(report)]) == 0
+    assert capsys.readouterr().out.split() == ["unchanged", "other", "unchanged", "reproduced"]
 
 
 def test_another_order_of_predictions_is_a_change(folder: Path) -> None:

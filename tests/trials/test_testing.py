@@ -8,7 +8,7 @@ import pytest
 
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.registration import claim_modules, load_module
-from ilr.trials.testing import check_claim, check_folder, synthetic_recording
+from ilr.trials.testing import check_claim, check_folder, scales, synthetic_recording
 from tests.claim_files import VARIANTS, write_claim
 
 CLAIMS = Path(__file__).parents[2] / "claims"
@@ -23,6 +23,13 @@ def test_a_claim_keeps_the_contract(module: ModuleType) -> None:
     check_claim(module)
 
 
+@pytest.mark.parametrize("module", claim_modules(CLAIMS), ids=lambda module: module.__name__)
+def test_a_claim_of_ours_is_asked_and_says_what_differs(module: ModuleType) -> None:
+    assert module.CLAIM.question
+    for scale in scales(module.CLAIM):
+        assert getattr(module.CLAIM.differs, scale)
+
+
 def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
     for variant in ("reproduced", "refuted"):
         write_claim(tmp_path, variant, **VARIANTS[variant])
@@ -35,6 +42,7 @@ def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
     ("old", "new", "complaint"),
     [
         ('title="The norm grows"', 'title=" "', "title is empty"),
+        ('title="The norm grows"', 'title="Growth", question="It grows."', "its question 'It grows.' is none"),
         ('"No weight decay."', '""', "'decay' does not say what it takes away"),
         ('"at_least"', '"at_most_maybe"', "'at_most_maybe', which is no rule; choose from at_least"),
         ("tiny=6", "tiny=None", "runs at no scale"),
@@ -60,6 +68,9 @@ def test_a_strangers_folder_can_pass(tmp_path: Path) -> None:
             "findings are not",
         ),
         ('new_figure("Norms.")', 'new_figure("")', "the figure has no caption"),
+        ('new_figure("Norms.")', 'new_figure("Norms: one grows, one not.")', "its figure says 'grows'"),
+        ("axes.plot(", 'axes.set(title="Reproduced"); axes.plot(', "its figure says 'Reproduced'"),
+        ("return drawn", 'axes.plot([1], label="never"); return drawn', "its figure says 'never'"),
         ("axes.plot(", "axes.no(", "has no attribute 'no'"),
         ("def figure", "def picture", r"needs a function figure\(\)"),
     ],

@@ -70,7 +70,7 @@ def _attention(claim: ClaimEvidence, evidence: Evidence) -> list[str]:
     if claim.message:
         lines.append(f"- {_cell(claim.message)}")
     lines += [f"- {_cell(text.sentence)}" for text in guilty(claim)[:_MOST_FINDINGS]]
-    lines.append(f"- next: {_cell(next_step(claim, evidence), longest=2 * _LONGEST)}")
+    lines.append(f"- next: {_cell(str(next_step(claim, evidence)), longest=2 * _LONGEST)}")
     return [*lines, ""]
 
 

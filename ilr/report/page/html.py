@@ -30,7 +30,6 @@ def render_html(evidence: Evidence) -> str:
     """
     fallen = shaken(evidence.claims)
     sections = sections_of(evidence, fallen)
-    trained = {section.claim.id: section.settings.seconds for section in sections}
     script = (files("ilr.report.page") / "templates" / "page.js").read_text(encoding="utf-8")
     page = environment().get_template("page.html.j2")
     return page.render(
@@ -40,12 +39,13 @@ def render_html(evidence: Evidence) -> str:
         told=of_run(evidence.claims, fallen),
         tally=tally(evidence.claims),
         fallen=fallen,
-        attention=overview.attention(evidence, [trained[claim.id] for claim in evidence.claims]),
+        attention=overview.attention(evidence),
         facts=overview.facts(evidence),
         warnings=overview.warnings(evidence),
         scale_says=overview.scale_says(evidence.scale),
         groups={key: name for key, name in sources.GROUPS.items() if any(one.source.group == key for one in sections)},
         documents=sources,
+        repository=sources.repository_address(evidence.provenance),
         alphas=sorted({one.alpha for claim in evidence.claims for one in claim.registered.predictions}),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -44,6 +44,9 @@ PROPERTIES = frozenset((
 _REFERENCE = re.compile(r"url\((['\"]?)#([\w.:-]+)\1\)")
 _RASTER = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_DECIMALS = re.compile(r"-?\d+\.\d{2,}")
+LONG_PATH = 400
+"""Characters of a path from which on it is a curve, and no mark."""
 _SIZE = re.compile(r"(?:font|font-size):[^;]*?([\d.]+)px")
 _FONT = re.compile(r"font:\s*((?:italic|oblique|bold|\d{3})\s+)*([\d.]+px)[^;]*")
 _FAMILY = re.compile(r";?\s*font-family:[^;]*")
@@ -173,6 +176,8 @@ def _cleaned(element: str, attribute: str, value: str, prefix: str) -> str:
     if attribute == "style":
         value = ";".join(_declared(element, one, prefix) for one in value.split(";") if one.strip())
         return _FAMILY.sub("", _FONT.sub(r"font-size:\2;\1", value)).replace("bold ", "font-weight:bold")
+    if attribute == "d" and len(value) > LONG_PATH:
+        return " ".join(_DECIMALS.sub(_to_a_tenth, _safe(element, value, prefix)).split())
     return " ".join(_LONG_NUMBER.sub(_shortened, _safe(element, value, prefix)).split())
 
 
@@ -191,6 +196,11 @@ def _safe(element: str, value: str, prefix: str) -> str:
     if re.search(r"url\s*\(|[\\<>@{}]|/\*|image\s*\(|image-set|var\s*\(", rest, re.IGNORECASE):
         raise ValueError(f"no figure: a value of its <{element}> refers to something outside of it")
     return value
+
+
+def _to_a_tenth(number: re.Match[str]) -> str:
+    """Of a curve: a tenth of a unit is less than its line is wide."""
+    return f"{float(number.group()):.1f}".removesuffix(".0")
 
 
 def _shortened(number: re.Match[str]) -> str:

@@ -1,11 +1,9 @@
 """The first screen: what needs attention, who trained what when, and what this scale says about the paper."""
 
-import math
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ilr.report.advice import next_step
 from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.numbers import duration
 from ilr.report.page.sentences import answer, plural, sentence_case
@@ -38,78 +36,14 @@ class Attention:
     command: str
 
 
-def attention(evidence: Evidence, seconds: Sequence[float]) -> list[Attention]:
-    """Every claim that needs somebody, the worst first.
-
-    Args:
-        evidence: of the run.
-        seconds: training time of each claim.
-    """
-    needy = [
-        Attention(claim, answer(claim), _step(claim, evidence, trained), command(claim, evidence))
-        for claim, trained in zip(evidence.claims, seconds, strict=True)
-        if claim.verdict in MOST_URGENT
-    ]
+def attention(evidence: Evidence) -> list[Attention]:
+    """Every claim that needs somebody, the worst first."""
+    needy = []
+    for claim in evidence.claims:
+        step = next_step(claim, evidence)
+        if claim.verdict in MOST_URGENT and step is not None:
+            needy.append(Attention(claim, answer(claim), f"{sentence_case(step.words)}.", step.command))
     return sorted(needy, key=lambda one: MOST_URGENT.index(one.claim.verdict))
-
-
-def command(claim: ClaimEvidence, evidence: Evidence) -> str:
-    """Repeats one claim as this run judged it."""
-    given = evidence.invocation.selected
-    folder = next((path.split("::")[0].rstrip("/") for path in given if not path.startswith("-")), "claims")
-    folder = folder.rpartition("/")[0] or "claims" if folder.endswith(".py") else folder
-    file = f"{folder}/test_{claim.id.replace('-', '_')}.py"
-    options = [f"{name}={value}" if value else name for name, value in evidence.invocation.overrides.items()]
-    return shlex.join(["pytest", file, f"--scale={evidence.scale}", f"--seed={evidence.seed}", *options])
-
-
-def needed(claim: ClaimEvidence) -> float | None:
-    """How many times the replicas would decide what is undecided; `None` where no number would, or none is known."""
-    ratios = []
-    for finding in claim.findings:
-        if finding.verdict is Verdict.INCONCLUSIVE:
-            if finding.replicas_needed is None:
-                return None
-            ratios.append(finding.replicas_needed / max(finding.n, 1))
-    return max(ratios, default=None)
-
-
-def cost_to_decide(claim: ClaimEvidence, scale: str, trained: float) -> str:
-    """How many replicas would decide, and how long that many take to train; empty where that is not known."""
-    times = needed(claim)
-    if times is None:
-        return ""
-    group = claim.looks[-1].n if claim.looks else _registered(claim, scale)
-    replicas = f"about {math.ceil(group * times):,} replicas a group would decide" if group else "more would decide"
-    if not trained:
-        return replicas
-    return (
-        f"{replicas}; those of this report took {duration(trained)} to train, so many about {duration(trained * times)}"
-    )
-
-
-def _registered(claim: ClaimEvidence, scale: str) -> int:
-    """Replicas per group at the last look that the claim registered for a scale; 0 where it says nothing."""
-    given = claim.registered.replicas.get(scale)
-    if isinstance(given, int):
-        return given
-    return max(given) if isinstance(given, tuple) and given else 0
-
-
-def _step(claim: ClaimEvidence, evidence: Evidence, trained: float) -> str:
-    match claim.verdict:
-        case Verdict.INCONCLUSIVE:
-            known = cost_to_decide(claim, evidence.scale, trained)
-            undecided = any(finding.verdict is Verdict.INCONCLUSIVE for finding in claim.findings)
-            nothing = (
-                "No practical number of replicas would decide." if undecided else "Its control is to be looked at."
-            )
-            return f"{sentence_case(known)}." if known else nothing
-        case Verdict.UNSOUND:
-            return "Look at the control that is not sound: this test cannot tell the mechanism from its absence."
-        case Verdict.ERROR:
-            return "Repeat it alone."
-    return "Repeat it with another seed: both verdicts then stand in the claim’s history."
 
 
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -176,8 +110,9 @@ def _spent(evidence: Evidence) -> str:
 
 
 def _listed(names: object) -> str:
-    """Each name once, three at most."""
+    """Each name once, three at most; names that hold commas are told apart by semicolons."""
     assert hasattr(names, "__iter__")
     unique = [name for name in dict.fromkeys(names) if name]
     more = f" and {len(unique) - 3} more" if len(unique) > 3 else ""
-    return ", ".join(unique[:3]) + more
+    separator = "; " if any("," in name for name in unique) else ", "
+    return separator.join(unique[:3]) + more

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from ilr.report.advice import command, to_decide
 from ilr.report.evidence import Attempt, ClaimEvidence, ControlEvidence, Evidence, FindingEvidence, Look
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
 from ilr.report.page.inline_svg import Figure
-from ilr.report.page.overview import command, cost_to_decide
 from ilr.report.page.sentences import answer, of_control, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
-from ilr.report.page.sources import Source
+from ilr.report.page.sources import Source, file_address
 from ilr.report.standing import looked, tries
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
@@ -51,6 +51,8 @@ class Section:
     number: int
     source: Source
     question: str
+    differs: str
+    """In what its setting differs from the paper's; empty where that was not written down."""
     answer: str
     telling: FindingText | None
     """The finding that matters most."""
@@ -75,6 +77,10 @@ class Section:
     """Why it is undecided, in sentences."""
     figures: Sequence[Figure]
     settings: Settings
+    file: str
+    """The claim's file as the report names it."""
+    file_address: str
+    """Where that can be read as it was; empty where it is not known."""
     elsewhere: Sequence[Attempt]
     """Its last attempt at each other scale."""
     command: str
@@ -128,6 +134,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         number=number,
         source=source,
         question=_question(claim),
+        differs=claim.registered.differs.get(evidence.scale, ""),
         answer=answer(claim),
         telling=first,
         forest=_forest(first, claim) if first else Markup(""),
@@ -140,9 +147,11 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         folded=folded,
         controls=[(control, of_control(control)) for control in claim.controls],
         looks=[LookText(look, _at_look(look, first)) for look in claim.looks],
-        undecided=_undecided(claim, evidence.scale, settings.seconds),
+        undecided=_undecided(claim, evidence),
         figures=parsed(claim.figures, f"figure-{number}", f"the claim {claim.id!r}"),
         settings=settings,
+        file=claim.file or f"test_{claim.id.replace('-', '_')}.py",
+        file_address=file_address(claim, evidence.provenance),
         elsewhere=_elsewhere(claim, evidence.scale),
         command=command(claim, evidence),
         csv=as_csv(claim.findings),
@@ -227,7 +236,7 @@ def _at_look(look: Look, telling: FindingText | None) -> str:
     return f"{text.estimate} ({text.interval})"
 
 
-def _undecided(claim: ClaimEvidence, scale: str, trained: float) -> list[str]:
+def _undecided(claim: ClaimEvidence, evidence: Evidence) -> list[str]:
     """Why the claim is undecided; empty where it is not."""
     if claim.verdict is not Verdict.INCONCLUSIVE:
         return []
@@ -236,8 +245,7 @@ def _undecided(claim: ClaimEvidence, scale: str, trained: float) -> list[str]:
     if names:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         told.append(f"The interval reaches over a bound of the accepted range, for {' and '.join(names[:2])}{more}.")
-        if cost := cost_to_decide(claim, scale, trained):
-            told.append(f"{sentence_case(cost)}.")
+        told.append(f"{sentence_case(to_decide(claim, evidence))}.")
     # What a run says of itself first repeats these.
     if claim.message and not claim.message.startswith("undecided:"):
         told.append(f"{sentence_case(printable(claim.message).strip().rstrip('.'))}.")

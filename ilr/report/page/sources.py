@@ -2,6 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
+
+from ilr.report.evidence import ClaimEvidence, Provenance
 
 PAPER = "https://arxiv.org/abs/2010.02916"
 BLOG = "https://www.offconvex.org/2020/10/21/intrinsicLR/"
@@ -34,6 +37,8 @@ SHOWN = {
 }
 """What the documents' own figures show, as far as the documents say it themselves."""
 
+_REPOSITORY = re.compile(r"https://[\w.:-]+(/[\w.~-]+)+")
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _FIGURE = re.compile(r"(blog post|paper), figure (\d+)\s*(left|right|[a-z]\b)?")
 _SECTIONS = ("introduction", "wisdom 1", "wisdom 2", "wisdom 3", "really going on")
 """Parts of the blog post, in its order."""
@@ -74,6 +79,20 @@ class Source:
             group, order = "others", (parts[0],)
         shown = SHOWN.get(figure.group(0).strip(), "") if figure else ""
         return cls(group, order, tuple((part, _address(part)) for part in parts), shown)
+
+
+def repository_address(provenance: Provenance) -> str:
+    """The page of the repository; empty where it is not known, or is no address that a page may link."""
+    return provenance.repository if _REPOSITORY.fullmatch(provenance.repository) else ""
+
+
+def file_address(claim: ClaimEvidence, provenance: Provenance) -> str:
+    """Where the claim's file can be read as it was at the commit; empty where repository or commit are not known."""
+    commit, _, _ = provenance.git.partition(" ")
+    repository = repository_address(provenance)
+    if not claim.file or not repository or not _COMMIT.fullmatch(commit):
+        return ""
+    return f"{repository}/blob/{commit}/{quote(claim.file)}"
 
 
 def _address(part: str) -> str:
