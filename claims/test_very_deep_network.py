@@ -97,6 +97,21 @@ CLAIM = ilr.Claim(
         ilr.Control("three-layers", "The depth: three layers start without a jump, settle, and learn."),
     ),
     replicas=ilr.Replicas(tiny=(16, 32, 64), reduced=(16, 32, 64), full=16),
+    question="Does a net of a hundred layers of batch norm explode at initialisation and reach no equilibrium?",
+    differs=ilr.Differs(
+        tiny=(
+            "measuring what review 1 asks for, on an MLP of width 32 and digits; λₑ = 0.1, 250 times that of the "
+            "authors' later defaults, for 20/λₑ steps."
+        ),
+        reduced=(
+            "measuring what review 1 asks for, on an MLP of width 64 and Fashion-MNIST; λₑ = 0.1, 250 times that of "
+            "the authors' later defaults, for 20/λₑ steps."
+        ),
+        full=(
+            "measuring what review 1 asks for, on an MLP of width 128; λₑ = 0.01, 25 times that of the authors' later "
+            "defaults, for 20/λₑ steps."
+        ),
+    ),
 )
 
 
@@ -164,9 +179,8 @@ def relative_angles(recording: ilr.Recording) -> ilr.Array:
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
     drawn, (gradient, norm, turned) = ilr.new_figure(
         "Left: the squared gradient of each layer at initialisation, by that of the last one, and the line of π/(π − "
-        "1) a layer. Middle: the norm, thrown up by the first step, shrinks by weight decay until another batch "
-        "throws it up. Right: angles of the steps from 10/λₑ to 20/λₑ in units of √(2λₑ), sorted: at equilibrium all "
-        "are near 1. Median and middle four fifths of the replicas, controls in grey.",
+        "1) a layer. Middle: the norm over training. Right: angles of the steps from 10/λₑ to 20/λₑ in units of "
+        "√(2λₑ), sorted; the thin line is half of it. Median and middle four fifths of the replicas, controls in grey.",
         panels=3,
     )
     layers = np.arange(2, DEPTH + 1)
