@@ -15,6 +15,7 @@ CLASSES_AND_FUNCTIONS = (
     *(
         "Claim",
         "Control",
+        "Differs",
         "Finding",
         "Group",
         "JudgedClaim",
@@ -35,7 +36,9 @@ CLASSES_AND_FUNCTIONS = (
         "as_control",
         "draw_accepted",
         "draw_band",
+        "draw_groups",
         "draw_largest",
+        "draw_mean",
         "label_lines",
         "new_figure",
         "ticks_at",
