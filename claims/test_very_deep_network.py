@@ -17,7 +17,7 @@ and the net stays at chance. λₑ = 0.1 makes 20/λₑ steps few; the course wa
 over 14/λₑ.
 
 The growth of the gradient is taken from the first step, which without weight decay is η times the gradient, at a batch
-of 128 digits: batches of 32 have 1.54. It is a line through the logarithms of all layers but the first, which sees
+of 256 digits: batches of 32 have 1.54. It is a line through the logarithms of all layers but the first, which sees
 pixels.
 """
 
@@ -49,7 +49,7 @@ REGIMES = {
 }
 LEARNING_RATE = 0.01
 """Of no account but for the height of the first jump: λₑ is set by the weight decay."""
-LARGE_BATCH = 128
+LARGE_BATCH = 256
 INITIAL, TRAINED = "first step", "training"
 GROWTH = ilr.Prediction(
     quantity="growth of the squared gradient from a layer to the one below, at initialisation",
@@ -96,7 +96,7 @@ CLAIM = ilr.Claim(
         ilr.Control("no-normalisation", "Batch normalisation: the gradient does not grow, the first step is small."),
         ilr.Control("three-layers", "The depth: three layers start without a jump, settle, and learn."),
     ),
-    replicas=ilr.Replicas(tiny=(16, 32, 64), reduced=(16, 32, 64), full=16),
+    replicas=ilr.Replicas(tiny=(8, 16, 32), reduced=(8, 16, 32), full=16),
     question="Does a net of a hundred layers of batch norm explode at initialisation and reach no equilibrium?",
     differs=ilr.Differs(
         tiny=(
