@@ -72,12 +72,18 @@ def equilibrium_effective_learning_rate(intrinsic_learning_rate: float, gradient
     return effective
 
 
-def equilibrium_step_angle(intrinsic_learning_rate: float) -> float:
-    """arccos(1 − λₑ) in radians, nearly √(2λₑ): how far a step turns weights that keep their norm.
+def equilibrium_step_angle(intrinsic_learning_rate: float, momentum: float = 0.0) -> float:
+    """arccos(1 − ηλ/(1 + β)) in radians, nearly √(2ηλ/(1 + β)): how far a step turns weights that keep their norm.
 
-    Weight decay leaves (1 − λₑ)w, the gradient is orthogonal to it, and the norm is that of w again.
+    Without momentum weight decay leaves (1 − ηλ)w, the gradient is orthogonal to it, and the norm is that of w again.
+    With momentum the step u₊ = βu − η(∇L + λw) keeps the norm where 2⟨w, u₊⟩ = −‖u₊‖²; the step before did so too,
+    hence ⟨w, u⟩ = ‖u‖²/2, and ‖u‖² = 2ηλ‖w‖²/(1 + β) (Wan et al. 2021).
+
+    Args:
+        intrinsic_learning_rate: ηλ, not divided by 1 − β.
+        momentum: β.
     """
-    return math.acos(1 - intrinsic_learning_rate)
+    return math.acos(1 - intrinsic_learning_rate / (1 + momentum))
 
 
 def relaxed_effective_learning_rate(

@@ -76,6 +76,26 @@ def test_the_equilibrium_keeps_the_norm_and_turns_by_its_angle(intrinsic: float)
     assert equilibrium_step_angle(intrinsic) == pytest.approx(turned, rel=1e-7)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_a_step_with_momentum_turns_weights_by_the_theorys_angle(momentum: float) -> None:
+    learning_rate, weight_decay = 0.1, 0.05
+    stream = np.random.default_rng(0)
+    weights, velocity = stream.standard_normal(100), np.zeros(100)
+    weights *= (learning_rate / (2 * weight_decay * (1 - momentum))) ** 0.25 / np.linalg.norm(weights)
+    turned = []
+    for _ in range(12_000):
+        noise = stream.standard_normal(100)
+        # A gradient of unit length at unit norm: orthogonal to the weights, inversely proportional to their norm.
+        noise -= noise @ weights / (weights @ weights) * weights
+        gradient = noise / np.linalg.norm(noise) / np.linalg.norm(weights)
+        velocity = momentum * velocity + gradient + weight_decay * weights
+        after = weights - learning_rate * velocity
+        turned.append(1 - after @ weights / np.linalg.norm(after) / np.linalg.norm(weights))
+        weights = after
+    theory = 1 - math.cos(equilibrium_step_angle(learning_rate * weight_decay, momentum))
+    assert np.mean(turned[4_000:]) == pytest.approx(theory, rel=0.02)
+
+
 @pytest.mark.parametrize("steps", [0.0, 10.0, 1e4])
 def test_without_weight_decay_the_effective_learning_rate_only_falls(steps: float) -> None:
     assert relaxed_effective_learning_rate(0.5, 0.0, 3.0, steps) == pytest.approx((4 + 6 * steps) ** -0.5)
