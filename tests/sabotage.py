@@ -131,11 +131,11 @@ def in_batch_order(draw: Callable[[Draw, BatchOrder, int], Indices]) -> Callable
 # What is done there
 
 
+@dataclass(frozen=True)
 class OneStepLate:
     """A schedule whose values come a step late; the first one stays."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    schedule: Schedule
 
     def values(self, steps: int) -> Float64:
         values = self.schedule.values(steps)

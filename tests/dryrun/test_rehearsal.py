@@ -52,7 +52,7 @@ def test_a_rehearsed_claim_has_a_word_of_its_own(pytester: pytest.Pytester, run:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('Observe("weight_norm", (20,))', 'Observe("test_loss", (20,))', "*'test_loss' cannot be observed on the toy*"),
+        ('Observe("weight_norm", (20,))', 'Observe("test_loss", (20,))', "*: the toy loss has no 'test_loss'*"),
         (
             "weight_decay=Constant(0.0)",
             "weight_decay=Exponential(1.0, 1e99)",
