@@ -58,7 +58,7 @@ def test_a_rehearsed_claim_has_a_word_of_its_own(pytester: pytest.Pytester, run:
             "weight_decay=Exponential(1.0, 1e99)",
             "*weight_decay * is not finite over*",
         ),
-        ("weight_decay=Constant(0.0)", "weight_decay=Cosine(1.0, 0)", "*weight_decay * is not finite over*"),
+        ("weight_decay=Constant(0.0)", "weight_decay=Cosine(1.0, 0)", "*Cosine: until=0 must be 1 or more*"),
         ("    pass\n", "    1 / 0\n", "*its judge failed: ZeroDivisionError*"),
         ("steps=20", "steps=-20", "*its experiments could not be planned: ValueError*"),
         ("axes.plot(", "axes.plott(", "*its figure could not be drawn*"),
