@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from ilr.data import augmentation, sampling
+from ilr.data import dataset as data_module
 from ilr.data.augmentation import Draws
+from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples
+from ilr.data.readers import RawData
 from ilr.data.sampling import BatchOrder
-from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.experiment import Data, Experiment, Observe
 from ilr.experiments.norms import BatchNorm
 from ilr.experiments.schedules import Constant, Schedule
 from ilr.experiments.seeding import Stream, generator
@@ -131,11 +134,11 @@ def in_batch_order(draw: Callable[[Draw, BatchOrder, int], Indices]) -> Callable
 # What is done there
 
 
+@dataclass(frozen=True)
 class OneStepLate:
     """A schedule whose values come a step late; the first one stays."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    schedule: Schedule
 
     def values(self, steps: int) -> Float64:
         values = self.schedule.values(steps)
@@ -387,6 +390,31 @@ INITIAL_SCALE = "learning-rate-is-initial-scale"
 EXPONENTIAL = "exponential-learning-rate-equivalence"
 TOY = "gradient-descent-is-not-gradient-flow-toy"
 
+
+def changed_labels(patch: Patch) -> None:
+    read = data_module.read
+
+    def changed(*arguments: Any) -> RawData:
+        raw = read(*arguments)
+        labels = raw.train_labels.copy()
+        labels[::100] = (labels[::100] + 1) % raw.classes
+        return replace(raw, train_labels=labels)
+
+    patch.setattr(data_module, "read", changed)
+
+
+def scaled_by_the_test_half(prepared: Callable[[Data, RawData], Dataset]) -> Callable[[Data, RawData], Dataset]:
+    def other(data: Data, raw: RawData) -> Dataset:
+        found = prepared(data, raw)
+        test = np.asarray(found.test_images[:])
+        mean, deviation = test.mean(), test.std()
+        return replace(
+            found, train_images=(found.train_images[:] - mean) / deviation, test_images=(test - mean) / deviation
+        )
+
+    return other
+
+
 SABOTAGES = (
     Sabotage(
         "weight decay off",
@@ -529,6 +557,18 @@ SABOTAGES = (
         "All epochs have the order of the first.",
         in_batch_order(lambda own, order, step: own(order, step % order.steps_per_epoch)),
         ("reshuffling",),
+    ),
+    Sabotage(
+        "labels changed",
+        "One training label in a hundred is another between the source and what is trained on.",
+        changed_labels,
+        ("data as trained on",),
+    ),
+    Sabotage(
+        "scaled by the test half",
+        "Images are standardised by the mean and deviation of the test half.",
+        lambda patch: patch.setattr(data_module, "_prepared", scaled_by_the_test_half(data_module._prepared)),
+        ("data as trained on",),
     ),
     Sabotage(
         "snapshots late",

@@ -424,6 +424,7 @@ def sample_evidence() -> dict[str, Any]:
                 "trained_by": {
                     "ilr_versions": ["0.1.0"],
                     "torch_versions": ["2.13.0", "2.14.1"],
+                    "commits": ["0f" * 20],
                     "devices": ["cpu"],
                     "processors": ["Intel(R) Xeon(R) Platinum 8581C CPU @ 2.10GHz"],
                     "first_trained": "2026-11-20T08:00:00Z",

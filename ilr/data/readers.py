@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ilr.data.catalog import DatasetInfo, DataUnavailableError, whole_info
+from ilr.data.catalog import PUBLISHED, DatasetInfo, DataUnavailableError, whole_info
 from ilr.data.lazy_images import ImageFiles, Int64, LazyImages
 
 Bytes = npt.NDArray[np.uint8]
@@ -49,7 +49,32 @@ def read(name: str, root: Path | None) -> RawData:
         DataUnavailableError: no such data set, or its files are not there or not whole.
     """
     info = whole_info(name)
-    return READERS[name](root, info)
+    raw = READERS[name](root, info)
+    _check(name, raw, info)
+    return raw
+
+
+def _check(name: str, raw: RawData, info: DatasetInfo) -> None:
+    """Holds what was read to the catalogue: nobody is to train on other data than he believes.
+
+    Raises:
+        DataUnavailableError: there are more or fewer examples, images of another shape, or labels of no class.
+    """
+    for part, images, labels, count in (
+        ("train", raw.train_images, raw.train_labels, info.train),
+        ("test", raw.test_images, raw.test_labels, info.test),
+    ):
+        if images.shape != (count, *info.image_shape) or labels.shape != (count,):
+            raise DataUnavailableError(
+                f"{name} has {count} {part} examples of the shape {info.image_shape}, not images {images.shape} with "
+                f"labels {labels.shape}, as found"
+            )
+        if count and not 0 <= labels.min() <= labels.max() < info.classes:
+            raise DataUnavailableError(
+                f"{name} has the {part} labels 0 to {info.classes - 1}, not {labels.min()} to {labels.max()}, as found"
+            )
+    if raw.classes != info.classes:
+        raise DataUnavailableError(f"{name} has {info.classes} classes, not {raw.classes}, as found")
 
 
 def _resident(info: DatasetInfo, images: Bytes, labels: Any, test_images: Bytes, test_labels: Any) -> RawData:
@@ -81,13 +106,14 @@ def _idx_files(root: Path | None, info: DatasetInfo, folder: str, advice: str) -
     """
     root = _needed(root, folder, advice)
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-    images, labels, test_images, test_labels = [_idx_file(root, folder, name, advice) for name in names]
+    known = PUBLISHED[{"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}[folder]]
+    images, labels, test_images, test_labels = [_idx_file(root, folder, name, known[name], advice) for name in names]
     # Grey images have one channel: [example, 1, row, column].
     return _resident(info, images[:, None], labels, test_images[:, None], test_labels)
 
 
-def _idx_file(root: Path, folder: str, name: str, advice: str) -> Bytes:
-    """The array in one IDX file, which may be compressed."""
+def _idx_file(root: Path, folder: str, name: str, sha256: str, advice: str) -> Bytes:
+    """The array in one IDX file, which may be compressed; `sha256` is that of its content as published."""
     places = [root / folder / "raw", root / folder, root]
     paths = [place / file for place in places for file in (name, f"{name}.gz")]
     found = next((path for path in paths if path.is_file()), None)
@@ -100,6 +126,10 @@ def _idx_file(root: Path, folder: str, name: str, advice: str) -> Bytes:
     array = _idx_array(content)
     if array is None:
         raise DataUnavailableError(f"{found} is truncated or not an IDX file; fetch {folder} again")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataUnavailableError(
+            f"{found} is not the file of that name of {folder} as published; fetch {folder} again"
+        )
     return array
 
 

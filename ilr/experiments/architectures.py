@@ -9,6 +9,9 @@ class MLP:
 
     widths: tuple[int, ...] = (32, 32, 32)
 
+    def __post_init__(self) -> None:
+        _check_counts(self, "widths")
+
     def __str__(self) -> str:
         return f"MLP {'-'.join(map(str, self.widths))}"
 
@@ -30,6 +33,9 @@ class CNN:
 
     channels: tuple[int, ...] = (8, 8, 16, 16)
 
+    def __post_init__(self) -> None:
+        _check_counts(self, "channels")
+
     def __str__(self) -> str:
         return f"CNN {'-'.join(map(str, self.channels))}"
 
@@ -39,11 +45,27 @@ class CNN:
         return self.channels
 
 
+def _check_counts(net: object, *fields: str) -> None:
+    """Every layer, block and stage has something.
+
+    Raises:
+        ValueError: there is none, or one is empty.
+    """
+    for field in fields:
+        value = getattr(net, field)
+        counts = value if isinstance(value, tuple) else (value,)
+        if not counts or min(counts) < 1:
+            raise ValueError(f"{type(net).__name__}: {field}={value} must be numbers of 1 or more")
+
+
 class _EqualStages:
     """What residual nets have in common whose stages have equally many blocks."""
 
     blocks_per_stage: int
     widths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check_counts(self, "blocks_per_stage", "widths")
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -93,6 +115,7 @@ class BottleneckResNet:
     widths: tuple[int, ...] = (64, 128, 256, 512)
 
     def __post_init__(self) -> None:
+        _check_counts(self, "blocks", "widths")
         if len(self.blocks) != len(self.widths):
             raise ValueError(f"blocks and widths must be those of the same stages, not {self.blocks} and {self.widths}")
 

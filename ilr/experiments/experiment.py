@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Literal
 
 from ilr.experiments.architectures import Net, Toy
@@ -28,6 +29,12 @@ class Data:
     train: int | None = None
     test: int | None = None
     side: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("train", "test", "side"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ValueError(f"Data: {field}={value} must be 1 or more, or None")
 
     def __str__(self) -> str:
         size = "" if self.train is None else f", {self.train} examples"
@@ -95,6 +102,8 @@ class Observe:
             )
         if not self.at:
             raise ValueError(f"{self.quantity!r} is observed at no step")
+        if any(later <= earlier for earlier, later in pairwise(self.at)):
+            raise ValueError(f"{self.quantity!r} is observed at steps that do not ascend")
         if ("factor" in self.row.axes) != bool(self.factors):
             raise ValueError(f"{self.quantity!r}: factors belong to the rescaling quantities, which need them")
 
@@ -146,10 +155,22 @@ class Experiment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", as_schedule(self.learning_rate))
         object.__setattr__(self, "weight_decay", as_schedule(self.weight_decay))
+        self._check_numbers()
         self._check_replicas()
         self._check_data()
         self.norm.check(self.net)
         self._check_observations()
+
+    def _check_numbers(self) -> None:
+        """Each by itself is one that training can do something with."""
+        for field, allowed, holds in (
+            ("seed", "0 or more", self.seed >= 0),
+            ("batch_size", "1 or more, or None", self.batch_size is None or self.batch_size >= 1),
+            ("momentum", "0 or more and below 1", 0 <= self.momentum < 1),
+            ("initial_scale", "above 0", self.initial_scale > 0),
+        ):
+            if not holds:
+                raise ValueError(f"Experiment: {field}={getattr(self, field)} must be {allowed}")
 
     def _check_replicas(self) -> None:
         """There are some, and partners come in twos."""

@@ -17,10 +17,18 @@ class Norm:
         """
 
 
+def _check_eps(norm: Norm, eps: float) -> None:
+    if eps < 0:
+        raise ValueError(f"{type(norm).__name__}: eps={eps} must be 0 or more")
+
+
 class _ExampleNorm(Norm, ABC):
     """Normalises each example by itself, groups of neighbouring channels over all their pixels."""
 
     eps: float
+
+    def __post_init__(self) -> None:
+        _check_eps(self, self.eps)
 
     @abstractmethod
     def groups_of(self, channels: int) -> int:
@@ -52,6 +60,9 @@ class BatchNorm(Norm):
 
     eps: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_eps(self, self.eps)
+
     def __str__(self) -> str:
         return "batch norm" + _broken_by(self.eps)
 
@@ -67,6 +78,7 @@ class GroupNorm(_ExampleNorm):
     eps: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.groups < 1:
             raise ValueError(f"groups must be 1 or more, not {self.groups}")
 

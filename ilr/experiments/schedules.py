@@ -52,6 +52,10 @@ class StepDecay:
     factor: float
     at: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if min(self.at, default=0) < 0:
+            raise ValueError(f"StepDecay: at={self.at} must be steps, 0 or more")
+
     def __str__(self) -> str:
         if self.factor == 1 or not self.at:
             return f"{self.initial:g}"
@@ -73,6 +77,10 @@ class Cosine:
     initial: float
     until: int
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.until < 1:
+            raise ValueError(f"Cosine: until={self.until} must be 1 or more")
 
     def __str__(self) -> str:
         return f"cosine from {self.initial:g} to {self.final:g} at step {self.until}"
@@ -142,6 +150,8 @@ class Phases:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phases", tuple(map(as_schedule, self.phases)))
+        if min(self.lengths, default=0) < 0:
+            raise ValueError(f"Phases: lengths={self.lengths} must be 0 or more")
         if len(self.lengths) != len(self.phases) - 1:
             raise ValueError(f"{len(self.phases)} phases need {len(self.phases) - 1} lengths, not {len(self.lengths)}")
 

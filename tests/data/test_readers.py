@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,16 @@ import pytest
 import torchvision
 from PIL import Image
 
-from ilr.data.catalog import DATASETS, DataUnavailableError
+from ilr.data.catalog import DATASETS, PUBLISHED, DataUnavailableError
 from ilr.data.readers import READERS, read
 
 
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+
+
 def write_idx(path: Path, array: np.ndarray, *, compressed: bool) -> None:
-    raw = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+    raw = idx(array)
     path.parent.mkdir(parents=True, exist_ok=True)
     if compressed:
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(raw))
@@ -25,7 +30,9 @@ def write_idx(path: Path, array: np.ndarray, *, compressed: bool) -> None:
 
 
 @pytest.fixture
-def write_files(tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
+def write_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, np.ndarray]]:
+    """Writes small files, and lets the catalogue take them for those that were published."""
+
     def write(folder: str, *, compressed: bool = False) -> dict[str, np.ndarray]:
         stream = np.random.default_rng(1)
         arrays = {
@@ -36,6 +43,10 @@ def write_files(tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
         }
         for name, array in arrays.items():
             write_idx(tmp_path / folder / name, array, compressed=compressed)
+        for name in PUBLISHED:
+            sums = {file: hashlib.sha256(idx(array)).hexdigest() for file, array in arrays.items()}
+            monkeypatch.setitem(PUBLISHED, name, sums)
+            monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], train=12, test=5))
         return arrays
 
     return write
@@ -119,6 +130,8 @@ def write_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
             monkeypatch.setattr(kind, part, [[file, sums[file]] for file, _ in getattr(kind, part)])
         names = written(kind.meta["filename"], {kind.meta["key"]: ["a class"]})
         monkeypatch.setattr(kind, "meta", kind.meta | {"md5": names})
+        sizes = {"train": 4 * len(kind.train_list), "test": 4 * len(kind.test_list)}
+        monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], **sizes))
         return batches
 
     return write
@@ -171,8 +184,9 @@ def write_image(path: Path, size: tuple[int, int], colour: tuple[int, int, int])
 
 
 @pytest.fixture
-def imagenet(tmp_path: Path) -> Path:
+def imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two classes, red and blue, of three training images and two test images each."""
+    monkeypatch.setitem(DATASETS, "imagenet", replace(DATASETS["imagenet"], train=6, test=4, classes=2))
     for label, colour in {"n01": (255, 0, 0), "n02": (0, 0, 255)}.items():
         for index in range(3):
             write_image(tmp_path / "imagenet" / "train" / label / f"{index}.JPEG", (300, 260 + index), colour)
@@ -224,3 +238,80 @@ def test_an_incomplete_imagenet_is_one_line(imagenet: Path, damage: str) -> None
 def test_sets_of_files_need_a_folder(name: str) -> None:
     with pytest.raises(DataUnavailableError, match=r"needs --data-root: a folder with .*torchvision\.datasets"):
         read(name, None)
+
+
+# --- what is trained on is what it is said to be
+
+
+def test_another_sets_files_are_not_taken_for_it(
+    write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fashion-MNIST's files have the names and shapes of MNIST's."""
+    write_files(".")
+    monkeypatch.setitem(PUBLISHED, "mnist", dict.fromkeys(PUBLISHED["mnist"], "0" * 64))
+    with pytest.raises(DataUnavailableError, match="train-images-idx3-ubyte is not the file of that name of MNIST as"):
+        read("mnist", tmp_path)
+    assert read("fashion-mnist", tmp_path).train_images.shape == (12, 1, 28, 28)
+
+
+@pytest.mark.parametrize("victim", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_one_changed_byte_is_noticed(
+    write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path, victim: str
+) -> None:
+    write_files(".")
+    content = bytearray((tmp_path / victim).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / victim).write_bytes(content)
+    with pytest.raises(DataUnavailableError, match=f"{victim} is not the file of that name of MNIST as published"):
+        read("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "array", "complaint"),
+    [
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros(10, np.uint8),
+            r"mnist has 12 train examples of .*labels \(10,\)",
+        ),
+        ("train-labels-idx1-ubyte", np.zeros((12, 1), np.uint8), r"12 train examples of .* labels \(12, 1\), as found"),
+        (
+            "t10k-labels-idx1-ubyte",
+            np.full(5, 77, np.uint8),
+            "mnist has the test labels 0 to 9, not 77 to 77",
+        ),
+        ("t10k-images-idx3-ubyte", np.zeros((5, 14, 14), np.uint8), r"5 test examples of the shape \(1, 28, 28\), not"),
+        ("train-images-idx3-ubyte", np.zeros((12, 784), np.uint8), r"mnist has 12 train examples of the shape"),
+    ],
+)
+def test_files_that_contradict_the_catalogue_are_one_line(
+    write_files: Callable[..., dict[str, np.ndarray]], tmp_path: Path, file: str, array: np.ndarray, complaint: str
+) -> None:
+    """Even if their sums were known."""
+    write_files(".")
+    write_idx(tmp_path / file, array, compressed=False)
+    PUBLISHED["mnist"][file] = hashlib.sha256(idx(array)).hexdigest()
+    with pytest.raises(DataUnavailableError, match=complaint) as error:
+        read("mnist", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["fewer", "labels"])
+def test_cifar_is_held_to_the_catalogue(
+    write_cifar: Callable[[str], dict[str, dict[str, object]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    write_cifar("cifar-10")
+    known = DATASETS["cifar-10"]
+    changed = replace(known, train=known.train + 1) if damage == "fewer" else replace(known, classes=3)
+    monkeypatch.setitem(DATASETS, "cifar-10", changed)
+    with pytest.raises(DataUnavailableError, match=r"cifar-10 has .*, as found"):
+        read("cifar-10", tmp_path)
+
+
+def test_a_class_of_imagenet_may_not_be_missing(imagenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "imagenet", replace(DATASETS["imagenet"], classes=3))
+    with pytest.raises(DataUnavailableError, match="imagenet has 3 classes, not 2, as found"):
+        read("imagenet", imagenet)

@@ -52,13 +52,13 @@ def test_a_rehearsed_claim_has_a_word_of_its_own(pytester: pytest.Pytester, run:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('Observe("weight_norm", (20,))', 'Observe("test_loss", (20,))', "*the toy loss has no 'test_loss'*"),
+        ('Observe("weight_norm", (20,))', 'Observe("test_loss", (20,))', "*: the toy loss has no 'test_loss'*"),
         (
             "weight_decay=Constant(0.0)",
             "weight_decay=Exponential(1.0, 1e99)",
             "*weight_decay * is not finite over*",
         ),
-        ("weight_decay=Constant(0.0)", "weight_decay=Cosine(1.0, 0)", "*weight_decay * is not finite over*"),
+        ("weight_decay=Constant(0.0)", "weight_decay=Cosine(1.0, 0)", "*Cosine: until=0 must be 1 or more*"),
         ("    pass\n", "    1 / 0\n", "*its judge failed: ZeroDivisionError*"),
         ("steps=20", "steps=-20", "*its experiments could not be planned: ValueError*"),
         ("axes.plot(", "axes.plott(", "*its figure could not be drawn*"),

@@ -39,6 +39,7 @@ from ilr.trials.claim_file import ClaimFile
 from ilr.trials.outcome import PlannedExperiments
 from ilr.trials.registration import load_module
 from ilr.trials.sequential import SequentialTrial
+from tests.data import test_as_trained_on
 from tests.oracle import plain_net
 from tests.sabotage import EXPONENTIAL, INITIAL_SCALE, SABOTAGES, SCALE_INVARIANCE, TOY, Sabotage
 from tests.training import test_loop, test_toy
@@ -85,6 +86,11 @@ def independence(dataset: Dataset, _: Path, __: int) -> None:
 def reshuffling(_: Dataset, __: Path, ___: int) -> None:
     """All examples are seen once an epoch, each time in another order."""
     test_loop.test_all_examples_are_seen_once_an_epoch()
+
+
+def data(_: Dataset, __: Path, ___: int) -> None:
+    """Images and labels that are trained on are those of an independent reading of their source, in order and scale."""
+    test_as_trained_on.test_digits()
 
 
 def norm_law(dataset: Dataset, _: Path, __: int) -> None:
@@ -225,6 +231,7 @@ TESTS: dict[str, Detector] = {
     "alone or in company": company,
     "independence": independence,
     "reshuffling": reshuffling,
+    "data as trained on": data,
     "norm law": norm_law,
     "rescaling": rescaling,
     "changed weights": changed_weights,

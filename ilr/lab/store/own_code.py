@@ -21,6 +21,7 @@ from typing import Any
 from ilr.experiments.experiment import Experiment
 
 _OURS = "ilr"
+_PACKAGE = Path(__file__).parents[2]
 
 _INSTALLED = ("site-packages", "dist-packages")
 """Folders of packages that have nothing to do with each other: what lies beside a module there is not its own."""
@@ -60,8 +61,8 @@ def _foreign(value: Any) -> Iterator[type]:
 def _sources(cls: type) -> dict[Path, bytes]:
     """The source in which a class is defined, and what that imports from beside it: text by file."""
     codes = [code for member in vars(cls).values() if (code := _code_of(member)) is not None]
-    # Methods that a dataclass has generated come from no file.
-    files = {code.co_filename for code in codes} - {"<string>"}
+    # Methods that a dataclass has generated come from no file; those that ilr gives to every record are its own.
+    files = {code.co_filename for code in codes if not Path(code.co_filename).is_relative_to(_PACKAGE)} - {"<string>"}
     module = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if module is not None:
         files.add(module)
