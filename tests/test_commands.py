@@ -60,6 +60,8 @@ ELSEWHERE = {
     "python -m ilr new": "tests/test_readme.py: with what it writes",
     "pytest your-folder": "tests/test_readme.py: with what it writes",
     "python -m pytest tests/stats": "CI runs all of tests/",
+    "pytest claims --scale=": "tests/lab/test_slurm.py: the same engine, on a Slurm of one node",
+    "apptainer exec": "tests/session/test_options.py: the option; no container is at hand",
     "python -m pip install": "an installation",
     "pre-commit install": "an installation",
 }
@@ -71,7 +73,7 @@ def test_every_command_of_every_page_is_tried_somewhere() -> None:
     found = set()
     for page in set(pages) - set(PAGES):
         for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", "").splitlines():
                 beginnings = [beginning for beginning in ELSEWHERE if line.startswith(beginning)]
                 assert beginnings, f"{page.name}: {line}"
                 found.update(beginnings)

@@ -13,12 +13,13 @@ import pytest
 from ilr.data.catalog import DataUnavailableError
 from ilr.data.dataset import load
 from ilr.experiments.experiment import Data, Experiment
-from ilr.experiments.recording import DIVERGED_AT
-from ilr.experiments.schedules import Constant, Cosine, Phases
+from ilr.experiments.recording import DIVERGED_AT, Array
+from ilr.experiments.schedules import Constant, Phases
 from ilr.lab.engines import Engine, InProcess, Processes
 from ilr.lab.jobs import Job
 from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan, run
 from ilr.lab.store import Facts, Key, Store, deciding_files
+from ilr.serialization import record
 from ilr.training.loop import train
 from tests.stores import arrays_of
 
@@ -149,9 +150,17 @@ def test_a_job_that_fails_costs_only_its_own_experiments(
     assert lab.source(toy_that_fails).seconds == 0.0
 
 
+@record
+class Undefined:
+    """A schedule without values."""
+
+    def values(self, steps: int) -> Array:
+        return np.full(steps, 1 / (steps - steps))
+
+
 def test_what_failed_in_company_is_trained_alone(make_lab: MakeLab, small_toy: Experiment) -> None:
-    """A factor of zero raises in one experiment; the one it was fused with did nothing wrong."""
-    bad = replace(small_toy, learning_rate=Phases((Constant(0.1), Cosine(0.1, 0)), (1,)), first_replica=8)
+    """A schedule raises in one experiment; the one it was fused with did nothing wrong."""
+    bad = replace(small_toy, learning_rate=Phases((Constant(0.1), Undefined()), (1,)), first_replica=8)
     lab = make_lab()
     plan = trained(lab, small_toy, bad)
     assert [job.replicas for job in plan.jobs] == [4]

@@ -26,7 +26,7 @@ from ilr.experiments.experiment import CropFlip, Experiment
 from ilr.experiments.schedules import StepDecay
 from ilr.lab import jobs
 from ilr.lab.engines import InProcess
-from ilr.lab.scheduler import Lab
+from ilr.lab.scheduler import Lab, TrainingFailedError
 from ilr.lab.store import Store
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
@@ -259,7 +259,7 @@ def one_formulation(monkeypatch: pytest.MonkeyPatch) -> None:
 def notices(detector: Detector, dataset: Dataset, folder: Path, seed: int) -> bool:
     try:
         detector(dataset, folder, seed)
-    except AssertionError:
+    except (AssertionError, TrainingFailedError):
         return True
     return False
 
