@@ -188,7 +188,9 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     for axes, (dropped, recording) in zip(panels, recordings.items(), strict=True):
         before, after = around_drop(recording, "effective_learning_rate")
         noise_before, _ = around_drop(recording, "gradient_second_moment")
-        _, stopped = around_drop(controls["no-weight-decay-after-the-drop"][dropped], "effective_learning_rate")
+        # A control may have been decided at another look, so on other replicas: it has a rate of its own before the drop.
+        control = controls["no-weight-decay-after-the-drop"][dropped]
+        undisturbed, stopped = around_drop(control, "effective_learning_rate")
         old = before.mean(axis=1, keepdims=True)  # [replica, 1]
         intrinsic = final_intrinsic(recording)
         time = intrinsic * np.arange(-before.shape[1], after.shape[1])
@@ -199,8 +201,8 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
         since = np.arange(after.shape[1], dtype=np.float64)
         constant = ilr.theory.relaxed_effective_learning_rate(after[:, 0].mean(), intrinsic, noise_before.mean(), since)
         axes.plot(intrinsic * since, constant / old.mean(), color="C1", linestyle="--", label="constant ‖ḡ‖²")
-        control = (stopped / old).mean(axis=0)
-        axes.plot(intrinsic * since, control, **ilr.as_control(label="no decay (control)", linestyle=":"))
+        relative = (stopped / undisturbed.mean(axis=1, keepdims=True)).mean(axis=0)
+        axes.plot(intrinsic * since, relative, **ilr.as_control(label="no decay (control)", linestyle=":"))
         axes.axhline(FACTOR**-0.5, color="black", linewidth=0.6)
         axes.set(title=f"{dropped} ÷ 10", xlabel="λₑ′ × steps after the drop", yscale="log", ylim=(0.07, 1.2))
     panels[0].set_ylabel("effective learning rate / the old one")
