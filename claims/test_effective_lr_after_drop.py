@@ -188,7 +188,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     for axes, (dropped, recording) in zip(panels, recordings.items(), strict=True):
         before, after = around_drop(recording, "effective_learning_rate")
         noise_before, _ = around_drop(recording, "gradient_second_moment")
-        # A control may have been decided at another look, so on other replicas: it has a rate of its own before the drop.
+        # Decided at another look, a control has other replicas, so it is measured by its own rate before the drop.
         control = controls["no-weight-decay-after-the-drop"][dropped]
         undisturbed, stopped = around_drop(control, "effective_learning_rate")
         old = before.mean(axis=1, keepdims=True)  # [replica, 1]
