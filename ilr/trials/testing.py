@@ -129,8 +129,8 @@ def check_judge(file: ClaimFile) -> None:
 
 
 def check_figure(file: ClaimFile) -> None:
-    """The figure can be drawn from recordings of a single replica, or pair of partners, and of more in the claim than in
-    its controls, or fewer; it has a caption, and its words conclude nothing.
+    """The figure can be drawn from recordings of a single replica, or pair of partners, and of more or fewer in the
+    claim than in its controls; it has a caption, and its words conclude nothing.
     """
     plan = _plan(file, scales(file.claim)[0], seed=1)
     # A claim and its control may be decided at different looks, so each may have fewer replicas than the other.
