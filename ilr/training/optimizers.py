@@ -1,6 +1,7 @@
 """The step of stochastic gradient descent with coupled weight decay and momentum, for R replicas at once."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -24,6 +25,18 @@ class SGD:
         self.layers = layers
         self.momentum = momentum
         self.velocities = [_like(layer, initial_velocity) * layer.detach() for layer in layers] if momentum else []
+
+    def of(self, index: Tensor, layers: Sequence[Tensor]) -> "SGD":
+        """The same for other replicas, each of which goes on where one of these is.
+
+        Args:
+            index: [R'], which of these replicas each one was.
+            layers: their weights, each [R', ...].
+        """
+        found = copy(self)
+        found.layers = layers
+        found.velocities = [velocity[index] for velocity in self.velocities]
+        return found
 
     @property
     def state(self) -> list[Tensor]:

@@ -17,6 +17,7 @@ from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
+from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
 from ilr.training.recorder import Arrays, by_slice
@@ -69,7 +70,7 @@ class Trainer(ABC):
             slices: experiments with equal fusion keys.
             load: gives a data set; called where there is one.
             device: a torch device.
-            tick: called now and then with the replica-steps done since the last call.
+            tick: called now and then with the steps done since the last call, summed over networks.
             choose: chooses how the replicas of nets are computed.
             keeper: keeps snapshots of the training, which goes on from the last of them.
 
@@ -87,6 +88,10 @@ class Trainer(ABC):
             operations: that are to be timed, about.
             seconds: times them.
         """
+
+    def network_steps(self, slices: Slices) -> int:
+        """Steps that training these slices takes, summed over networks, as `tick` is told of them."""
+        return sum(one.steps * one.replicas for one in slices)
 
     def shape(self, observation: Observe) -> tuple[int, ...]:
         """Lengths of an observation's axes behind [replica, time]."""
@@ -132,6 +137,10 @@ class NetTrainer(Trainer):
     ) -> list[Arrays]:
         """As `ilr.training.loop.train`, on the data that `load` gives."""
         return train(slices, load(self.data), device, tick, choose, keeper)
+
+    def network_steps(self, slices: Slices) -> int:
+        """As there, but those of replicas that are the same network at first count once until they part."""
+        return network_steps(tuple(slices))
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
