@@ -97,9 +97,7 @@ def test_every_worker_gets_a_share(make_lab: MakeLab, small_experiment: Experime
     assert sorted(job.replicas for job in plan.jobs) == [16, 24]
 
 
-def test_what_experiments_have_in_common_is_trained_in_one_job(
-    make_lab: MakeLab, small_experiment: Experiment
-) -> None:
+def test_what_experiments_have_in_common_is_trained_in_one_job(make_lab: MakeLab, small_experiment: Experiment) -> None:
     """A job has both schedules of some replicas, not one schedule of all of them."""
     trunk = replace(small_experiment, replicas=16)
     branch = replace(trunk, learning_rate=Phases((Constant(0.1), Constant(0.01)), (4,)))
