@@ -27,6 +27,7 @@ CLASSES_AND_FUNCTIONS = (
     ),
     *("Experiment", "Data", "Observe", "Partners", "CropFlip", "ResizedCropFlip"),
     *("MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
+    *("GaussianNoise", "SVAG"),
     *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
     *("changed", "every", "for_each", "group", "observe_all"),

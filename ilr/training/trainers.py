@@ -115,7 +115,8 @@ class NetTrainer(Trainer):
         passed = min(EVALUATION_EXAMPLES, info.train)
         number = np.dtype(experiment.precision).itemsize
         forward = 2.0 * net.multiply_adds() * (number / 4)
-        self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.batch_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.step_operations = experiment.batches_per_step * self.batch_operations
         self.evaluation_operations = (passed + info.test) * forward
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
@@ -135,7 +136,7 @@ class NetTrainer(Trainer):
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
-        share = operations / self.step_operations
+        share = operations / self.batch_operations
         count = max(1, min(replicas, int(share)))
         examples = max(2, min(self.batch, int(share * self.batch)))
         stream = torch.Generator(device).manual_seed(0)
@@ -152,7 +153,7 @@ class NetTrainer(Trainer):
 
         ways = [Formulation(*one) for one in product({1, count}, kernels(torch.device(device)))]
         fastest = min(seconds(partial(run, way)) for way in ways)
-        return self.step_operations * count * examples / self.batch / fastest
+        return self.batch_operations * count * examples / self.batch / fastest
 
 
 class ToyTrainer(Trainer):
