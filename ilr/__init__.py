@@ -13,7 +13,7 @@ from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
-from ilr.stats import theory
+from ilr.stats import tails, theory
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.groups import Group
 from ilr.trials.claim import (
@@ -138,6 +138,7 @@ __all__ = [
     "observe_all",
     "rank_correlations",
     "run",
+    "tails",
     "theory",
     "ticks_at",
 ]

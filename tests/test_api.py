@@ -44,7 +44,7 @@ CLASSES_AND_FUNCTIONS = (
         "new_figure",
         "ticks_at",
     ),
-    *("agreement", "l1_distance", "rank_correlations", "run", "theory"),
+    *("agreement", "l1_distance", "rank_correlations", "run", "tails", "theory"),
 )
 TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")
 

@@ -243,7 +243,7 @@ class _Run:
     ) -> dict[str, Tensor]:
         """One step of SGD at rates [R, 1], on what was drawn for it.
 
-        Gives those of the step's quantities that are wanted, each [R].
+        Gives those of the step's quantities that are wanted, each [R, ...].
         """
         losses, gradients = self._loss_and_gradients(drawn)
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)

@@ -18,7 +18,7 @@ from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
 from ilr.training.loop import Choose, Slices, Tick, silent, train
-from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
+from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
 from ilr.training.toy import train_toy
@@ -124,7 +124,8 @@ class NetTrainer(Trainer):
         self.evaluation_bytes = net.activations() * passed * number
         pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
         self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
-        self.lengths = {"weight": sum(net.sizes), "test example": info.test}
+        weights = sum(net.sizes)
+        self.lengths = {"weight": weights, "sampled weight": len(sampled(weights)), "test example": info.test}
         self.layers = len(net.layers) + 1
         self.classes = info.classes
 

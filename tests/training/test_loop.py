@@ -159,6 +159,16 @@ def test_the_angle_of_a_step_is_the_one_between_the_weights(random_dataset: Data
     np.testing.assert_allclose(arrays["step_angle"], np.arccos(cosines), rtol=1e-6)
 
 
+def test_sampled_gradients_are_what_a_step_subtracts(random_dataset: Dataset) -> None:
+    observe = (Observe("weights", range(STEPS + 1)), Observe("sampled_gradient", range(STEPS)))
+    for net in (MLP((7, 6)), MLP((2,))):
+        [arrays] = train([replace(BASE, net=net, weight_decay=0.0, observe=observe)], random_dataset)
+        weights = arrays["weights"]
+        gradients = (weights[:, :-1] - weights[:, 1:]) / 0.2
+        places = np.unique(np.linspace(0, weights.shape[2] - 1, 256).astype(int))
+        np.testing.assert_allclose(arrays["sampled_gradient"], gradients[:, :, places], rtol=1e-9, atol=1e-12)
+
+
 def test_the_average_is_that_of_the_weights_observed_so_far(random_dataset: Dataset) -> None:
     steps = (8, 12, 24)
     observe = (Observe("weights", steps), Observe("average_test_accuracy", steps), Observe("test_accuracy", steps))
