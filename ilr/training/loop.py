@@ -22,6 +22,7 @@ from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_training
 from ilr.training.branching import Indices, Stage, network_steps, stages
 from ilr.training.metrics import Networks, Step
+from ilr.training.noise import Coefficients, combined
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
@@ -102,6 +103,8 @@ class _Run:
         self.partners = shared.partners
         self.parted_at = shared.partners.parted_at if shared.partners else None
         self.captures = capturable(device)
+        self.batches_per_step = shared.batches_per_step
+        self.coefficients: Coefficients | None = None
         self.averaged = 0
         self.earlier: Tensor | None = None
         self.adjacent: Tensor | None = None
@@ -131,6 +134,8 @@ class _Run:
         self.pairs = _evened(self.replicas)
         self.own_batches = Batches(self.shared, self.replicas, self.dataset, self.train_set)
         self.common_batches = Batches(self.shared, self.pairs, self.dataset, self.train_set)
+        if self.shared.gradient_noise is not None:
+            self.coefficients = Coefficients(self.shared.gradient_noise, self.replicas, self.device, self.dtype)
         self.learning_rates = self.all_learning_rates[:, stage.replicas]
         self.weight_decays = self.all_weight_decays[:, stage.replicas]
         index = torch.from_numpy(come_from).to(self.device)
@@ -139,7 +144,7 @@ class _Run:
             self.earlier = self.earlier[index]
         self.sgd = self.sgd.of(index, self.net.layers_of(self.weights))
         self.recorder.gather(come_from)
-        batch = self._batch(stage.begin)
+        batch = self._batches(stage.begin).at(stage.begin * self.batches_per_step)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
         self.formulation = self.choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
         self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
@@ -230,49 +235,62 @@ class _Run:
 
     def _eager(self, step: int, wanted: Collection[str]) -> Mapping[str, Tensor]:
         """Takes a step and gives the quantities of it that are wanted."""
-        batch = self._batch(step)
-        return self._step(wanted, batch.images, batch.labels, self.learning_rates[step], self.weight_decays[step])
+        return self._step(wanted, self.learning_rates[step], self.weight_decays[step], *self._drawn(step))
 
     def _replayed(self, step: int, wanted: frozenset[str]) -> Mapping[str, Tensor]:
         """As `_eager`, by a graph, which makes the batch too; where there can be none, eagerly from now on."""
-        inputs = self.learning_rates[step], self.weight_decays[step], *self._batches(step).drawn(step)
+        inputs = self.learning_rates[step], self.weight_decays[step], *self._drawn(step)
         if wanted not in self.graphs:
             try:
-                self.graphs[wanted] = Replay(partial(self._drawn_step, wanted), inputs, self.sgd.state)
+                self.graphs[wanted] = Replay(partial(self._step, wanted), inputs, self.sgd.state)
             except CaptureError as error:
                 warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
                 self.captures = False
                 return self._eager(step, wanted)
         return self.graphs[wanted](*inputs)
 
-    def _drawn_step(
-        self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
-    ) -> dict[str, Tensor]:
-        """As `_step`, on the batch that follows from what was drawn."""
+    def _drawn(self, step: int) -> list[Tensor]:
+        """What the gradient of a step follows from: a batch; or the coefficients of several batches, and these."""
+        batches = self._batches(step)
+        if self.coefficients is None:
+            return batches.drawn(step)
+        first = step * self.batches_per_step
+        drawn = [self.coefficients.at(step)]
+        for batch in range(first, first + self.batches_per_step):
+            drawn += batches.drawn(batch)
+        return drawn
+
+    def _loss_and_gradients(self, drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Each replica's loss [R] and the gradient that its step takes, of each layer."""
+        if self.coefficients is None:
+            return self._of_batch(drawn)
+        coefficients, *parts = drawn
+        each = len(parts) // self.batches_per_step
+        return combined(coefficients, lambda batch: self._of_batch(parts[batch * each : (batch + 1) * each]))
+
+    def _of_batch(self, drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Each replica's loss [R] and gradients, on the batch that follows from what was drawn."""
         batch = self.own_batches.of(drawn)
-        return self._step(wanted, batch.images, batch.labels, learning_rate, weight_decay)
+        return self.formulation.loss_and_gradients(
+            self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+        )
 
     def _step(
-        self, wanted: Collection[str], images: Tensor, labels: Tensor, learning_rate: Tensor, weight_decay: Tensor
+        self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
     ) -> dict[str, Tensor]:
-        """One step of SGD on images [R or 1, N, channel, row, column] and labels [R or 1, N], at rates [R, 1].
+        """One step of SGD at rates [R, 1], on what was drawn for it.
 
-        Gives those of the step's quantities that are wanted, each [R].
+        Gives those of the step's quantities that are wanted, each [R, ...].
         """
-        losses, gradients = self.formulation.loss_and_gradients(
-            self.net, self.weights, self.head, images, labels, self.normalise
-        )
+        losses, gradients = self._loss_and_gradients(drawn)
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)
         step = Step(self.weights.clone() if compares else self.weights, losses, gradients, self.weights)
         measured = step.measure(wanted, GRADIENT)
         self.sgd.step(gradients, learning_rate, weight_decay)
         return measured | step.measure(wanted, UPDATE)
 
-    def _batch(self, step: int) -> Examples:
-        """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
-        return self._batches(step).at(step)
-
     def _batches(self, step: int) -> Batches:
+        """Those that the replicas see at this step."""
         return self.common_batches if self._united(step) else self.own_batches
 
     def _united(self, step: int) -> bool:

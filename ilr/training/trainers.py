@@ -19,7 +19,7 @@ from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
 from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, silent, train
-from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
+from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
 from ilr.training.toy import train_toy
@@ -120,7 +120,8 @@ class NetTrainer(Trainer):
         passed = min(EVALUATION_EXAMPLES, info.train)
         number = np.dtype(experiment.precision).itemsize
         forward = 2.0 * net.multiply_adds() * (number / 4)
-        self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.batch_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.step_operations = experiment.batches_per_step * self.batch_operations
         self.evaluation_operations = (passed + info.test) * forward
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
@@ -128,7 +129,8 @@ class NetTrainer(Trainer):
         self.evaluation_bytes = net.activations() * passed * number
         pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
         self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
-        self.lengths = {"weight": sum(net.sizes), "test example": info.test}
+        weights = sum(net.sizes)
+        self.lengths = {"weight": weights, "sampled weight": len(sampled(weights)), "test example": info.test}
         self.layers = len(net.layers) + 1
         self.classes = info.classes
 
@@ -144,7 +146,7 @@ class NetTrainer(Trainer):
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
-        share = operations / self.step_operations
+        share = operations / self.batch_operations
         count = max(1, min(replicas, int(share)))
         examples = max(2, min(self.batch, int(share * self.batch)))
         stream = torch.Generator(device).manual_seed(0)
@@ -161,7 +163,7 @@ class NetTrainer(Trainer):
 
         ways = [Formulation(*one) for one in product({1, count}, kernels(torch.device(device)))]
         fastest = min(seconds(partial(run, way)) for way in ways)
-        return self.step_operations * count * examples / self.batch / fastest
+        return self.batch_operations * count * examples / self.batch / fastest
 
 
 class ToyTrainer(Trainer):

@@ -13,7 +13,8 @@ import torch
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, Net, PreResNet
 from ilr.experiments.experiment import CropFlip, Experiment, Observe, Partners
-from ilr.experiments.quantities import QUANTITIES
+from ilr.experiments.noise import GaussianNoise
+from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES
 from ilr.experiments.schedules import Constant, Cosine, Phases
 from ilr.lab import checkpoints
 from ilr.lab.checkpoints import FOLDER, Checkpoint, StoppedError, begun
@@ -115,6 +116,16 @@ def test_training_goes_on_before_and_after_networks_part(random_dataset: Dataset
 
     in_common = 2 * 2 + 3  # all three are one network for 2 steps, and two of them for 3 more
     assert_goes_on((3 * STEPS - in_common) * EVERYTHING.replicas, training, range(STEPS))
+
+
+def test_noise_goes_on_to_the_last_bit(random_dataset: Dataset) -> None:
+    observe = tuple(one for one in EVERYTHING.observe if one.row.needs is not OF_PARTNERS)
+    experiment = replace(EVERYTHING, gradient_noise=GaussianNoise(2), partners=None, observe=observe)
+
+    def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
+        return train([experiment], random_dataset, "cpu", tick, all_at_once, keeper)
+
+    assert_goes_on(experiment.steps * experiment.replicas, training, (1, 5))
 
 
 def test_the_toy_goes_on_to_the_last_bit(small_toy: Experiment) -> None:

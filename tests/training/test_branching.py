@@ -8,6 +8,7 @@ import pytest
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every
+from ilr.experiments.noise import GaussianNoise
 from ilr.experiments.norms import BatchNorm
 from ilr.experiments.schedules import Constant, Phases, StepDecay
 from ilr.training import loop
@@ -68,6 +69,7 @@ VARIANTS: dict[str, dict[str, object]] = {
         "observe": (*TRUNK.observe, Observe("partner_average_test_accuracy", every(6, STEPS))),
     },
     "full batch": {"batch_size": None},
+    "Gaussian noise": {"gradient_noise": GaussianNoise(batches=3)},
     "convolutions, augmented": {"net": CNN((4, 3, 5, 4)), "augmentation": CropFlip(1)},
 }
 
