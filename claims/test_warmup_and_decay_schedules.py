@@ -2,19 +2,23 @@
 
 Review 1 (question 5) finds training with linear warm-up and decay "much more sensitive to learning rate than the
 weight decay", which does not fit "λₑ determines everything". Both are right, for different budgets. Scaling (η, λ) to
-(c²η, λ/c²) at the same λₑ is the same as dividing the initial weights by c, and what is left of the initial norm decays
-as e^(−4∫λₑdt), by dγ/dt = −4λₑγ + 2E‖ḡ‖², whatever the schedule: the shape enters by its integral alone. Where ∫λₑdt is a
-few units, ten times the peak learning rate does what ten times the weight decay does. Where it is a few
-hundredths, as it is when networks train for a few epochs, the initial norm is still what divides η, while weight decay
-has done nothing yet: the peak learning rate decides the accuracy and the weight decay hardly matters.
+(c²η, λ/c²) at the same λₑ is the same as dividing the initial weights by c, and what is left of the initial norm
+decays as e^(−4∫λₑdt), by dγ/dt = −4λₑγ + 2E‖ḡ‖², whatever the schedule: the shape enters by its integral alone. Where
+∫λₑdt is a few units, ten times the peak learning rate does what ten times the weight decay does. Where it is a few
+hundredths, as it is when networks train for a few epochs, the initial norm is still what divides η, while weight
+decay has done nothing yet: the peak learning rate decides the accuracy and the weight decay hardly matters.
 
-So we train by each of three schedules with one budget of steps, and twice: at a weight decay for which ∫λₑdt = 6, and at
-one for which it is 0.03. Around either (η, λ) we multiply and divide η, and as much λ. The sensitivity to one of them is
-the test accuracy at the end with it multiplied, less that with it divided. Of the four, two have the same larger product
-and two the same smaller one; their difference in ‖w‖⁴/η² by what it was at the start is held to e^(−4∫λₑdt).
+So we train by each of three schedules with one budget of steps, and twice: at a weight decay for which ∫λₑdt = 6, and
+at one for which it is 0.03. Around either (η, λ) we multiply and divide η, and as much λ. The sensitivity to one of
+them is the test accuracy at the end with it multiplied, less that with it divided. Of the four, two have the same
+larger product and two the same smaller one; their difference in ‖w‖⁴/η² by what it was at the start is held to
+e^(−4∫λₑdt).
 
-All have the same frozen head, initial weights and batches. Accuracies are those of the last step, where decays to 0 leave
-little noise.
+That η and λ matter alike may mean that neither does: on the digits, once schedules have decayed after a long ∫λₑdt, it
+hardly matters what λₑ was. A constant schedule, at whose end λₑ is what it was, loses accuracy to both.
+
+All have the same frozen head, initial weights and batches. Accuracies are means over the last tenth of the steps, in
+which a constant schedule still makes noise.
 """
 
 from dataclasses import dataclass
@@ -47,11 +51,11 @@ BUDGETS = {"long": 6.0, "short": 0.03}
 CHANGES = ("η up", "η down", "λ up", "λ down")
 
 MORE = ilr.Prediction(
-    quantity="{}, ∫λₑdt = 0.03: sensitivity of the accuracy to η less twice that to λ",
+    quantity="{}, ∫λₑdt = 0.03: sensitivity of the accuracy to η less that to λ",
     rule="at_least",
-    expected=0.0,
-    margin=0.0,
-    reason="Review 1's 'much more sensitive' is taken as twice; by λₑ alone they would be equal, and this negative.",
+    expected=0.04,
+    margin=0.01,
+    reason="One percent and more for each doubling, which is what one tunes for; by λₑ alone it would be 0.",
 )
 EQUAL = ilr.Prediction(
     quantity="{}, ∫λₑdt = 6: sensitivity of the accuracy to η less that to λ",
@@ -65,15 +69,15 @@ MEMORY = ilr.Prediction(
     rule="at_most",
     expected=0.0,
     margin=0.05,
-    reason="One law for all schedules to a twentieth of the difference at the start; the gradient noise may differ a little.",
+    reason="One law for all schedules, to a twentieth of the difference at the start, as gradient noise may differ.",
 )
 CLAIM = ilr.Claim(
     id="warmup-and-decay-schedules",
     title="Under schedules that warm up and decay, ∫λₑdt says whether η matters more than λ",
     source="review 1, question 5",
     statement=(
-        "With linear warm-up and decay, cosine and step schedules, the final accuracy depends on peak η and on λ through "
-        "their product if ∫λₑdt is 6, and much more on η if it is 0.03; what is left of the initial norm is "
+        "With linear warm-up and decay, cosine and step schedules, the final accuracy depends on peak η and on λ "
+        "through their product if ∫λₑdt is 6, and much more on η if it is 0.03; what is left of the initial norm is "
         "e^(−4∫λₑdt), whatever the schedule."
     ),
     predictions=ilr.for_each(SCHEDULES, MORE, EQUAL, MEMORY),
@@ -83,7 +87,13 @@ CLAIM = ilr.Claim(
             "The short ∫λₑdt, with the schedules: constant η and λ for long, so that their product decides.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=(8, 16, 32, 64), reduced=(8, 16, 32, 64), full=(8, 16, 32)),
+    replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(8, 16, 32)),
+    question="Under warm-up and decay, is it the learning rate or the weight decay that accuracy is sensitive to?",
+    differs=ilr.Differs(
+        tiny="measuring what review 1 asks about, on an MLP and digits; 600 steps.",
+        reduced="measuring what review 1 asks about, on a CNN and Fashion-MNIST; 600 steps.",
+        full="measuring what review 1 asks about; 160 epochs and η are those of the authors' later code.",
+    ),
 )
 
 
@@ -118,7 +128,7 @@ def around(setting: ilr.Setting, schedule: str, budget: str, shape: str, total: 
             steps=steps,
             observe=(
                 ilr.Observe("weight_norm", ilr.every(steps // 20, steps)),
-                ilr.Observe("test_accuracy", (steps,)),
+                ilr.Observe("test_accuracy", ilr.every(steps // 80, steps, start=steps * 9 // 10)),
             ),
         )
     return planned
@@ -144,7 +154,7 @@ def key(schedule: str, budget: str, change: str) -> str:
 def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     for schedule in SCHEDULES:
         to_eta, to_lambda = sensitivities(recordings, schedule, "short")
-        yield MORE.of(schedule), to_eta - 2 * to_lambda
+        yield MORE.of(schedule), to_eta - to_lambda
         to_eta, to_lambda = sensitivities(recordings, schedule, "long")
         yield EQUAL.of(schedule), to_eta - to_lambda
         deviations = []
@@ -155,8 +165,8 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
 
 
 def sensitivities(recordings: ilr.Recordings, schedule: str, budget: str) -> tuple[ilr.Array, ilr.Array]:
-    """Final test accuracy with η multiplied less that with η divided, and the same of λ, each [replica]."""
-    accuracy = [recordings[key(schedule, budget, change)].final("test_accuracy") for change in CHANGES]
+    """Test accuracy at the end with η multiplied less that with η divided, and the same of λ, each [replica]."""
+    accuracy = [recordings[key(schedule, budget, change)]["test_accuracy"].mean(axis=1) for change in CHANGES]
     return accuracy[0] - accuracy[1], accuracy[2] - accuracy[3]
 
 
@@ -180,11 +190,11 @@ def memory(recordings: ilr.Recordings, schedule: str, budget: str, end: str) -> 
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:
-    drawn, (sensitive, left, lost) = ilr.new_figure(
-        "Left: by how much a factor in η, and the same factor in λ, changes the final test accuracy, up less down, "
-        "one dot a replica: alike where ∫λₑdt = 6, η alone where it is 0.03; crosses: constant schedule. Middle and right: "
-        "what is left of the initial difference in ‖w‖⁴/η² between runs of the same λₑ, on the line e^(−4∫λₑdt).",
-        panels=3,
+    drawn, (sensitive, left) = ilr.new_figure(
+        "Left: by how much a factor in η, and the same factor in λ, changes the final test accuracy, up less down, one "
+        "dot a replica, at two ∫λₑdt; crosses are a constant schedule. Right: what is left of the initial difference "
+        "in ‖w‖⁴/η² between runs of the same λₑ, by the ∫λₑdt that has passed; the line is e^(−4∫λₑdt).",
+        panels=2,
     )
     places = list(product(BUDGETS, SCHEDULES))
     for place, (budget, schedule) in enumerate(places):
@@ -195,16 +205,20 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     constant = sensitivities(controls["constant-schedule"], SCHEDULES[0], "short")
     for shift, values in zip((-0.15, 0.15), constant, strict=True):
         sensitive.plot(np.full(len(values), len(places) + shift), values, "x", **ilr.as_control())
-    labels = [f"{schedule},\n{BUDGETS[budget]:g}" for budget, schedule in places]
-    sensitive.set_xticks(range(len(places) + 1), labels=[*labels, "constant,\n6"], rotation=60)
+    labels = [f"{schedule}, {BUDGETS[budget]:g}" for budget, schedule in places]
+    sensitive.set_xticks(range(len(places) + 1), labels=[*labels, f"constant, {BUDGETS['long']:g}"])
+    sensitive.tick_params(axis="x", labelrotation=90)
     sensitive.set(title="sensitivity of test accuracy")
     sensitive.legend()
-    for axes, budget in ((left, "long"), (lost, "short")):
-        for schedule in SCHEDULES:
-            kept, law = memory(recordings, schedule, budget, "up")
-            axes.plot(-np.log(law) / 4, kept.mean(axis=0), marker="o", label=schedule)
-        axes.plot(-np.log(law) / 4, law, color="black", linewidth=0.8, label="e^(−4∫λₑdt)")
-        axes.set(title=f"left of the start, ∫λₑdt = {BUDGETS[budget]:g} × 4", xlabel="∫λₑdt so far", ylim=(0, 1.05))
+    for place, (schedule, budget) in enumerate(product(SCHEDULES, BUDGETS)):
+        kept, law = memory(recordings, schedule, budget, "up")
+        passed = -np.log(law[1:]) / 4  # at the start nothing has passed, which a logarithmic axis cannot show
+        label = schedule if budget == "long" else None
+        marker, colour = "os^"[place // 2], f"C{place // 2}"
+        left.semilogx(passed, kept[:, 1:].mean(axis=0), marker=marker, color=colour, linestyle="none", label=label)
+    passed = np.geomspace(1e-3, 10.0)
+    left.plot(passed, np.exp(-4 * passed), color="black", linewidth=0.8, label="e^(−4∫λₑdt)")
+    left.set(title="share of the initial difference left", xlabel="∫λₑdt so far", ylim=(0, 1.05))
     left.legend()
     return drawn
 
