@@ -228,7 +228,8 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
         panels=3,
     )
     apart, unit = function_distances(recordings["partners"], recordings["doubled"])
-    of_ancestor, _ = function_distances(controls["recent-ancestor"]["partners"], recordings["doubled"])
+    control = controls["recent-ancestor"]
+    of_ancestor, _ = function_distances(control["partners"], control["doubled"])
     ilr.draw_groups(
         functions,
         {"two\ninitialisations": apart, "one ancestor\n(control)": of_ancestor, "doubled λₑ": unit},
@@ -238,7 +239,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     functions.set_title("squared distance of functions")
     kinds = {
         "two initialisations": recordings["partners"],
-        "one ancestor (control)": controls["recent-ancestor"]["partners"],
+        "one ancestor (control)": control["partners"],
     }
     for label, recording in kinds.items():
         style = {} if recording is recordings["partners"] else ilr.as_control()

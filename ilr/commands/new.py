@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ilr.report.evidence import file_name
 from ilr.session.options import expanded
 
 LOADS_ILR = 'pytest_plugins = ["ilr.plugin"]\n'
@@ -28,7 +29,7 @@ def _new(arguments: argparse.Namespace) -> int:
     name, folder = arguments.name, arguments.to
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ValueError(f"{name!r} is no id of a claim: give small letters and digits, words joined by hyphens")
-    path = folder / f"test_{name.replace('-', '_')}.py"
+    path = folder / file_name(name)
     if path.exists():
         raise ValueError(f"{path} exists")
     folder.mkdir(parents=True, exist_ok=True)

@@ -99,14 +99,14 @@ def _digits(_root: Path | None, info: DatasetInfo) -> RawData:
     return _resident(info, images[: info.train], labels[: info.train], images[info.train :], labels[info.train :])
 
 
-def _idx_files(root: Path | None, info: DatasetInfo, folder: str, advice: str) -> RawData:
+def _idx_files(root: Path | None, info: DatasetInfo, dataset: str, folder: str, advice: str) -> RawData:
     """The four IDX files of MNIST or Fashion-MNIST, in torchvision's folders or in the root itself.
 
     Not torchvision's own reader: it knows one folder and no .gz file, and a truncated file is to it a failed reshape.
     """
     root = _needed(root, folder, advice)
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-    known = PUBLISHED[{"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}[folder]]
+    known = PUBLISHED[dataset]
     images, labels, test_images, test_labels = [_idx_file(root, folder, name, known[name], advice) for name in names]
     # Grey images have one channel: [example, 1, row, column].
     return _resident(info, images[:, None], labels, test_images[:, None], test_labels)
@@ -225,8 +225,8 @@ _FASHION_MNIST = (
 
 READERS: dict[str, Callable[[Path | None, DatasetInfo], RawData]] = {
     "digits": _digits,
-    "mnist": partial(_idx_files, folder="MNIST", advice=_MNIST),
-    "fashion-mnist": partial(_idx_files, folder="FashionMNIST", advice=_FASHION_MNIST),
+    "mnist": partial(_idx_files, dataset="mnist", folder="MNIST", advice=_MNIST),
+    "fashion-mnist": partial(_idx_files, dataset="fashion-mnist", folder="FashionMNIST", advice=_FASHION_MNIST),
     "cifar-10": partial(_cifar, name="CIFAR10"),
     "cifar-100": partial(_cifar, name="CIFAR100"),
     "imagenet": _imagenet,

@@ -4,7 +4,7 @@ import math
 import shlex
 from dataclasses import dataclass
 
-from ilr.report.evidence import ClaimEvidence, Evidence, FindingEvidence
+from ilr.report.evidence import ClaimEvidence, Evidence, FindingEvidence, file_name
 from ilr.report.numbers import duration
 from ilr.stats.decision import Verdict
 
@@ -113,7 +113,7 @@ def _replicas(claim: ClaimEvidence, scale: str) -> int:
 
 def _file(claim: ClaimEvidence, evidence: Evidence) -> str:
     """Path of the claim's file: among the paths that were selected, or in the folder of the first of these."""
-    name = f"test_{claim.id.replace('-', '_')}.py"
+    name = file_name(claim.id)
     paths = [path.split("::")[0] for path in _paths(evidence)]
     for path in paths:
         if path.endswith(name):

@@ -196,6 +196,11 @@ class Registered(Struct, frozen=True):
     """In what its setting differs from the paper's, by scale; the key `record` names the kind of record."""
 
 
+def file_name(claim: str) -> str:
+    """The name of the file in which the claim of an id is written down."""
+    return f"test_{claim.replace('-', '_')}.py"
+
+
 class ClaimEvidence(Struct, frozen=True):
     """How one claim was judged."""
 

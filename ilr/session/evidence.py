@@ -39,6 +39,7 @@ def evidence(
     started: datetime,
     outcomes: Sequence[Outcome],
     claims: Sequence[schema.ClaimEvidence],
+    figures: Sequence[str],
 ) -> schema.Evidence:
     """The evidence of a run that ends now, in schema 2.
 
@@ -48,6 +49,7 @@ def evidence(
         started: when the run began.
         outcomes: of the claims that were judged.
         claims: what `claim_evidence` makes of them.
+        figures: those of no claim, from `appendix`.
     """
     options = selection.options
     # Each experiment once, in order of appearance.
@@ -61,7 +63,7 @@ def evidence(
         invocation=_invocation(options),
         provenance=_provenance(selection, lab, sources.values(), [outcome.claim for outcome in outcomes]),
         claims=tuple(claims),
-        appendix=appendix(selection.root)[0],
+        appendix=tuple(figures),
         experiments={digest(experiment): _experiment(experiment, source) for experiment, source in sources.items()},
     )
 

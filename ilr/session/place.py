@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from ilr.report.evidence import file_name
 from ilr.report.files import read_evidence
 from ilr.stats.decision import Verdict
 
@@ -60,7 +61,7 @@ def _lost(folder: Path, root: Path, judged: Set[str]) -> tuple[str, ...]:
     if not missing:
         return ()
     files = set(_claim_files(root))
-    return tuple(claim for claim in missing if f"test_{claim.replace('-', '_')}.py" in files)
+    return tuple(claim for claim in missing if file_name(claim) in files)
 
 
 def _claim_files(root: Path) -> Iterator[str]:

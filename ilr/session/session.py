@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -107,7 +107,7 @@ class Session(Mode):
         judged = {trial.file.claim.id for trial in trials if not trial.ended}
         self.place = place_for(self.report, self.selection.root, judged)
         self.found = self._evidence(list(self.outcomes.values()))
-        self.complaints += appendix(self.selection.root)[1]
+        self.complaints += self._appendix[1]
         try:
             write_report(self.found, self.place.folder)
         except (OSError, ValueError) as error:
@@ -164,7 +164,12 @@ class Session(Mode):
             if outcome.claim.id not in self._written:
                 self._written[outcome.claim.id] = claim_evidence(outcome, self.files[outcome.claim.id])
         claims = [self._written[outcome.claim.id] for outcome in outcomes]
-        return evidence(self.selection, self.lab, self.started, outcomes, claims)
+        return evidence(self.selection, self.lab, self.started, outcomes, claims, self._appendix[0])
+
+    @cached_property
+    def _appendix(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The figures that belong to no claim, and a line for each that is unfit; read once, not for every verdict."""
+        return appendix(self.selection.root)
 
     def _keep(self) -> None:
         """Writes what is judged so far, so that whatever ends this run takes no verdict with it."""

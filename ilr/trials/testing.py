@@ -129,15 +129,19 @@ def check_judge(file: ClaimFile) -> None:
 
 
 def check_figure(file: ClaimFile) -> None:
-    """The figure can be drawn from recordings of a single replica, or pair of partners; it has a caption, and its words
-    conclude nothing.
+    """The figure can be drawn from recordings of a single replica, or pair of partners, and of more or fewer in the
+    claim than in its controls; it has a caption, and its words conclude nothing.
     """
     plan = _plan(file, scales(file.claim)[0], seed=1)
-    recordings = _recordings(_smallest(plan.experiments))
-    controls = {name: _recordings(_smallest(experiments)) for name, experiments in plan.controls.items()}
-    with in_style():
-        figure = file.figure(recordings, controls)
-        assert to_svg(figure, file.claim.id).startswith("<svg")
+    # A claim and its control may be decided at different looks, so each may have fewer replicas than the other.
+    for times, times_of_controls in ((3, 2), (2, 3), (1, 1)):
+        recordings = _recordings(_small(plan.experiments, times))
+        controls = {
+            name: _recordings(_small(experiments, times_of_controls)) for name, experiments in plan.controls.items()
+        }
+        with in_style():
+            figure = file.figure(recordings, controls)
+            assert to_svg(figure, file.claim.id).startswith("<svg")
     caption, *words = figure_words(figure)
     assert caption.strip(), f"{file.claim.id}: the figure has no caption"
     for text in (caption, *words):
@@ -191,9 +195,9 @@ def _plan(file: ClaimFile, scale: Scale, seed: int) -> PlannedExperiments:
     return plan
 
 
-def _smallest(experiments: Experiments) -> Experiments:
-    """The experiments with a single replica each, or a single pair of partners."""
-    return {name: replace(one, replicas=2 if one.partners else 1) for name, one in experiments.items()}
+def _small(experiments: Experiments, times: int = 1) -> Experiments:
+    """The experiments with so many replicas each, or pairs of partners."""
+    return {name: replace(one, replicas=(2 if one.partners else 1) * times) for name, one in experiments.items()}
 
 
 def _recordings(experiments: Experiments) -> dict[str, Recording]:

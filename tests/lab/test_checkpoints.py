@@ -165,13 +165,20 @@ def interrupt(root: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatc
         if kept == after:
             raise KeyboardInterrupt
 
+    dies_in_training(root, experiment, monkeypatch, Checkpoint, "keep", keep_and_die)
+    assert len(unfinished(root)) == 1
+
+
+def dies_in_training(
+    root: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, deadly: Any
+) -> None:
+    """Trains with a method that ends the process, and loses it."""
     there = lab(root)
     plan = there.plan([experiment])
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "keep", keep_and_die)
+        patch.setattr(owner, method, deadly)
         with pytest.raises(KeyboardInterrupt):
             there.train(plan)
-    assert len(unfinished(root)) == 1
 
 
 @pytest.mark.usefixtures("always_due")
@@ -206,12 +213,7 @@ def test_what_is_half_saved_trains_in_the_company_it_had(
         save(store, *arguments)
         raise KeyboardInterrupt
 
-    there = lab(root)
-    plan = there.plan([experiment])
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "save", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            there.train(plan)
+    dies_in_training(root, experiment, monkeypatch, Store, "save", save_and_die)
     again = lab(root).plan([experiment])
     assert [len(job.keys) for job in again.jobs] == [2]
     assert again.stored == 0

@@ -15,7 +15,7 @@ import pytest
 from ilr.experiments.experiment import Experiment
 from ilr.lab.engines import InProcess, Request, Slurm, slurm
 from ilr.lab.engines.engine import EngineError
-from ilr.lab.engines.slurm import Work, end_orphans
+from ilr.lab.engines.slurm import SlurmTask, end_orphans
 from ilr.lab.jobs import Job
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
@@ -151,7 +151,7 @@ def test_what_slurm_refuses_is_one_line(
 def test_a_task_trains_as_many_jobs_as_it_has_gpus(tmp_path: Path, small_toy: Experiment) -> None:
     there = lab(tmp_path)
     jobs = there.plan([small_toy, replace(small_toy, steps=4)]).jobs
-    assert Work(jobs)() == [None, None]
+    assert SlurmTask(jobs)() == [None, None]
     assert lab(tmp_path).plan([small_toy]).jobs == ()
 
 

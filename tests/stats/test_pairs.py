@@ -92,10 +92,10 @@ def by_formula(a: Labels, b: Labels, r: Labels, x: Labels, share: float) -> tupl
         return math.sqrt((n - 1) * values.var())
 
     s_d, s_y = error(d_without), error(y_without)
+    if y_all <= 0:
+        return 1.0, 1.0
     further = stats.t.sf((d_all - share * y_all) / error(d_without - share * y_without), n - 1)
 
-    if y_all < 0:
-        return 1.0, further
     centring = np.eye(n) - 1 / n
     c = (centring @ h @ centring) / (n * (n - 1)) * off
     strongest, square, found = np.linalg.eigvalsh(c)[-1], (c**2).sum(), max(d_all, 0.0)
@@ -186,10 +186,21 @@ def constant(label: int, n: int = 60) -> Group:
     return Group(np.full((n, 7), label), range(n))
 
 
-def test_a_yardstick_without_length_reproduces_nothing() -> None:
+def test_a_yardstick_without_length_decides_nothing() -> None:
     found = nearer_than(predict(), constant(1), constant(1), constant(2), constant(2))
     assert (found.p, found.verdict, found.estimate, found.interval) == (1.0, INCONCLUSIVE, 0.0, (0.0, None))
-    assert nearer_than(predict(), constant(1), constant(3), constant(2), constant(2)).verdict is REFUTED
+    apart = nearer_than(predict(), constant(1), constant(3), constant(2), constant(2))
+    assert (apart.p_refuted, apart.verdict, apart.interval) == (1.0, INCONCLUSIVE, (0.0, None))
+
+
+def test_a_yardstick_that_chance_makes_negative_decides_nothing() -> None:
+    """Networks that agree more across the two groups than within: far groups are not refuted by their distance."""
+    n = 60
+    labels = np.repeat(np.arange(n) % 2, 7).reshape(n, 7)
+    reference, opposite = Group(labels, range(n)), Group(1 - labels, range(n))
+    assert Pairs.of(reference.values, opposite.values, least=3).squared_distance < 0
+    found = nearer_than(predict(), constant(1), constant(3), reference, opposite)
+    assert (found.verdict, found.interval) == (INCONCLUSIVE, (0.0, None))
 
 
 def test_equal_replicas_leave_the_doubt_that_few_others_are_not_among_them() -> None:

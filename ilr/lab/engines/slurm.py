@@ -24,6 +24,7 @@ from ilr.lab.engines.engine import Ended, Engine, EngineError, attempt
 from ilr.lab.engines.processes import TRIES, Processes
 from ilr.lab.engines.worker import prepare
 from ilr.lab.jobs import Job
+from ilr.lab.store.writing import lives
 
 LARGEST_ARRAY = 1000
 """Tasks of one array; Slurm's own default allows 1001."""
@@ -87,7 +88,7 @@ def unavailable() -> str | None:
     return None
 
 
-class Work:
+class SlurmTask:
     """What one Slurm task does: it trains jobs and gives the error that ended each, if any.
 
     Where it is preempted, or reaches its time limit, submitit puts it in the queue again, and it goes on from its jobs'
@@ -196,7 +197,7 @@ class Slurm(Engine):
                 executor.update_parameters(**self.request.parameters(self.workers))
                 # Which prints what Slurm says, too.
                 with redirect_stderr(io.StringIO()):
-                    submitted = executor.submit_array([Work(task.jobs) for task in array])
+                    submitted = executor.submit_array([SlurmTask(task.jobs) for task in array])
             except (FailedJobError, FailedSubmissionError, OSError, RuntimeError) as error:
                 lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
                 raise EngineError(f"Slurm does not take the jobs: {lines[0]}") from None
@@ -232,14 +233,9 @@ class Slurm(Engine):
 def end_orphans(root: Path) -> None:
     """Cancels what runs of this machine have submitted that did not live to cancel it, and removes their folders."""
     for folder in root.glob(f"{platform.node()}-*-*"):
-        pid = int(folder.name.split("-")[-2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if not lives(int(folder.name.split("-")[-2])):
             _cancel(path.name.partition("_")[0] for path in folder.glob("*_submission.sh"))
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # another user's, so it lives
-            continue
 
 
 def _known(arrays: Iterable[str]) -> set[str] | None:

@@ -11,18 +11,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ilr.lab.store.writing import StoreError
+from ilr.lab.store.writing import StoreError, ToldError
 
 FOLDER = "leases"
 
 
-class LeasedError(Exception):
+class LeasedError(ToldError):
     """Another process trains this; it may be asked for again later."""
-
-    @classmethod
-    def is_told_by(cls, text: str) -> bool:
-        """Whether the text of a job's error, which begins with the error's name, tells of this one."""
-        return text.startswith(f"{cls.__name__}: ")
 
 
 @contextmanager

@@ -20,18 +20,22 @@ SPARE_BYTES = 2**24
 """Room on the disk beyond what is needed: for headers, folders and whatever else is written meanwhile."""
 
 
-class StoreError(Exception):
+class ToldError(Exception):
+    """An error that is known again where a job's error is told as text, which begins with the error's name."""
+
+    @classmethod
+    def is_told_by(cls, text: str) -> bool:
+        """Whether the text of a job's error tells of this one."""
+        return text.startswith(f"{cls.__name__}: ")
+
+
+class StoreError(ToldError):
     """The store cannot be written; in one line. No training helps against it, nor training again."""
 
     @classmethod
     def of(cls, root: Path, error: OSError) -> "StoreError":
         """What an error of the system means for a store."""
         return cls(f"the store {root} cannot be written: {error.strerror or error}")
-
-    @classmethod
-    def is_told_by(cls, text: str) -> bool:
-        """Whether the text of a job's error, which begins with the error's name, tells of this one."""
-        return text.startswith(f"{cls.__name__}: ")
 
 
 def write_whole(root: Path, path: Path, content: bytes) -> None:
@@ -40,11 +44,9 @@ def write_whole(root: Path, path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    folder = root / PARTIAL
-    folder.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Within one store, so on one disk: there a file takes another's place in one step.
-    temporary = folder / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = _temporary(root)
     try:
         # By `open`, not by a library that makes its files private: a store may be shared by a group.
         with temporary.open("xb") as file:
@@ -68,10 +70,9 @@ def check_room(root: Path, needed: int) -> None:
     """
     from ilr.report.numbers import size
 
-    trial = root / PARTIAL / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        trial.parent.mkdir(parents=True, exist_ok=True)
         # Trying beats asking: permissions tell root nothing about a disk that is read-only.
+        trial = _temporary(root)
         trial.touch()
         trial.unlink()
         free = shutil.disk_usage(root).free
@@ -84,6 +85,13 @@ def check_room(root: Path, needed: int) -> None:
         )
 
 
+def _temporary(root: Path) -> Path:
+    """A place for a file of this process that is not yet whole; its name is what `leftovers` knows its writer by."""
+    folder = root / PARTIAL
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
 def leftovers(root: Path) -> Iterator[Path]:
     """Files that writers which do not live any more have begun and not ended."""
     here = platform.node()
@@ -93,11 +101,11 @@ def leftovers(root: Path) -> Iterator[Path]:
         except OSError:  # it has just been ended
             continue
         machine, _, rest = path.name.rpartition("-")[0].rpartition("-")
-        if age > ABANDONED_AFTER or (machine == here and rest.isdecimal() and not _lives(int(rest))):
+        if age > ABANDONED_AFTER or (machine == here and rest.isdecimal() and not lives(int(rest))):
             yield path
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
     """Whether a process of this machine lives; where it cannot be asked without harm (Windows), it does."""
     if sys.platform == "win32":
         return True

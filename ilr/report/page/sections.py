@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ilr.report.advice import command, to_decide
-from ilr.report.evidence import Attempt, ClaimEvidence, ControlEvidence, Evidence, FindingEvidence, Look
+from ilr.report.evidence import Attempt, ClaimEvidence, ControlEvidence, Evidence, FindingEvidence, Look, file_name
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
@@ -150,7 +150,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         undecided=_undecided(claim, evidence),
         figures=parsed(claim.figures, f"figure-{number}", f"the claim {claim.id!r}"),
         settings=settings,
-        file=claim.file or f"test_{claim.id.replace('-', '_')}.py",
+        file=claim.file or file_name(claim.id),
         file_address=file_address(claim, evidence.provenance),
         elsewhere=_elsewhere(claim, evidence.scale),
         command=command(claim, evidence),

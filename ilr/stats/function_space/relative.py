@@ -77,6 +77,8 @@ class Comparison:
 
     def p_further(self, doublings: float) -> float:
         """The p-value of the hypothesis that D is at most so many doublings, squared, of Y: the jackknife's t test."""
+        if self.yardstick.squared_distance <= 0:
+            return 1.0
         share, n = doublings**2, self.size
         excess = self.pairs.squared_distance - share * self.yardstick.squared_distance
         error = jackknife_error(self.pairs.without - share * self.yardstick.without)
@@ -85,10 +87,10 @@ class Comparison:
 
     def p_nearer(self, doublings: float) -> float:
         """The p-value of the hypothesis that D is at least so many doublings, squared, of Y: the gamma test."""
+        if self.yardstick.squared_distance <= 0:
+            return 1.0
         share = doublings**2
         bound = share * self.yardstick.squared_distance
-        if bound < 0:
-            return 1.0
         noise = replace(self.noise, of_bound=(share * self.yardstick.jackknife_error) ** 2)
         distance = self.pairs.squared_distance
         p = float(distance > bound) if noise.is_none else noise.at_or_beyond(distance, bound)
@@ -120,7 +122,8 @@ class NearerThan(Below, Rule):
 
     Further is tested by a t test of D - Y / 4 with the jackknife's standard error, nearer by the lower tail of the
     noise of D that there is with the truth on the bound or beyond it, widened by the error of Y; and Y must be
-    positive. Both are approximate; the rates are in docs/calibration.md.
+    positive: by a yardstick that is measured as none, nothing is nearer and nothing is further. Both are approximate;
+    the rates are in docs/calibration.md.
 
     Raises:
         ValueError: also where the labels are not integers, not of the same points, or of fewer than 3 replicas.
