@@ -106,6 +106,8 @@ class ExperimentEvidence(Struct, frozen=True):
     """λₑ = ηλ at the first step and at the last; null where it is not finite."""
     batch_size: Count | None = None
     """Examples per step; null for the full batch."""
+    precision: str = ""
+    """In what it was computed; empty where the evidence does not say."""
     trained_by: TrainedBy = TrainedBy()
     record: Mapping[str, Any] = {}
     """All that its digest is made of."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, Precision
 from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import processor
 from ilr.lab.scheduler import Lab
@@ -28,6 +28,14 @@ from ilr.trials.claim import Claim, Control
 from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
+
+PRECISIONS: Mapping[Precision, str] = {
+    "float32": "float32",
+    "float64": "float64",
+    "tf32": "float32, products in TF32",
+    "bfloat16": "float32, products in bfloat16",
+}
+"""In words."""
 
 _NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
 """Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
@@ -230,6 +238,8 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         weight_decay=str(experiment.weight_decay),
         intrinsic_learning_rate=_first_and_last(experiment),
         batch_size=experiment.batch_size,
+        # The toy loss is computed in float64, whatever is said of nets.
+        precision=PRECISIONS["float64" if experiment.data is None else experiment.precision],
         trained_by=source.trained_by,
         record=to_json(experiment),
     )

@@ -96,7 +96,7 @@ class Trainer(ABC):
     def dtype(self, observation: Observe) -> np.dtype[np.generic]:
         """The type in which an observation is recorded."""
         dtype = observation.row.dtype
-        return np.dtype(self.experiment.precision if dtype == "training" else dtype)
+        return np.dtype(self.experiment.dtype if dtype == "training" else dtype)
 
 
 class NetTrainer(Trainer):
@@ -113,7 +113,7 @@ class NetTrainer(Trainer):
         self.net = net = build(experiment, info.image_shape, info.classes)
         self.batch = experiment.batch_size or info.train
         passed = min(EVALUATION_EXAMPLES, info.train)
-        number = np.dtype(experiment.precision).itemsize
+        number = np.dtype(experiment.dtype).itemsize
         forward = 2.0 * net.multiply_adds() * (number / 4)
         self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
         self.evaluation_operations = (passed + info.test) * forward
@@ -139,7 +139,7 @@ class NetTrainer(Trainer):
         count = max(1, min(replicas, int(share)))
         examples = max(2, min(self.batch, int(share * self.batch)))
         stream = torch.Generator(device).manual_seed(0)
-        dtype = getattr(torch, self.experiment.precision)
+        dtype = getattr(torch, self.experiment.dtype)
         random = partial(torch.randn, generator=stream, device=device, dtype=dtype)
         weights, head = random(count, sum(self.net.sizes)) / 10, random(count, *self.net.head)
         own = 1 if self.experiment.batch_size is None else count

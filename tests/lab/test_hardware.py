@@ -62,7 +62,9 @@ experiment = Experiment(
     net=MLP((8, 8)), norm=BatchNorm(), data=Data("digits", train=64, test=32), batch_size=16,
     learning_rate=0.1, weight_decay=0.05, steps=3, replicas=2, seed=5, observe=(Observe("weight_norm", (3,)),),
 )
-options = Namespace(device="cpu", workers=None, engine="in-process", data_root=None, refresh=False, no_train=False)
+options = Namespace(
+    device="cpu", workers=None, engine="in-process", data_root=None, refresh=False, no_train=False, arithmetic="float32"
+)
 lab = lab_for(options, Path(sys.argv[1]))
 lab.train(lab.plan([experiment]))
 assert lab.recording(experiment).final("weight_norm").shape == (2,)

@@ -10,8 +10,10 @@ from ilr.lab.store import Key, Store
 from ilr.lab.store.recording_file import read_whole, to_bytes
 from ilr.report.evidence import Evidence, ExperimentEvidence
 from ilr.report.files import read_evidence
-from ilr.report.page.overview import warnings
-from tests.claim_files import write_claim
+from ilr.report.page.overview import facts, warnings
+from ilr.report.page.settings import settings_of
+from ilr.session import selection
+from tests.claim_files import on_images, write_claim
 from tests.conftest import Run
 from tests.stores import recordings
 
@@ -43,6 +45,29 @@ def test_a_claim_has_its_experiments_by_name_and_the_look_that_decided(pytester:
     assert found.experiments[control.digests["run"]].weight_decay == "0.5"
     [look] = claim.looks
     assert (look.n, look.level, look.findings) == (6, 0.005, claim.findings)
+
+
+def test_products_of_fewer_bits_are_told_wherever_a_verdict_is(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU, which multiplies in bfloat16, too, but should not be asked to."""
+    monkeypatch.setattr(selection, "_check_arithmetic", lambda *_: None)
+    path = on_images(write_claim(pytester.path / "claims", "reproduced"))
+    path.write_text(path.read_text().replace('"mnist"', '"digits"'))
+    write_claim(pytester.path / "claims", "toy")
+    result = run("--arithmetic=bfloat16")
+    told = "warning: Float32 nets multiplied in bfloat16, as the command line asked: no claim registered that."
+    result.stdout.fnmatch_lines([told])
+    found = read(pytester)
+    products = "float32, products in bfloat16"
+    assert [one.precision for one in found.experiments.values()] == [products] * 2 + ["float64"] * 2
+    assert all(one.record["precision"] == "bfloat16" for one in found.experiments.values() if one.precision == products)
+    assert "bfloat16 products" in found.claims[0].regime
+    assert ("Precision", f"{products}; float64") in facts(found)
+    for name in ("summary.md", "index.html"):
+        assert "--arithmetic=bfloat16" in (pytester.path / "reports" / "tiny" / name).read_text()
+    [said] = [value for heading, value in settings_of(found.claims[0], found).common if heading == "precision"]
+    assert said == products
 
 
 def test_a_claim_that_was_not_judged_has_no_look(pytester: pytest.Pytester, run: Run) -> None:

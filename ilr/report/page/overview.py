@@ -68,6 +68,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     told = [
         ("Nets", nets),
         ("Data", data),
+        ("Precision", _listed(experiment.precision for experiment in experiments)),
         ("Trained", training),
         ("Trained by", ", ".join(part for part in (ilr, torch and f"torch {torch}", processors) if part)),
         ("Judged", f"{date(evidence.started)}, in {duration(evidence.seconds)}"),
@@ -85,6 +86,8 @@ def warnings(evidence: Evidence) -> list[str]:
             "The number of replicas was given on the command line: one look, which no claim registered. These verdicts "
             "are no trial of the claims."
         )
+    if arithmetic := evidence.invocation.overrides.get("--arithmetic"):
+        told.append(f"Float32 nets multiplied in {arithmetic}, as the command line asked: no claim registered that.")
     trained_by = [experiment.trained_by for experiment in evidence.experiments.values()]
     versions = {version for one in trained_by for version in one.torch_versions}
     if len(versions) > 1:
