@@ -1,8 +1,8 @@
-"""How fast training is: measured on this machine, stated for GPUs."""
+"""How fast training is on this machine, measured."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -21,35 +21,6 @@ SECONDS = 3.0
 
 SAMPLE = 5e8
 """A measurement takes about so many floating-point operations."""
-
-EFFICIENCY = 0.1
-"""The share of a GPU's peak that small nets are assumed to reach. Not measured."""
-
-LAYER_SECONDS = 1e-4
-"""What a layer's forward and backward pass is assumed to take at least on a GPU: some fifteen kernels. Not measured."""
-
-
-@dataclass(frozen=True)
-class GPU:
-    """A kind of GPU, with the peak its maker states."""
-
-    name: str
-    peak: float
-    """Floating-point operations a second in float32, without tensor cores. In float64 it is half as many on all of
-    these, as `ilr.lab.cost.operations` counts."""
-
-    def seconds(self, operations: float, least: float) -> float:
-        """Time for so many operations, and at least so many seconds."""
-        return max(operations / (EFFICIENCY * self.peak), least)
-
-
-GPUS = (GPU("V100", 15.7e12), GPU("A100", 19.5e12), GPU("H100", 67e12))
-"""NVIDIA's data sheets: V100 SXM2, A100, H100 SXM."""
-
-
-def least_seconds(experiment: Experiment) -> float:
-    """Time below which no batch of replicas trains on a GPU, however few they are."""
-    return LAYER_SECONDS * trainer_of(experiment).layers * experiment.steps
 
 
 class Rates:

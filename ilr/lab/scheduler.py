@@ -8,16 +8,18 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
 from platformdirs import user_cache_path
 
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.catalogue import SLICE, Catalogue, Origin
 from ilr.lab.checkpoints import begun, tidy
-from ilr.lab.cost import operations, recorded_bytes, seconds, training_bytes
+from ilr.lab.cost import STARTUP_SECONDS, makespan, operations, recorded_bytes, seconds, training_bytes
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine, InProcess
-from ilr.lab.hardware import default_device, peak_memory
+from ilr.lab.gpus import gpu_called
+from ilr.lab.hardware import default_device, gpus, peak_memory, processor
 from ilr.lab.jobs import Job
 from ilr.lab.store.keys import Key
 from ilr.lab.store.leases import LeasedError, is_leased, remove_abandoned
@@ -128,7 +130,17 @@ class Lab:
         costs = {job: operations(job.keys[0].experiment) * job.replicas for job in jobs}
         # Those that cost the same keep their order.
         ordered = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
-        return TrainingPlan(ordered, len(wanted) - len(planned), seconds(list(costs.values()), self.engine.workers))
+        return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(costs))
+
+    def _seconds(self, costs: Mapping[Job, float]) -> float:
+        """Rough time for jobs of so many operations."""
+        if torch.device(self.device).type != "cuda" or not costs:
+            return seconds(list(costs.values()), self.engine.workers)
+        # Where the GPUs are a cluster's, what they are is not known here; several workers share one.
+        here = gpus(self.device)
+        gpu = gpu_called(processor(self.device) if here else "")
+        each = [gpu.seconds(job.keys[0].experiment, cost) for job, cost in costs.items()]
+        return STARTUP_SECONDS + makespan(each, min(self.engine.workers, here or self.engine.workers))
 
     def _unfinished(self, wanted: Iterable[Key]) -> Iterator[Job]:
         """Jobs that have a checkpoint, all of whose keys are wanted, and not all in the store."""
