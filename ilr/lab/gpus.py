@@ -1,21 +1,29 @@
-"""How long GPUs take to train: measured on one kind, for the others assumed to be in proportion.
+"""How long GPUs take to train, and how much at once: measured on one kind, for others assumed to be in proportion.
 
 The measurements are those of docs/gpu.md, from reports/reference/gpu/h100-2-graphs.json: steps of several replicas at
 once as CUDA graphs, the faster layout, cuDNN timing its kernels where training lets it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ilr.experiments.architectures import MLP
 from ilr.experiments.experiment import LOW, Experiment, Precision
-from ilr.lab.cost import OPERATIONS_PER_SECOND
+from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, makespan, training_bytes
+from ilr.lab.hardware import gpu_memory, gpus, processor
+from ilr.training.metrics import GPU_BYTES
 from ilr.training.trainers import trainer_of
 
 LAYER_SECONDS = 4e-5
 """What a layer's forward and backward pass takes at least as part of a graph, however few replicas there are: a single
 MLP of four layers took 128 µs on the H100, and a single CNN of five, at 14×14 pixels, 196."""
+
+LARGEST_BATCH = 1024
+"""More replicas than this in one batch bring no more speed: so many MLPs took 2.4 times less each than 128."""
+
+SHARE = 0.4
+"""Of its memory, that batches are planned for: every graph of a step keeps what it needs, and most training has two."""
 
 SAME = 0.01
 """Steps whose operations differ by less, relatively, are of the same kind."""
@@ -112,3 +120,23 @@ and bfloat16, have the same proportions within a tenth. Bandwidths are closer: 0
 def gpu_called(processor: str) -> GPU:
     """The kind of a GPU, by the name that its driver gives; for one that is not known, the slowest."""
     return next((gpu for gpu in GPUS if gpu.name in processor), GPUS[0])
+
+
+def seconds_on_gpus(costs: Sequence[tuple[Experiment, float]], device: str, workers: int) -> float:
+    """Rough time for jobs, of which each is an experiment and the operations of all its networks."""
+    if not costs:
+        return 0.0
+    here = gpus(device)
+    # What GPUs a cluster has is not known here.
+    gpu = gpu_called(processor(device) if here else "")
+    each = [gpu.seconds(experiment, operations) for experiment, operations in costs]
+    # Several workers of one GPU share it; a cluster's have each their own.
+    return STARTUP_SECONDS + makespan(each, min(workers, here or workers))
+
+
+def most_at_once(experiment: Experiment, device: str, workers: int) -> int:
+    """The replicas that fit into a worker's share of its GPU, or as many as bring more speed; it may be none."""
+    sharing = math.ceil(workers / (gpus(device) or workers))
+    # Replicas are evaluated as many at a time as have room in so many bytes.
+    room = int(SHARE * gpu_memory(device)) // sharing - trainer_of(experiment).data_bytes - GPU_BYTES
+    return max(min(room // max(training_bytes(experiment), 1), LARGEST_BATCH), 0)

@@ -14,6 +14,10 @@ _LARGE, _KEPT = 2**25, 2**28
 at this value."""
 
 
+UNKNOWN_GPU = 16 * 2**30
+"""Bytes that a GPU is taken to have where it is not here to be asked, such as a cluster's: few have less."""
+
+
 def processor(device: str) -> str:
     """The name of the processor behind a torch device: the CPU's model or the GPU's."""
     if torch.device(device).type == "cuda":
@@ -30,12 +34,25 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def is_gpu(device: str) -> bool:
+    """Whether a torch device is a GPU, of this machine or of a cluster."""
+    return torch.device(device).type == "cuda"
+
+
 def gpus(device: str) -> int:
     """How many GPUs a torch device stands for: "cuda" for all there are, "cuda:1" for one, "cpu" for none."""
     chosen = torch.device(device)
     if chosen.type != "cuda":
         return 0
     return torch.cuda.device_count() if chosen.index is None else 1
+
+
+def gpu_memory(device: str) -> int:
+    """Bytes of the memory of the GPU that a torch device stands for: of the smallest, where it is several."""
+    index = torch.device(device).index
+    chosen = range(torch.cuda.device_count()) if index is None else (index,)
+    # All of it, not what is free at this moment: batches should not depend on when they are planned.
+    return min((torch.cuda.get_device_properties(one).total_memory for one in chosen), default=UNKNOWN_GPU)
 
 
 def take_gpu(device: str, worker: int) -> None:

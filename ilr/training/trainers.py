@@ -49,6 +49,8 @@ class Trainer(ABC):
     """Of a loss with its gradient and a Hessian-vector product."""
     step_bytes: int = 0
     """Working memory of a step."""
+    schedule_bytes: int = 0
+    """The rates of all steps, which are on the training device from the beginning."""
     evaluation_bytes: int = 0
     """Working memory of an evaluation: two layers' activations at a time, counted as all of one pass."""
     data_bytes: int = 0
@@ -120,6 +122,7 @@ class NetTrainer(Trainer):
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
         self.step_bytes = 3 * net.activations() * self.batch * number
+        self.schedule_bytes = 2 * (experiment.steps + 1) * number
         self.evaluation_bytes = net.activations() * passed * number
         pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
         self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,22 @@ import torch
 from benchmarks.gpu_parts.setting import Case, Setting, cases
 from ilr.experiments.architectures import CNN, MLP, PreResNet
 from ilr.experiments.experiment import Data, Experiment
-from ilr.lab import scheduler
-from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, operations
+from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, operations, training_bytes
 from ilr.lab.engines import Processes
-from ilr.lab.gpus import GPU, GPUS, H100, LAYER_SECONDS, MEASURED, Measured, gpu_called, is_measured, nearest
+from ilr.lab.gpus import (
+    GPU,
+    GPUS,
+    H100,
+    LARGEST_BATCH,
+    LAYER_SECONDS,
+    MEASURED,
+    SHARE,
+    Measured,
+    gpu_called,
+    is_measured,
+    most_at_once,
+    nearest,
+)
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
 from ilr.training.loop import LARGE_STEP
@@ -93,6 +106,49 @@ def test_cards_that_nobody_ran_are_in_proportion() -> None:
     assert gpu_called("") is gpu_called("Quadro") is V100
 
 
+def cards(patch: pytest.MonkeyPatch, *gigabytes: int) -> None:
+    """Makes up GPUs with so much memory."""
+    patch.setattr(torch.cuda, "device_count", lambda: len(gigabytes))
+    patch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H100 80GB HBM3")
+    properties = [SimpleNamespace(total_memory=one * 10**9) for one in gigabytes]
+    patch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
+
+
+def test_batches_are_as_large_as_a_workers_share_of_its_gpu(
+    small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = CASES["PreResNet32"].experiment(8, steps=1000)
+
+    def most(device: str, workers: int) -> int:
+        return most_at_once(experiment, device, workers)
+
+    cards(monkeypatch, 80)
+    alone = most("cuda:0", 1)
+    assert alone * training_bytes(experiment) < 80e9 * SHARE < 1.1 * (alone + 8) * training_bytes(experiment)
+    assert most("cuda:0", 2) < alone / 2
+    # A worker may come to any of them.
+    cards(monkeypatch, 80, 40)
+    assert most("cuda", 2) == most("cuda:1", 1) < alone == most("cuda:0", 1)
+    assert most("cuda", 4) < most("cuda", 2)
+    cards(monkeypatch)
+    of_a_cluster = [most("cuda", workers) for workers in (1, 16)]
+    assert 0 < of_a_cluster[0] == of_a_cluster[1] < alone
+    cards(monkeypatch, 1)
+    assert most("cuda:0", 4) == 0
+    cards(monkeypatch, 80)
+    assert most_at_once(small_experiment, "cuda:0", 1) == LARGEST_BATCH
+
+
+@pytest.mark.parametrize(("device", "replicas"), [("cpu", [8, 8, 8, 8]), ("cuda", [32])])
+def test_jobs_are_made_for_the_device(
+    device: str, replicas: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards(monkeypatch, 80)
+    lab = Lab(Store(tmp_path), Processes(1), device, stand_in=True)
+    experiment = CASES["PreResNet32"].experiment(32)
+    assert [job.replicas for job in lab.plan([experiment]).jobs] == replicas
+
+
 def test_training_on_gpus_is_not_estimated_as_on_a_core(
     tmp_path: Path, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,8 +157,7 @@ def test_training_on_gpus_is_not_estimated_as_on_a_core(
     def planned(device: str, workers: int) -> float:
         return Lab(Store(tmp_path), Processes(workers), device).plan([experiment]).seconds - STARTUP_SECONDS
 
-    monkeypatch.setattr(scheduler, "processor", lambda _: "NVIDIA H100 80GB HBM3")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    cards(monkeypatch, 80)
     alone = planned("cuda", 1)
     assert 0 < alone < planned("cpu", 1) / 10
     # Two workers of one GPU are no faster than it is.
