@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from ilr.dryrun.budget import Budget, ClaimCost
 from ilr.lab.cost import OPERATIONS_PER_SECOND
 from ilr.lab.gpus import GPUS, H100, LAYER_SECONDS, MEASURED
-from ilr.lab.hardware import processor
+from ilr.lab.hardware import is_gpu, processor
 from ilr.session.mode import Mode
 from ilr.session.progress import count, duration
 from ilr.session.selection import Selection
@@ -119,7 +119,8 @@ def _notes(budget: Budget) -> Iterable[str]:
     if budget.slices:
         here += f", at rates measured here for {measured} of {count(measured + assumed, 'kind')} of steps"
     if assumed:
-        here += f"; assumed for the others, until the next --plan: {_scaled(OPERATIONS_PER_SECOND)}FLOP/s"
+        rate = "as below" if is_gpu(budget.lab.device) else f"{_scaled(OPERATIONS_PER_SECOND)}FLOP/s"
+        here += f"; assumed for the others, until the next --plan: {rate}"
     yield f"{here}."
     nets = ", ".join(row.name for row in MEASURED)
     yield (

@@ -10,17 +10,19 @@ import torch
 
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.lab.cost import OPERATIONS_PER_SECOND
-from ilr.lab.hardware import processor
+from ilr.lab.gpus import gpu_called
+from ilr.lab.hardware import is_gpu, processor
 from ilr.lab.store import Store
-from ilr.nn.execution import seconds
+from ilr.nn.cuda_graph import capturable
+from ilr.nn.execution import seconds, seconds_replayed
 from ilr.serialization import canonical
 from ilr.training.trainers import trainer_of
 
 SECONDS = 3.0
 """No measurement starts later than this after the first, so that a plan takes seconds."""
 
-SAMPLE = 5e8
-"""A measurement takes about so many floating-point operations."""
+SAMPLE, SAMPLE_ON_GPU = 5e8, 1e12
+"""A measurement takes about so many floating-point operations. A GPU would spend so few as a core on launching them."""
 
 
 class Rates:
@@ -54,15 +56,27 @@ class Rates:
                 self.measured[step] = kept.rate
             except _NoTimeError:
                 self.assumed.add(step)
-        return self.measured.get(step, OPERATIONS_PER_SECOND)
+        return self.measured.get(step) or self.assumed_rate(experiment)
+
+    def assumed_rate(self, experiment: Experiment) -> float:
+        """The rate of steps that there was no time to measure."""
+        if is_gpu(self.device):
+            return gpu_called(processor(self.device)).rate(experiment)
+        return OPERATIONS_PER_SECOND
 
     def _measure(self, step: Experiment, replicas: int) -> float:
         if time.monotonic() > self._until:
             raise _NoTimeError
-        return trainer_of(step).rate(replicas, self.device, SAMPLE, self._seconds)
+        sample = SAMPLE_ON_GPU if is_gpu(self.device) else SAMPLE
+        rate = trainer_of(step).rate(replicas, self.device, sample, self._seconds)
+        if not rate > 0:  # a GPU had no room for so many
+            raise _NoTimeError
+        return rate
 
     def _seconds(self, run: Callable[[], object]) -> float:
-        """The shorter time of two, the first of which warms up."""
+        """The shorter time of two, the first of which warms up; on a GPU that of a graph, as training replays it."""
+        if capturable(torch.device(self.device)):
+            return seconds_replayed(run)
         threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -78,4 +92,4 @@ class _Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _NoTimeError(Exception):
-    """Measuring has taken long enough."""
+    """Measuring has taken long enough, or would take more than there is."""

@@ -15,6 +15,8 @@ from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
 from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
+from ilr.nn.arithmetic import multiplying
+from ilr.nn.cuda_graph import current
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
 from ilr.training.loop import Choose, Slices, Tick, silent, train
@@ -153,8 +155,10 @@ class NetTrainer(Trainer):
         def run(way: Formulation) -> None:
             way.loss_and_gradients(self.net, weights, head, images, labels, normalise)
 
-        ways = [Formulation(*one) for one in product({1, count}, kernels(torch.device(device)))]
-        fastest = min(seconds(partial(run, way)) for way in ways)
+        where = torch.device(device)
+        ways = [Formulation(*one) for one in product({1, count}, kernels(where))]
+        with current(where), multiplying(self.experiment.precision, where):
+            fastest = min(seconds(partial(run, way)) for way in ways)
         return self.step_operations * count * examples / self.batch / fastest
 
 

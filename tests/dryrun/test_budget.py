@@ -1,17 +1,23 @@
 """Plans: what a run would cost is told before anything is trained."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import ilr.dryrun.rates
 from ilr.dryrun.rates import Rates
 from ilr.experiments.architectures import CNN
 from ilr.experiments.experiment import Experiment
 from ilr.lab.cost import OPERATIONS_PER_SECOND
+from ilr.lab.gpus import H100
 from ilr.lab.store import Store
+from ilr.nn.execution import Formulation
+from ilr.training.trainers import trainer_of
 from tests.claim_files import VARIANTS, on_images, write_claim
 from tests.conftest import Run
 
@@ -105,6 +111,40 @@ def test_rates_are_measured_once(
     other = replace(experiment, batch_size=4)
     assert rates.of(other, 3) == OPERATIONS_PER_SECOND
     assert (len(rates.measured), len(rates.assumed)) == (1, 1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_rates_of_a_gpu_are_measured_in_bulk_and_as_graphs(
+    tmp_path: Path, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    """All replicas and the whole batch: two images would time the launches of kernels."""
+    passed: list[tuple[int, int]] = []
+    flags: list[bool] = []
+
+    def replayed(run: Callable[[], object]) -> float:
+        flags.append(torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32)
+        run()
+        return 2.0
+
+    def passing(*given: Any) -> None:
+        _, _, weights, _, images, *_ = given
+        passed.append((len(weights), images.shape[1]))
+
+    monkeypatch.setattr(ilr.dryrun.rates, "is_gpu", lambda _: True)
+    monkeypatch.setattr(ilr.dryrun.rates, "capturable", lambda _: True)
+    monkeypatch.setattr(ilr.dryrun.rates, "seconds_replayed", replayed)
+    monkeypatch.setattr(Formulation, "loss_and_gradients", passing)
+    experiment = replace(small_experiment, net=CNN((64, 64)), batch_size=64, replicas=64, precision=precision)
+    rate = Rates(Store(tmp_path), "cpu", 1).of(experiment, 64)
+    assert rate == pytest.approx(64 * trainer_of(experiment).step_operations / 2.0)
+    assert set(passed) == {(64, 64)}
+    assert flags == [precision == "tf32"] * len(flags)
+    # Where there was no room for it, it is the table's.
+    monkeypatch.setattr(ilr.dryrun.rates, "seconds_replayed", lambda _: float("inf"))
+    monkeypatch.setattr(ilr.dryrun.rates, "processor", lambda _: "NVIDIA H100 80GB HBM3")
+    rates = Rates(Store(tmp_path / "other"), "cpu", 1)
+    assert rates.of(experiment, 64) == H100.rate(experiment) > OPERATIONS_PER_SECOND
+    assert len(rates.assumed) == 1
 
 
 def test_low_precision_is_planned_without_a_gpu(pytester: pytest.Pytester, run: Run) -> None:
