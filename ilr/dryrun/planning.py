@@ -115,7 +115,7 @@ def _notes(budget: Budget) -> Iterable[str]:
         "memory: at most, of the largest job."
     )
     workers = f"{count(budget.workers, 'worker')} of {count(budget.threads, 'thread')}"
-    here = f"here: on {workers}, {processor(budget.lab.device)}"
+    here = f"here: on {workers}, {processor(budget.lab.device) or 'GPUs elsewhere'}"
     if budget.slices:
         here += f", at rates measured here for {measured} of {count(measured + assumed, 'kind')} of steps"
     if assumed:

@@ -11,7 +11,7 @@ import torch
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.lab.cost import OPERATIONS_PER_SECOND
 from ilr.lab.gpus import gpu_called
-from ilr.lab.hardware import is_gpu, processor
+from ilr.lab.hardware import gpus, is_gpu, processor
 from ilr.lab.store import Store
 from ilr.nn.cuda_graph import capturable
 from ilr.nn.execution import seconds, seconds_replayed
@@ -65,7 +65,8 @@ class Rates:
         return OPERATIONS_PER_SECOND
 
     def _measure(self, step: Experiment, replicas: int) -> float:
-        if time.monotonic() > self._until:
+        elsewhere = is_gpu(self.device) and not gpus(self.device)
+        if elsewhere or time.monotonic() > self._until:
             raise _NoTimeError
         sample = SAMPLE_ON_GPU if is_gpu(self.device) else SAMPLE
         rate = trainer_of(step).rate(replicas, self.device, sample, self._seconds)

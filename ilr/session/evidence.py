@@ -4,7 +4,7 @@ import math
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 
 from ilr.experiments.experiment import Experiment, Precision
 from ilr.lab.catalogue import Origin
-from ilr.lab.hardware import processor
+from ilr.lab.hardware import gpus, processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.report.files import check_plain
@@ -92,9 +92,10 @@ def _invocation(options: Options) -> schema.Invocation:
 
 
 def _provenance(
-    selection: Selection, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]
+    selection: Selection, lab: Lab, sources: Collection[Origin], claims: Sequence[Claim]
 ) -> schema.Provenance:
-    device = lab.device
+    device, here = lab.device, gpus(lab.device)
+    count = f"{here} × " if here > 1 else ""
     return schema.Provenance(
         ilr=__version__,
         git=_commit(selection),
@@ -102,10 +103,11 @@ def _provenance(
         python=platform.python_version(),
         # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
         torch=str(torch.__version__),
-        device=device if device == "cpu" else f"{device} ({processor(device)})",
+        device=f"{device} ({count}{processor(device)})" if here else device,
         cpu=processor("cpu"),
         threads=lab.engine.workers,
         peak_memory_bytes=lab.peak_memory(sources),
+        peak_gpu_memory_bytes=max((source.peak_gpu_memory for source in sources), default=0),
         platform=sys.platform,
         data={name: schema.DataEvidence(sha256) for name, sha256 in sorted(lab.data_sha256.items())},
         # Sorted: the same claims have one digest in whatever order they ran.

@@ -19,7 +19,7 @@ from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
 from ilr.nn.arithmetic import multiplying, refused
 from ilr.nn.base import FusedNet
-from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current
+from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_training
 from ilr.training.metrics import Networks, Step
@@ -212,6 +212,7 @@ class _Run:
             try:
                 self.graphs[wanted] = Replay(partial(self._drawn_step, wanted), inputs, self.sgd.state)
             except CaptureError as error:
+                refusals.append(str(error))
                 warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
                 self.captures = False
                 return self._eager(step, wanted)

@@ -10,6 +10,7 @@ from ilr.lab.store import Key, Store
 from ilr.lab.store.recording_file import read_whole, to_bytes
 from ilr.report.evidence import Evidence, ExperimentEvidence
 from ilr.report.files import read_evidence
+from ilr.report.numbers import size
 from ilr.report.page.overview import facts, warnings
 from ilr.report.page.settings import settings_of
 from ilr.session import selection
@@ -183,6 +184,23 @@ def test_who_trained_is_told_and_mixing_warned_of(pytester: pytest.Pytester, run
     assert len(mixed) == 1
     assert "2.0.0" in mixed[0].torch_versions
     assert Store(store).notes == []
+
+
+def test_what_a_gpu_trained_says_with_what(pytester: pytest.Pytester, run: Run) -> None:
+    write_claim(pytester.path / "claims", "reproduced", replicas=8)
+    run()
+    assert "GPU" not in dict(facts(read(pytester)))
+    store = pytester.path / "store"
+    told = {"gpu_software": "driver 580.1, CUDA 13.0, cuDNN 91900", "peak_gpu_memory_bytes": 7 * 2**30}
+    for key in keys_of(run):
+        header, arrays = read_whole((store / key.place).read_bytes())
+        (store / key.place).write_bytes(to_bytes(key, arrays, msgspec.structs.replace(header.facts, **told)))
+    run()
+    found = read(pytester)
+    assert {one.trained_by.gpu_software for one in found.experiments.values()} == {(told["gpu_software"],)}
+    assert found.provenance.peak_gpu_memory_bytes == told["peak_gpu_memory_bytes"]
+    assert dict(facts(found))["GPU"] == f"{told['gpu_software']}; up to {size(7 * 2**30)} of a GPU’s memory"
+    assert told["gpu_software"] in (pytester.path / "reports" / "tiny" / "index.html").read_text()
 
 
 def keys_of(run: Run) -> list[Key]:
