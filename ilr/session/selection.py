@@ -88,7 +88,7 @@ class Selection:
         return tuple(dict.fromkeys(experiment for claim in self.claims.values() for experiment in claim.planned.all()))
 
 
-def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bool = True) -> Lab:
+def lab_for(options: Options, store: Path, *, stand_in: bool = False) -> Lab:
     """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments.
 
     Raises:
@@ -111,7 +111,6 @@ def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bo
         options.data_root,
         refresh=options.refresh,
         stand_in=stand_in,
-        choose=choose,
         frozen=options.no_train,
     )
 
