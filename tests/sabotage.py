@@ -3,7 +3,7 @@
 What must notice them, the detectors, is in `test_sabotage.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from ilr.nn.execution import Formulation
 from ilr.nn.layers import Layers
 from ilr.nn.norms import CalibratingNorm, FrozenStatistics, Statistics, in_training
 from ilr.training import loop, metrics, toy, trainers
+from ilr.training.draws import StepDraws
 from ilr.training.loop import _Run
 from ilr.training.metrics import Networks
 from ilr.training.optimizers import SGD
@@ -88,14 +89,13 @@ def before_every_step(act: Callable[[_Run, int, Examples], None]) -> Callable[[P
     """Does `act`, with the run, the step and its batch, before the gradient is taken."""
 
     def apply(patch: Patch) -> None:
-        draw = _Run._batch
+        take = _Run._eager
 
-        def batch(run: _Run, step: int) -> Examples:
-            drawn = draw(run, step)
-            act(run, step, drawn)
-            return drawn
+        def sabotaged(run: _Run, step: int, wanted: Collection[str]) -> Mapping[str, Tensor]:
+            act(run, step, run.draws.batch(step))
+            return take(run, step, wanted)
 
-        patch.setattr(_Run, "_batch", batch)
+        patch.setattr(_Run, "_eager", sabotaged)
 
     return apply
 
@@ -307,8 +307,8 @@ def shared_crops(patch: Patch) -> None:
 
 
 def parting_late(patch: Patch) -> None:
-    united = _Run._united
-    patch.setattr(_Run, "_united", lambda run, step: united(run, max(step - 1, 0)))
+    of_step = StepDraws._batches
+    patch.setattr(StepDraws, "_batches", lambda draws, step: of_step(draws, max(step - 1, 0)))
 
 
 def born_apart(patch: Patch) -> None:
@@ -316,7 +316,7 @@ def born_apart(patch: Patch) -> None:
 
     def started(run: _Run, *given: Any) -> None:
         start(run, *given)
-        if run.partners:
+        if run.shared.partners:
             run.weights.copy_(run._tensor(np.stack([run.net.initial_weights(*key) for key in run.replicas])))
 
     patch.setattr(_Run, "__init__", started)

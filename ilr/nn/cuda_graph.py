@@ -20,6 +20,10 @@ NOTHING_CAPTURED = "The CUDA Graph is empty"
 """How torch's warning begins where a graph got no kernels: they were launched on another device."""
 
 
+refusals: list[str] = []
+"""Why steps of this process' training became no graphs."""
+
+
 class CaptureError(RuntimeError):
     """A function runs on the device but does not become a graph."""
 

@@ -106,7 +106,7 @@ def fastest(
         given = weights[part], head[part], images[batch], labels[batch]
         run = partial(formulation.loss_and_gradients, net, *given, normalise)
         if capturable(weights.device):
-            taken = _replayed(run) / formulation.at_once
+            taken = seconds_replayed(run) / formulation.at_once
         else:
             run()  # to warm up
             taken = seconds(run, weights.device) / formulation.at_once
@@ -118,7 +118,7 @@ def fastest(
     return best
 
 
-def _replayed(run: Callable[[], object]) -> float:
+def seconds_replayed(run: Callable[[], object]) -> float:
     """Seconds of a call as a graph; endless where there is no room for it, or no graph of it."""
     try:
         return Replay(run, (), ()).seconds()

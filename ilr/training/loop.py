@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -10,19 +11,20 @@ from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
-from ilr.data.sampling import Batches
-from ilr.experiments.experiment import Experiment, Observe, check_fusable
+from ilr.experiments.experiment import LOW, Experiment, Observe, check_fusable
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
+from ilr.nn.arithmetic import multiplying, refused
 from ilr.nn.base import FusedNet
-from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current
+from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_training
 from ilr.training.branching import Indices, Stage, network_steps, stages
+from ilr.training.draws import StepDraws, paired
 from ilr.training.metrics import Networks, Step
-from ilr.training.noise import Coefficients, combined
+from ilr.training.noise import Gradients
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
@@ -75,12 +77,13 @@ def train(
         keeper: keeps snapshots on the way; training goes on from the last of them.
 
     Raises:
-        ValueError: the slices cannot be fused.
+        ValueError: the slices cannot be fused, or the device cannot multiply as they ask.
     """
-    # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     check_fusable(slices)
-    with current(torch.device(device)):
+    if reason := refused(slices[0].precision, torch.device(device)):
+        raise ValueError(f"{slices[0]}: {reason}")
+    # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
+    with current(torch.device(device)), multiplying("float32", torch.device(device)):
         return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick, keeper))
 
 
@@ -92,19 +95,16 @@ class _Run:
         self.shared = shared = slices[0]
         self.steps = shared.steps
         self.norm = shared.norm
+        self.precision = shared.precision
         self.device = device
-        self.dtype: torch.dtype = getattr(torch, shared.precision)
+        self.dtype: torch.dtype = getattr(torch, shared.dtype)
         self.dataset = dataset
         self.choose = choose
         self.train_set = place(dataset.train_images, dataset.train_labels, device, self.dtype)
         self.test_set = place(dataset.test_images, dataset.test_labels, device, self.dtype)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
         self.normalise = in_training(shared.norm)
-        self.partners = shared.partners
-        self.parted_at = shared.partners.parted_at if shared.partners else None
         self.captures = capturable(device)
-        self.batches_per_step = shared.batches_per_step
-        self.coefficients: Coefficients | None = None
         self.averaged = 0
         self.earlier: Tensor | None = None
         self.adjacent: Tensor | None = None
@@ -131,11 +131,7 @@ class _Run:
         """
         self.stage = stage
         self.replicas = [self.all_replicas[index] for index in stage.replicas]
-        self.pairs = _evened(self.replicas)
-        self.own_batches = Batches(self.shared, self.replicas, self.dataset, self.train_set)
-        self.common_batches = Batches(self.shared, self.pairs, self.dataset, self.train_set)
-        if self.shared.gradient_noise is not None:
-            self.coefficients = Coefficients(self.shared.gradient_noise, self.replicas, self.device, self.dtype)
+        self.draws = StepDraws(self.shared, self.replicas, self.dataset, self.train_set)
         self.learning_rates = self.all_learning_rates[:, stage.replicas]
         self.weight_decays = self.all_weight_decays[:, stage.replicas]
         index = torch.from_numpy(come_from).to(self.device)
@@ -144,9 +140,12 @@ class _Run:
             self.earlier = self.earlier[index]
         self.sgd = self.sgd.of(index, self.net.layers_of(self.weights))
         self.recorder.gather(come_from)
-        batch = self._batches(stage.begin).at(stage.begin * self.batches_per_step)
+        batch = self.draws.batch(stage.begin)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
-        self.formulation = self.choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
+        with self._multiplying():
+            self.formulation = self.choose(
+                self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+            )
         self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
         """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
 
@@ -166,16 +165,22 @@ class _Run:
         step = 6.0 * self.net.multiply_adds() * batch.labels.shape[1] * len(self.replicas)
         return self.dtype == torch.float64 or step > LARGE_STEP
 
+    def _multiplying(self) -> AbstractContextManager[None]:
+        """Around a step's forward and backward pass: all else is computed in the type of the weights."""
+        return multiplying(self.precision, self.device) if self.precision in LOW else nullcontext()
+
     def _initial_weights(self, slices: Slices) -> Tensor:
         """[R, weight], at each slice's own scale."""
         # Partners that part were one network until then.
-        weight_owners = self.all_replicas if self.parted_at is None else _evened(self.all_replicas)
+        partners = self.shared.partners
+        united = partners is not None and partners.parted_at is not None
+        weight_owners = paired(self.all_replicas) if united else self.all_replicas
         scale = self._per_replica(slices, lambda one: np.array([one.initial_scale]))[0]
         return scale * self._tensor(np.stack([self.net.initial_weights(*key) for key in weight_owners]))
 
     def _initial_head(self) -> Tensor:
         """[R, class, feature]; all partners share theirs."""
-        head_owners = _evened(self.all_replicas) if self.partners else self.all_replicas
+        head_owners = paired(self.all_replicas) if self.shared.partners else self.all_replicas
         return self._tensor(np.stack([self.net.initial_head(*key) for key in head_owners]))
 
     def train(self, tick: Tick, keeper: Keeper) -> Arrays:
@@ -235,42 +240,22 @@ class _Run:
 
     def _eager(self, step: int, wanted: Collection[str]) -> Mapping[str, Tensor]:
         """Takes a step and gives the quantities of it that are wanted."""
-        return self._step(wanted, self.learning_rates[step], self.weight_decays[step], *self._drawn(step))
+        return self._step(wanted, self.learning_rates[step], self.weight_decays[step], *self.draws.at(step))
 
     def _replayed(self, step: int, wanted: frozenset[str]) -> Mapping[str, Tensor]:
         """As `_eager`, by a graph, which makes the batch too; where there can be none, eagerly from now on."""
-        inputs = self.learning_rates[step], self.weight_decays[step], *self._drawn(step)
+        inputs = self.learning_rates[step], self.weight_decays[step], *self.draws.at(step)
         if wanted not in self.graphs:
             try:
                 self.graphs[wanted] = Replay(partial(self._step, wanted), inputs, self.sgd.state)
             except CaptureError as error:
+                refusals.append(str(error))
                 warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
                 self.captures = False
                 return self._eager(step, wanted)
         return self.graphs[wanted](*inputs)
 
-    def _drawn(self, step: int) -> list[Tensor]:
-        """What the gradient of a step follows from: a batch; or the coefficients of several batches, and these."""
-        batches = self._batches(step)
-        if self.coefficients is None:
-            return batches.drawn(step)
-        first = step * self.batches_per_step
-        drawn = [self.coefficients.at(step)]
-        for batch in range(first, first + self.batches_per_step):
-            drawn += batches.drawn(batch)
-        return drawn
-
-    def _loss_and_gradients(self, drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Each replica's loss [R] and the gradient that its step takes, of each layer."""
-        if self.coefficients is None:
-            return self._of_batch(drawn)
-        coefficients, *parts = drawn
-        each = len(parts) // self.batches_per_step
-        return combined(coefficients, lambda batch: self._of_batch(parts[batch * each : (batch + 1) * each]))
-
-    def _of_batch(self, drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Each replica's loss [R] and gradients, on the batch that follows from what was drawn."""
-        batch = self.own_batches.of(drawn)
+    def _of_batch(self, batch: Examples) -> Gradients:
         return self.formulation.loss_and_gradients(
             self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
         )
@@ -282,20 +267,13 @@ class _Run:
 
         Gives those of the step's quantities that are wanted, each [R, ...].
         """
-        losses, gradients = self._loss_and_gradients(drawn)
+        with self._multiplying():
+            losses, gradients = self.draws.loss_and_gradients(drawn, self._of_batch)
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)
         step = Step(self.weights.clone() if compares else self.weights, losses, gradients, self.weights)
         measured = step.measure(wanted, GRADIENT)
         self.sgd.step(gradients, learning_rate, weight_decay)
         return measured | step.measure(wanted, UPDATE)
-
-    def _batches(self, step: int) -> Batches:
-        """Those that the replicas see at this step."""
-        return self.common_batches if self._united(step) else self.own_batches
-
-    def _united(self, step: int) -> bool:
-        """Whether partners see the same batch at this step."""
-        return self.parted_at is not None and step < self.parted_at
 
     def _observe_state(self, step: int, due: Sequence[Observe]) -> None:
         wanted = [one for one in due if one.quantity not in OF_STEPS]
@@ -334,10 +312,3 @@ class _Run:
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(self.device, self.dtype)
-
-
-def _evened(replicas: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(root seed, replica) of each pair of partners, which is known by the even one: what they share is drawn from its
-    streams.
-    """
-    return [(seed, replica - replica % 2) for seed, replica in replicas]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from threadpoolctl import threadpool_limits
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, Precision
 from ilr.report.page.inline_svg import Figure
 from ilr.stats.decision import Verdict
 from ilr.trials.claim import Experiments, Recordings, Setting
@@ -45,7 +45,9 @@ class SequentialTrial:
         self._seconds = 0.0
 
     @classmethod
-    def of(cls, file: ClaimFile, scale: Scale, seed: int, replicas: int | None = None) -> "SequentialTrial":
+    def of(
+        cls, file: ClaimFile, scale: Scale, seed: int, replicas: int | None = None, arithmetic: Precision = "float32"
+    ) -> "SequentialTrial":
         """The trial of a claim that begins.
 
         Args:
@@ -53,11 +55,13 @@ class SequentialTrial:
             scale: at which it is tried.
             seed: root seed.
             replicas: per group, at a single look in place of those that are registered.
+            arithmetic: the precision of what is registered in float32.
         """
         registered = file.claim.replicas.looks(scale)
         looks = (replicas,) if replicas and registered else registered
         settings = [Setting(scale, seed, n, most=looks[-1]) for n in looks] or [Setting(scale, seed, 0)]
-        return cls(file, tuple(file.plan(setting) for setting in settings), as_registered=looks == registered)
+        plans = tuple(file.plan(setting).multiplied_in(arithmetic) for setting in settings)
+        return cls(file, plans, as_registered=looks == registered)
 
     @property
     def largest(self) -> PlannedExperiments:
