@@ -184,7 +184,7 @@ ODD = st.one_of(
 
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(st.data(), ODD, st.booleans())
-def test_changed_evidence_is_read_or_refused_in_one_line(data: st.DataObject, odd: Any, gone: bool) -> None:  # noqa: FBT001
+def test_changed_evidence_is_read_or_refused_in_one_line(data: st.DataObject, odd: Any, gone: bool) -> None:
     """Wherever anything is replaced, or missing; what is read can be written again, and is then the same."""
     changed: Any = sample_evidence()
     spot: Any = changed
