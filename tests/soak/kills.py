@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class Found:
 
     kills: int = 0
     of_workers: int = 0
+    in_training: int = 0
+    """While some job was."""
     runs: int = 0
     """That came to their end."""
     differences: list[str] = field(default_factory=list)
@@ -52,7 +55,8 @@ class Found:
     def lines(self) -> list[str]:
         """In words."""
         return [
-            f"{self.kills} kills ({self.of_workers} of a worker), {self.runs} runs that came to their end",
+            f"{self.kills} kills: {self.of_workers} of a worker, {self.in_training} in training",
+            f"runs that came to their end: {self.runs}",
             f"differences from the undisturbed run: {', '.join(self.differences) or 'none'}",
             f"processes left: {self.orphans}",
             f"files left: {', '.join(self.leftovers) or 'none'}",
@@ -77,7 +81,7 @@ class Run:
     def __init__(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "pytest", "claims", "--scale=tiny", "-q", "-p", "no:cacheprovider"]
         places = [f"--store={folder / 'store'}", f"--report={folder / 'report'}"]
-        self.began = time.time()
+        self.folder, self.began = folder, time.time()
         with (folder / "output.txt").open("a") as output:
             self.process = subprocess.Popen(
                 [*command, *places, *arguments],
@@ -108,6 +112,14 @@ class Run:
             return False
         return True
 
+    def trains(self) -> bool:
+        """Whether some job of it has a lease."""
+        written = []
+        for path in (self.folder / "store" / leases.FOLDER).glob("*"):
+            with suppress(FileNotFoundError):  # given back since
+                written.append(path.stat().st_mtime)
+        return max(written, default=0.0) > self.began
+
     def kill(self, pid: int) -> None:
         """By SIGKILL, if it is still there."""
         if pid in self.members():
@@ -136,11 +148,23 @@ def torment(kills: int, longest: float | None, seed: int, arguments: Sequence[st
             # How replicas are computed fastest is measured, and another result of that would round otherwise.
             shutil.copytree(undisturbed / "store" / "measured", disturbed / "store" / "measured")
         run = Run(disturbed, arguments)
-        # A worker at most once in a life: a job whose worker died twice is halved, and halves round otherwise.
-        for victim in chance.choice((["run"], ["worker", "run"])):
+        # Half of the moments are anywhere; half, in training, where a kill costs most.
+        if chance.random() < 0.5:
+            while not run.trains() and not run.ended_within(0.1):
+                pass
+        # A job at most once in a life: one whose worker died twice is halved, and halves round otherwise. What a dead
+        # worker has left its successor takes, so those that were there with the first have other jobs.
+        first: set[int] | None = None
+        for victim in chance.choice((["run"], ["worker", "run"], ["worker", "worker", "run"])):
             if found.kills == kills or run.ended_within(chance.uniform(0, longest)):
                 break
-            _kill(run, victim, chance, found, disturbed / "store")
+            if victim == "run":
+                _kill(run, [run.process.pid], chance, found, disturbed / "store")
+            else:
+                living = set(run.workers())
+                first = living if first is None else first & living
+                found.of_workers += (killed := _kill(run, sorted(first), chance, found, disturbed / "store")) > 0
+                first.discard(killed)
         status = run.process.wait()
         found.orphans += _left_of(run)
         if status == -signal.SIGKILL:
@@ -156,15 +180,16 @@ def torment(kills: int, longest: float | None, seed: int, arguments: Sequence[st
         shutil.rmtree(disturbed / "store")
 
 
-def _kill(run: Run, victim: str, chance: random.Random, found: Found, store: Path) -> None:
-    """Kills a run or one of its workers, if it has any."""
-    pids = [run.process.pid] if victim == "run" else run.workers()
-    if not pids:
-        return
+def _kill(run: Run, victims: Sequence[int], chance: random.Random, found: Found, store: Path) -> int:
+    """Kills one of some processes of a run, if there are any; gives which, or 0."""
+    if not victims:
+        return 0
+    victim = chance.choice(victims)
     found.lost = max(found.lost, _unkept(store, run.began))
-    run.kill(chance.choice(pids))
+    found.in_training += run.trains()
+    run.kill(victim)
     found.kills += 1
-    found.of_workers += victim == "worker"
+    return victim
 
 
 def _unkept(store: Path, began: float) -> float:
