@@ -103,7 +103,7 @@ def read_evidence(directory: Path, name: str = EVIDENCE) -> Evidence:
         parsed["schema"] = 2
     try:
         return msgspec.convert(parsed, Evidence)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:  # the latter where half a pair stands for a choice
         raise ValueError(f"{path}: {error}") from None
 
 

@@ -167,7 +167,15 @@ class Option(NamedTuple):
     """Whether it may be given several times; its check takes all the values."""
 
 
-CACHE = expanded(str(user_cache_path("ilr")))
+def _cache() -> Path:
+    """In the user's cache; where nobody knows a home, below a `~` that is left, and refused when it is to be used."""
+    try:
+        return expanded(str(user_cache_path("ilr")))
+    except RuntimeError:
+        return Path("~/.cache/ilr")
+
+
+CACHE = _cache()
 """Where recordings are kept unless an option says otherwise."""
 
 ENGINES = ("processes", "in-process", "slurm")

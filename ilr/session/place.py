@@ -1,4 +1,4 @@
-"""Where the report of a run goes: a partial run never takes the place of a fuller report."""
+"""Where the report of a run goes: a partial run never takes the place of a fuller report, nor a killed one any room."""
 
 import os
 from collections.abc import Iterator, Set
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from ilr.lab.store.writing import lives
 from ilr.report.evidence import file_name
-from ilr.report.files import read_evidence
+from ilr.report.files import EVIDENCE, MADE, UNFINISHED, read_evidence
 from ilr.stats.decision import Verdict
 
 PARTIAL = "-partial"
@@ -42,6 +43,15 @@ def place_for(asked: Path, root: Path, judged: Set[str]) -> Place:
         if not _lost(folder, root, judged):
             return Place(folder, spared)
     raise AssertionError("there is always a folder that does not exist yet")
+
+
+def tidy(folder: Path) -> None:
+    """Removes what runs of this machine that were killed while they wrote a report have left in its folder."""
+    for name in (EVIDENCE, UNFINISHED, *MADE):
+        for path in folder.glob(f".{name}.*"):
+            writer = path.suffix.removeprefix(".")
+            if writer.isdecimal() and not lives(int(writer)):
+                path.unlink(missing_ok=True)
 
 
 def _beside(asked: Path) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from ilr.session.evidence import appendix, claim_evidence, claim_files, evidence
 from ilr.session.memory import check_memory
 from ilr.session.mode import Mode
 from ilr.session.options import check_default
-from ilr.session.place import Place, place_for
+from ilr.session.place import Place, place_for, tidy
 from ilr.session.progress import count, training_progress
 from ilr.session.selection import Selection, lab_for
 from ilr.tools.comparison import compare
@@ -117,6 +117,8 @@ class Session(Mode):
         # Where another folder was asked for, it has the evidence of the run that went on.
         with suppress(OSError):
             (self.report / UNFINISHED).unlink(missing_ok=True)
+            tidy(self.report)
+            tidy(self.place.folder)
         return not self._nothing_judged()
 
     def summary(self, width: int, *, verbose: bool) -> Iterable[str]:

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, Net, PreResNet
@@ -315,3 +318,31 @@ def test_a_checkpoint_that_cannot_be_written_costs_nothing(
 
     monkeypatch.setattr(checkpoints, "save", disk_full)
     np.testing.assert_array_equal(recorded(tmp_path / "store", experiment), expected)
+
+
+KEPT = {STEP: np.array(3), "weights": np.arange(6, dtype=np.float32).reshape(2, 3), "done": np.zeros(0)}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    start=st.integers(0, 900), length=st.integers(0, 900), put=st.binary(max_size=9), bit=st.none() | st.integers(0, 7)
+)
+def test_no_changed_checkpoint_is_gone_on_from(start: int, length: int, put: bytes, bit: int | None) -> None:
+    """Cut out, overwritten, inserted, or one bit: it says what it said, or there is none; nothing fails."""
+    with TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder), [Path("a", "b.safetensors")])
+        checkpoint.begin(workers=2)
+        checkpoint.keep(KEPT)
+        content = bytearray(checkpoint.path.read_bytes())
+        if bit is None:
+            content[start : start + length] = put
+        else:
+            content[start % len(content)] ^= 1 << bit
+        checkpoint.path.write_bytes(content)
+        found = checkpoint.load()
+        if found is not None:
+            assert found.keys() == KEPT.keys()
+            for name, array in KEPT.items():
+                np.testing.assert_array_equal(found[name], array)
+        assert set(begun(Path(folder), 2)) <= {(Path("a", "b.safetensors"),)}
+        checkpoints.tidy(Path(folder))

@@ -29,8 +29,8 @@ NEVER_BEGUN = Request(more=(("hold", ""),))
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if reason := why_not():
         pytest.skip(reason)
-    with cluster(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+    with cluster(tmp_path_factory.mktemp("slurm")) as started, pytest.MonkeyPatch.context() as patch:
+        for name, value in started.environment.items():
             patch.setenv(name, value)
         # What the nodes import is what is tested, installed or not.
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)

@@ -476,6 +476,23 @@ def test_a_store_deleted_in_mid_run_is_filled_again(tmp_path: Path) -> None:
         assert lab.recording(experiment).experiment == experiment
 
 
+def test_a_store_deleted_while_it_is_trained_into_is_filled_all_the_same(tmp_path: Path) -> None:
+    """With the leases and the checkpoints of what is in training."""
+    lab = lab_at(tmp_path / "store")
+    plan = lab.plan(toys(3))
+    ticks: list[int] = []
+
+    def delete(work: int) -> None:
+        if not ticks:
+            shutil.rmtree(tmp_path / "store")
+        ticks.append(work)
+
+    lab.train(plan, delete)
+    assert sum(ticks) == plan.work
+    assert lab_at(tmp_path / "store").missing(toys(3)) == 0
+    assert {path.suffix for path in files(tmp_path / "store")} == {".safetensors"}
+
+
 # The command
 
 

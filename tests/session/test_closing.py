@@ -1,6 +1,7 @@
 """The end of a run: numbers and next steps in the terminal, where the report goes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,20 @@ def test_a_claim_whose_file_is_gone_or_that_never_ran_is_not_spared(tmp_path: Pa
 def test_a_report_that_cannot_be_read_is_no_fuller_one(tmp_path: Path) -> None:
     (tmp_path / "evidence.json").write_text("{")
     assert place_for(tmp_path, tmp_path, {"one"}).folder == tmp_path
+
+
+def test_what_a_killed_run_has_half_written_is_removed(pytester: pytest.Pytester, run: Run) -> None:
+    """What another is writing, and what is somebody else's, stays."""
+    write_claim(pytester.path / "claims", "reproduced")
+    folder = pytester.path / "reports" / "tiny"
+    folder.mkdir(parents=True)
+    # No process has a number beyond the largest that Linux gives.
+    dead = [folder / f".{name}.{2**22 + 1}" for name in ("unfinished.json", "evidence.json", "index.html")]
+    others = [folder / f".evidence.json.{os.getppid()}", folder / f".notes.{2**22 + 1}", folder / ".index.html.swp"]
+    for path in dead + others:
+        path.touch()
+    run()
+    assert sorted(folder.glob(".*")) == sorted(others)
 
 
 # --- a comparison at the end

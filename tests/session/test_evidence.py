@@ -1,21 +1,27 @@
 """evidence.json of a run: what was asked for, what each experiment trained with, what was judged on what."""
 
+import json
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
+from hypothesis import strategies as st
 
 from ilr.lab.store import Key, Store
 from ilr.lab.store.recording_file import read_whole, to_bytes
 from ilr.report.evidence import Evidence, ExperimentEvidence
-from ilr.report.files import read_evidence
+from ilr.report.files import EVIDENCE, read_evidence, write_evidence
 from ilr.report.numbers import size
 from ilr.report.page.overview import facts, warnings
 from ilr.report.page.settings import settings_of
 from ilr.session import selection
 from tests.claim_files import on_images, write_claim
 from tests.conftest import Run
+from tests.sample_evidence import sample_evidence
 from tests.stores import recordings
 
 
@@ -211,3 +217,37 @@ def keys_of(run: Run) -> list[Key]:
         patch.setattr(Store, "look_up", lambda self, key: (kept.append(key), look_up(self, key))[1])
         run()
     return kept
+
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=3), st.just([]), st.just({}),
+    st.sampled_from([10**400, "\ud800", "\0", "<script>", "2026-11-26T22:00:00Z", [[[]]], {"": {}}]),
+)  # fmt: skip
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.data(), ODD, st.booleans())
+def test_changed_evidence_is_read_or_refused_in_one_line(data: st.DataObject, odd: Any, gone: bool) -> None:
+    """Wherever anything is replaced, or missing; what is read can be written again, and is then the same."""
+    changed: Any = sample_evidence()
+    spot: Any = changed
+    while True:
+        key = data.draw(st.sampled_from(sorted(spot) if isinstance(spot, dict) else range(len(spot))))
+        if not isinstance(spot[key], dict | list) or not spot[key] or data.draw(st.integers(0, 4)) == 0:
+            break
+        spot = spot[key]
+    if gone:
+        del spot[key]
+    else:
+        spot[key] = odd
+    with TemporaryDirectory() as name:
+        path = Path(name) / EVIDENCE
+        path.write_text(json.dumps(changed))
+        try:
+            found = read_evidence(Path(name))
+        except ValueError as error:
+            assert str(error).startswith(str(path))  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            write_evidence(found, path)
+            assert read_evidence(Path(name)) == found

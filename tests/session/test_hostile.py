@@ -1,12 +1,13 @@
 """One bad claim, finding, figure or file is one line and that claim's ERROR; what others have found is kept."""
 
 import json
+import os
 
 import pytest
 
 from ilr.report.files import UNFINISHED, read_evidence
 from tests.claim_files import write_claim
-from tests.conftest import Run
+from tests.conftest import LOADS_ILR, Run
 from tests.session.test_plugin import evidence
 
 GOOD = {"good": "REPRODUCED"}
@@ -161,6 +162,34 @@ def test_what_is_judged_is_written_down_at_once(pytester: pytest.Pytester, run: 
     write_claim(pytester.path / "claims", "second")
     run()
     assert not (pytester.path / "reports" / "tiny" / UNFINISHED).exists()
+
+
+TERMINATED = """
+import os, signal
+from ilr.lab.jobs import Job
+
+train = Job.train
+
+def terminated(job, tick):
+    if job.keys[0].experiment.steps == 20:
+        os.kill(os.getpid(), signal.SIGTERM)
+    train(job, tick)
+
+Job.train = terminated
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_whoever_ends_training_is_told_what_is_kept(pytester: pytest.Pytester, run: Run) -> None:
+    """By SIGTERM, as by Ctrl-C; and that the same command goes on from there."""
+    write_claim(pytester.path / "claims", "shorter")
+    write_changed(pytester, "longer", ("steps=20", "steps=30"), ("(20,)", "(30,)"))
+    (pytester.path / "claims" / "conftest.py").write_text(LOADS_ILR + TERMINATED)
+    result = pytester.runpytest_subprocess("claims", "--engine=in-process", f"--store={pytester.path / 'store'}")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["Interrupted: 2 of 4 recordings for this look are in the store; *The same command *"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    run().stdout.fnmatch_lines(["Training 12 networks, *(2 recordings are in the store).", "* 2 passed*"])
 
 
 def test_a_report_that_cannot_be_written_is_kept_elsewhere(

@@ -1,7 +1,8 @@
 """A run of the claims that is killed again and again, and what is left of it: `python -m tests.soak.kills`.
 
 The run, or one of its workers, gets SIGKILL at random moments, and is begun again, until there were so many kills. Each
-time it comes to its end, that is compared with the end of a run that nobody disturbed.
+time it comes to its end, that is compared with the end of a run that nobody disturbed. By default it is a run of claims
+that have every kind of job: of the toy and of nets, long and short, in several looks.
 """
 
 import argparse
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,14 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file
 
-from ilr.lab.checkpoints import FOLDER, About
-from ilr.report.files import read_evidence
+from ilr.lab.checkpoints import FOLDER, UNREADABLE, About
+from ilr.lab.store import leases
+from ilr.report.files import EVIDENCE, MADE, read_evidence
 
 ROOT = Path(__file__).parents[2]
+EVERY_KIND = ("gradient_descent_is_not_gradient_flow_toy", "very_deep_network", "mixing_time", "norm_recurrence")
+"""Claims of the toy, of a very deep net, of a few long jobs and of many short ones; two of them take several looks."""
+
 ENDED = (0, 1)
 """Statuses of a run that came to its end: all claims reproduced, or not all."""
 
@@ -36,6 +42,8 @@ class Found:
 
     kills: int = 0
     of_workers: int = 0
+    in_training: int = 0
+    """While some job was."""
     runs: int = 0
     """That came to their end."""
     differences: list[str] = field(default_factory=list)
@@ -47,7 +55,8 @@ class Found:
     def lines(self) -> list[str]:
         """In words."""
         return [
-            f"{self.kills} kills ({self.of_workers} of a worker), {self.runs} runs that came to their end",
+            f"{self.kills} kills: {self.of_workers} of a worker, {self.in_training} in training",
+            f"runs that came to their end: {self.runs}",
             f"differences from the undisturbed run: {', '.join(self.differences) or 'none'}",
             f"processes left: {self.orphans}",
             f"files left: {', '.join(self.leftovers) or 'none'}",
@@ -61,17 +70,23 @@ class Found:
 
 
 class Run:
-    """One life of the run: pytest, as a user would start it, in a session of its own."""
+    """One life of the run: pytest, as a user would start it, in a session of its own.
 
-    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+    Args:
+        folder: of its store, its report and its output.
+        arguments: of pytest.
+        environment: beyond that of this process.
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "pytest", "claims", "--scale=tiny", "-q", "-p", "no:cacheprovider"]
         places = [f"--store={folder / 'store'}", f"--report={folder / 'report'}"]
-        self.began = time.time()
+        self.folder, self.began = folder, time.time()
         with (folder / "output.txt").open("a") as output:
             self.process = subprocess.Popen(
                 [*command, *places, *arguments],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -97,18 +112,26 @@ class Run:
             return False
         return True
 
+    def trains(self) -> bool:
+        """Whether some job of it has a lease."""
+        written = []
+        for path in (self.folder / "store" / leases.FOLDER).glob("*"):
+            with suppress(FileNotFoundError):  # given back since
+                written.append(path.stat().st_mtime)
+        return max(written, default=0.0) > self.began
+
     def kill(self, pid: int) -> None:
         """By SIGKILL, if it is still there."""
         if pid in self.members():
             os.kill(pid, signal.SIGKILL)
 
 
-def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], folder: Path) -> Found:
+def torment(kills: int, longest: float | None, seed: int, arguments: Sequence[str], folder: Path) -> Found:
     """Kills runs until there were so many kills, and lets the last one end.
 
     Args:
         kills: of runs and of workers.
-        longest: seconds until a kill, at most; each waits a random share of it.
+        longest: seconds until a kill, at most, of which each waits a random share; by default what a run takes.
         seed: of these.
         arguments: of pytest, which select claims for example.
         folder: for everything.
@@ -118,17 +141,30 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         place.mkdir(parents=True)
     whole = Run(undisturbed, arguments)
     assert whole.process.wait() in ENDED, (undisturbed / "output.txt").read_text()
+    longest = longest or time.time() - whole.began
     found, chance = Found(), random.Random(seed)
     while True:
         if not (disturbed / "store").exists():
             # How replicas are computed fastest is measured, and another result of that would round otherwise.
             shutil.copytree(undisturbed / "store" / "measured", disturbed / "store" / "measured")
         run = Run(disturbed, arguments)
-        # A worker at most once in a life: a job whose worker died twice is halved, and halves round otherwise.
-        for victim in chance.choice((["run"], ["worker", "run"])):
+        # Half of the moments are anywhere; half, in training, where a kill costs most.
+        if chance.random() < 0.5:
+            while not run.trains() and not run.ended_within(0.1):
+                pass
+        # A job at most once in a life: one whose worker died twice is halved, and halves round otherwise. What a dead
+        # worker has left its successor takes, so those that were there with the first have other jobs.
+        first: set[int] | None = None
+        for victim in chance.choice((["run"], ["worker", "run"], ["worker", "worker", "run"])):
             if found.kills == kills or run.ended_within(chance.uniform(0, longest)):
                 break
-            _kill(run, victim, chance, found, disturbed / "store")
+            if victim == "run":
+                _kill(run, [run.process.pid], chance, found, disturbed / "store")
+            else:
+                living = set(run.workers())
+                first = living if first is None else first & living
+                found.of_workers += (killed := _kill(run, sorted(first), chance, found, disturbed / "store")) > 0
+                first.discard(killed)
         status = run.process.wait()
         found.orphans += _left_of(run)
         if status == -signal.SIGKILL:
@@ -137,51 +173,54 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
             found.differences.append(f"exit status {status}, see {disturbed / 'output.txt'}")
             return found
         found.runs += 1
-        found.differences += _differences(undisturbed, disturbed)
-        found.leftovers += _leftovers(disturbed / "store")
+        found.differences += differences(undisturbed, disturbed)
+        found.leftovers += leftovers(disturbed)
         if found.kills == kills:
             return found
         shutil.rmtree(disturbed / "store")
 
 
-def _kill(run: Run, victim: str, chance: random.Random, found: Found, store: Path) -> None:
-    """Kills a run or one of its workers, if it has any."""
-    pids = [run.process.pid] if victim == "run" else run.workers()
-    if not pids:
-        return
+def _kill(run: Run, victims: Sequence[int], chance: random.Random, found: Found, store: Path) -> int:
+    """Kills one of some processes of a run, if there are any; gives which, or 0."""
+    if not victims:
+        return 0
+    victim = chance.choice(victims)
     found.lost = max(found.lost, _unkept(store, run.began))
-    run.kill(chance.choice(pids))
+    found.in_training += run.trains()
+    run.kill(victim)
     found.kills += 1
-    found.of_workers += victim == "worker"
+    return victim
 
 
 def _unkept(store: Path, began: float) -> float:
-    """Seconds since the oldest snapshot of this life was written; jobs without one have trained for less."""
-    written = []
+    """Most seconds that a job in training has trained since its last snapshot, or since it was begun in this life."""
+    longest = 0.0
     for path in (store / FOLDER).glob("*.checkpoint"):
         try:
-            if About(path).arrays and path.stat().st_mtime > began:
-                written.append(path.stat().st_mtime)
-        except (OSError, ValueError, KeyError):  # being replaced, or gone since
+            about = About(path)
+            since = leases._file(store, about.places[0]).stat().st_mtime
+            if about.arrays:
+                since = max(since, path.stat().st_mtime)
+        except UNREADABLE:  # not in training, being replaced, or gone since
             continue
-    return time.time() - min(written) if written else 0.0
+        # A lease that a life before has left holds nothing.
+        if since > began:
+            longest = max(longest, time.time() - since)
+    return longest
 
 
 def _left_of(run: Run) -> int:
-    """Processes of a run that live ten seconds after it."""
-    for _ in range(100):
+    """Processes of a run that live half a minute after it: some were just starting, and notice when they have."""
+    for _ in range(300):
         if not run.members():
             return 0
         time.sleep(0.1)
     return len(run.members())
 
 
-def _differences(undisturbed: Path, disturbed: Path) -> list[str]:
+def differences(undisturbed: Path, disturbed: Path) -> list[str]:
     """What a run found otherwise than the undisturbed one, and what it recorded otherwise."""
-    claims = [
-        {claim.id: msgspec.to_builtins(claim) for claim in read_evidence(folder / "report").claims}
-        for folder in (undisturbed, disturbed)
-    ]
+    claims = [_claims(folder / "report") for folder in (undisturbed, disturbed)]
     differences = [name for name in claims[0].keys() | claims[1].keys() if claims[0].get(name) != claims[1].get(name)]
     recordings = [_recordings(folder / "store") for folder in (undisturbed, disturbed)]
     for name in recordings[0].keys() | recordings[1].keys():
@@ -189,6 +228,14 @@ def _differences(undisturbed: Path, disturbed: Path) -> list[str]:
         if one is None or other is None or not _same(load_file(one), load_file(other)):
             differences.append(name)
     return sorted(differences)
+
+
+def _claims(report: Path) -> dict[str, Any]:
+    """A report's claims by their ids, with all that was found, but for the time that it took to find it."""
+    return {
+        claim.id: msgspec.to_builtins(msgspec.structs.replace(claim, seconds=0.0))
+        for claim in read_evidence(report).claims
+    }
 
 
 def _recordings(store: Path) -> dict[str, Path]:
@@ -202,22 +249,25 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
-def _leftovers(store: Path) -> list[str]:
-    """Files of a store that are no recordings and nothing measured."""
-    files = [path.relative_to(store) for path in store.rglob("*") if path.is_file()]
-    return sorted(str(path) for path in files if path.suffix != ".safetensors" and path.parts[0] != "measured")
+def leftovers(folder: Path) -> list[str]:
+    """Files of a store that are no recordings and nothing measured, and those of a report that belong to none."""
+    store, report = folder / "store", folder / "report"
+    kept = [path.relative_to(store) for path in store.rglob("*") if path.is_file()]
+    left = [str(path) for path in kept if path.suffix != ".safetensors" and path.parts[0] != "measured"]
+    return sorted(left + [path.name for path in report.iterdir() if path.name not in (EVIDENCE, *MADE)])
 
 
 def main() -> int:
     """Torments the claims at tiny scale and prints what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--longest", type=float, default=40.0, help="seconds until a kill, at most")
+    parser.add_argument("--longest", type=float, help="seconds until a kill, at most (default: what a run takes)")
     parser.add_argument("--chance", type=int, default=0, help="seed of the moments")
-    parser.add_argument("pytest", nargs="*", help="arguments of pytest, behind --")
+    parser.add_argument("pytest", nargs="*", help="arguments of pytest, behind --; which claims, for example")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ilr-soak-") as folder:
-        found = torment(given.kills, given.longest, given.chance, given.pytest, Path(folder))
+        chosen = given.pytest or ["-k", " or ".join(EVERY_KIND)]
+        found = torment(given.kills, given.longest, given.chance, chosen, Path(folder))
         print("\n".join(found.lines()))
     return 0 if found.right else 1
 

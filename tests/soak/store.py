@@ -31,17 +31,10 @@ from ilr.lab.store import Key, Store
 from ilr.report.files import read_evidence
 from tests.claim_files import write_claim
 from tests.conftest import LOADS_ILR
+from tests.second_user import NOBODY, SECOND_USER, no_second_user
 from tests.stores import TOY, lab_at, recordings, toys
 
 ROOT = Path(__file__).parents[2]
-NOBODY = 65534
-"""The user who owns nothing."""
-
-SECOND_USER = (
-    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-    # He may read Python wherever it is installed, though in root's home; write he may not.
-    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
-)
 
 
 class Damaged:
@@ -219,8 +212,8 @@ except StoreError as error:
 
 def users(folder: Path) -> int:
     """A second user reads what the first has trained, and cannot write it; gives what is not as it must be."""
-    if sys.platform != "linux" or os.geteuid() or not shutil.which("setpriv"):
-        print("two users: not tried, as that needs root and Linux")
+    if why := no_second_user():
+        print(f"two users: not tried: {why}")
         return 0
     folder.chmod(0o755)
     claims, store = folder / "claims", folder / "first-users-store"
