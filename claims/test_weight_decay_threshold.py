@@ -1,16 +1,17 @@
 """The weight decay below which T steps leave the initial norm remembered is c/(ηT), with c = (ln 2)/4.
 
-Without weight decay the norm only grows, and nothing mixes in parameter space. Review 4 asks from which weight decay
-on it does. The norm obeys dγ/dt = −4λₑγ + 2E‖ḡ‖² with γ = ‖w‖⁴/η²: the difference in γ between two starts shrinks by
-e^(−4λₑT) within T steps, if only both meet the same gradient noise on the way. So there is no phase boundary, but a
-scale: all weight decays, learning rates and numbers of steps lie on one curve of λₑT = ηλT, and half of the
-difference is remembered at λ = c/(ηT) with c = (ln 2)/4 = 0.173. A net that trains for T steps at less than that is
-in the zone where its norm is that of its start; at ten times as much it keeps 0.1% of it.
+Without weight decay the norm only grows, and nothing mixes in parameter space. Review 4 asks from which weight decay on
+it does. Directions do not mix with it, either (no-mixing-in-parameter-space); what weight decay lets weights forget is
+their norm, and with it the effective learning rate η/‖w‖². The norm obeys dγ/dt = −4λₑγ + 2E‖ḡ‖² with γ = ‖w‖⁴/η²: the
+difference in γ between two starts shrinks by e^(−4λₑT) within T steps, if only both meet the same gradient noise on the
+way. So there is no phase boundary, but a scale: all weight decays, learning rates and numbers of steps lie on one curve
+of λₑT = ηλT, and half of the difference is remembered at λ = c/(ηT) with c = (ln 2)/4 = 0.173. A net that trains for T
+steps at less than that is in the zone where its norm is that of its start; at ten times as much it keeps 0.1% of it.
 
-We train from an initialisation four times too large and from one four times too small for one another, ‖w‖⁴ being 256
-times apart, at four λₑT around the threshold; with two learning rates and two numbers of steps, so that ηT covers a
-factor of 16. Both starts have the same frozen head, initial direction and batches. What is remembered is (γ_large −
-γ_small) at the end by what it was. Where the norm has forgotten all, at λₑT = 5, accuracies must agree, too.
+We train from twice the usual initial weights and from half of them, which makes ‖w‖⁴ 256 times apart, at four λₑT
+around the threshold; with two learning rates and two numbers of steps, so that ηT covers a factor of 16. Both starts
+have the same frozen head, initial direction and batches. What is remembered is the difference in γ at the end, as a
+share of what it was at the start. Where the norm has forgotten all, at λₑT = 5, accuracies must agree, too.
 
 What no law says is how much of the start a function remembers below the threshold, where nets go on learning at
 whatever effective learning rate they have: that is drawn, not judged. On easy data it is little after many steps even
