@@ -33,6 +33,12 @@ def capturable(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def free_bytes(device: torch.device) -> int:
+    """Bytes of a GPU's memory that this process can still have: those that nobody holds, and its own unused ones."""
+    unheld, _ = torch.cuda.mem_get_info(device)
+    return unheld + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Makes a GPU the current one: a graph records what is launched on that, and on no other."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
