@@ -73,6 +73,8 @@ class Rehearsal(Mode):
             soft_wrap=True,
         )
         options = self.selection.options
+        if options.literal:
+            console.print(self.selection.literal, soft_wrap=True)
         shared = None
         if options.engine == "slurm":
             # The nodes of a cluster do not see a folder for temporary files, but they see the store.

@@ -34,6 +34,8 @@ class SequentialTrial:
     """What each look needs: the same experiments with more replicas."""
     as_registered: bool = True
     """Whether the looks are those that the claim registered."""
+    literal: bool = False
+    """Whether it trains for the lengths that the paper states, in place of those that theory asks for."""
     looks: list[Look] = field(default_factory=list)
     """Those that were taken."""
     ended: str = ""
@@ -45,7 +47,9 @@ class SequentialTrial:
         self._seconds = 0.0
 
     @classmethod
-    def of(cls, file: ClaimFile, scale: Scale, seed: int, replicas: int | None = None) -> "SequentialTrial":
+    def of(
+        cls, file: ClaimFile, scale: Scale, seed: int, replicas: int | None = None, *, literal: bool = False
+    ) -> "SequentialTrial":
         """The trial of a claim that begins.
 
         Args:
@@ -53,11 +57,14 @@ class SequentialTrial:
             scale: at which it is tried.
             seed: root seed.
             replicas: per group, at a single look in place of those that are registered.
+            literal: for the lengths that the paper states, where the claim has such.
         """
         registered = file.claim.replicas.looks(scale)
         looks = (replicas,) if replicas and registered else registered
-        settings = [Setting(scale, seed, n, most=looks[-1]) for n in looks] or [Setting(scale, seed, 0)]
-        return cls(file, tuple(file.plan(setting) for setting in settings), as_registered=looks == registered)
+        literal = literal and bool(file.claim.differs.literal)
+        settings = [Setting(scale, seed, n, looks[-1], literal) for n in looks] or [Setting(scale, seed, 0)]
+        plans = tuple(file.plan(setting) for setting in settings)
+        return cls(file, plans, as_registered=looks == registered, literal=literal)
 
     @property
     def largest(self) -> PlannedExperiments:
@@ -149,6 +156,7 @@ class SequentialTrial:
             looks=tuple(self.looks),
             looks_planned=tuple(one.replicas for one in self.plans),
             as_registered=self.as_registered,
+            literal=self.literal,
             figures=figures,
             seconds=self._seconds + time.perf_counter() - started,
         )
