@@ -160,8 +160,8 @@ CLAIM = ilr.Claim(
             "to 128 replicas a group in place of 500; and distances without bias, in doublings of λₑ."
         ),
         full=(
-            "the data, Fashion-MNIST in place of MNIST; the rates, which are not known there, with λₑ = 0.0005 here; up "
-            "to 256 replicas a group in place of 500; and distances without bias, in doublings of λₑ."
+            "the data, Fashion-MNIST in place of MNIST; the rates, which are not known there, with λₑ = 0.0005 here; "
+            "up to 256 replicas a group in place of 500; and distances without bias, in doublings of λₑ."
         ),
         literal=(
             "the epochs of the decays, which are not known there; up to 256 replicas a group in place of 500; and "
