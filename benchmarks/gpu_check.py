@@ -24,6 +24,7 @@ from benchmarks.gpu_parts import exactness, faults, speed, suites
 from benchmarks.gpu_parts.setting import Found, Setting, say
 from ilr.lab.hardware import processor
 from ilr.lab.limits import cpu_cores
+from ilr.nn.arithmetic import multiplying
 
 Part = Callable[[Setting, Mapping[str, Found]], Found]
 """Looks into one thing; is told what the parts before it found."""
@@ -77,7 +78,9 @@ def check(setting: Setting, only: tuple[str, ...], until: float) -> dict[str, Fo
             continue
         started = time.monotonic()
         try:
-            found[name] = part(setting, found)
+            # Some time a step without `train`, which sees to that; torch's own convolutions are in TF32.
+            with multiplying("float32", setting.device):
+                found[name] = part(setting, found)
         except Exception as error:
             found[name] = {"error": f"{type(error).__name__}: {error}", "where": traceback.format_exc()[-2000:]}
         found[name]["seconds"] = round(time.monotonic() - started, 1)

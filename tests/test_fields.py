@@ -64,7 +64,7 @@ def test_what_means_the_same_is_the_same_record(given: object, plain: object) ->
         (lambda: toy(learning_rate=[0.1, 0.2]), r"learning_rate=\[0.1, 0.2\] must be Schedule or a finite number"),
         (lambda: toy(steps=20.0), r"Experiment: steps=20.0 must be a whole number"),
         (lambda: toy(seed=True), r"Experiment: seed=True must be a whole number"),
-        (lambda: toy(precision="float16"), r"precision='float16' must be 'float32' or 'float64'"),
+        (lambda: toy(precision="float16"), r"precision='float16' must be 'float32' or .* 'bfloat16'"),
         (lambda: toy(observe=Observe("weight_norm", (20,))), r"observe=Observe.* must be a tuple of: Observe, …"),
         (lambda: toy(trainable_head="no"), r"trainable_head='no' must be True or False"),
         (lambda: MLP(8), r"MLP: widths=8 must be a tuple of: a whole number, …"),

@@ -56,7 +56,7 @@ def test_its_plan_is_the_plan_that_is_printed(pytester: pytest.Pytester, run: Ru
 
     assert len(headers(told)) == 2
     assert headers(told) == headers(printed)
-    for note in ("shared:", "here:", "GPU times:", "no number of GPUs takes less than"):
+    for note in ("shared:", "here:", "H100:", "other GPUs:", "no number of GPUs takes less than"):
         assert f"\n{note}" in told
         assert f"\n{note}" in printed
 

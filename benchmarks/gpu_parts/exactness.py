@@ -11,10 +11,11 @@ import torch
 from benchmarks.gpu_parts.setting import Found, Setting
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, PreResNet
-from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every
+from ilr.experiments.experiment import LOW, CropFlip, Data, Experiment, Observe, Partners, every
 from ilr.experiments.norms import BatchNorm, GroupNorm, WeightNorm
 from ilr.experiments.recording import Array
 from ilr.experiments.schedules import Constant, StepDecay
+from ilr.nn.arithmetic import refused
 from ilr.nn.execution import Formulation
 from ilr.training import loop
 from ilr.training.loop import train
@@ -123,11 +124,28 @@ def exactness(setting: Setting, _: Mapping[str, Found]) -> Found:
     ]
     single = replace(BASE, net=CNN((4, 6)), precision="float32")
     twice = [train([single], dataset, device)[0] for _ in range(2)]
+    flags = _tf32()
+    fewer_bits: Found = {}
+    for precision in LOW:
+        if not refused(precision, setting.device):
+            [arrays] = train([replace(single, precision=precision)], dataset, device)
+            fewer_bits[precision] = deviation(arrays, twice[0])
+            # It should be another arithmetic, but the same networks.
+            if not 1e-6 < fewer_bits[precision] < 1:
+                wrong.append(f"{precision}: {fewer_bits[precision]:.1e} from float32")
+    if _tf32() != flags:
+        wrong.append("TF32 is not as it was before training")
     largest = max(value for differences in found.values() for value in differences.values())
     return {
         "wrong": wrong,
         "largest": largest,
         "float64": found,
         "float32, the same training twice": deviation(*twice),
-        "tf32": [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32],
+        "from float32": fewer_bits,
+        "tf32": flags,
     }
+
+
+def _tf32() -> list[bool]:
+    """Torch's own setting for products and convolutions."""
+    return [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]

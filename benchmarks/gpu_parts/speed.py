@@ -2,8 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from ilr.experiments.architectures import MLP
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.norms import BatchNorm
 from ilr.nn.architectures import build
+from ilr.nn.arithmetic import multiplying, refused
 from ilr.nn.cuda_graph import Replay, capturable
 from ilr.nn.execution import Formulation, fastest
 from ilr.training.loop import _Run
@@ -45,17 +45,6 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-@contextmanager
-def arithmetic(kind: str, device: torch.device) -> Iterator[None]:
-    """float32, "tf32" for float32 whose products take 10 bits of 23, or "bfloat16" where autocast says so."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind == "tf32"
-    try:
-        with torch.autocast(device.type, torch.bfloat16) if kind == "bfloat16" else nullcontext():
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-
-
 def ceilings(setting: Setting, _: Mapping[str, Found]) -> Found:
     """Bandwidth of a copy, and rates of large matrix products."""
     device = setting.device
@@ -71,7 +60,7 @@ def ceilings(setting: Setting, _: Mapping[str, Found]) -> Found:
         ("float64", torch.float64),
     ):
         left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        with arithmetic("tf32" if kind == "tf32" else "float32", device):
+        with multiplying("tf32" if kind == "tf32" else "float32", device):
             found[f"{kind}_tflop_s"] = 2e-12 * side**3 / timed(partial(torch.mm, left, right), device)
     return found
 
@@ -84,20 +73,18 @@ class Stepper:
         experiment: Experiment,
         setting: Setting,
         formulation: Formulation,
-        kind: str = "float32",
         wanted: Collection[str] = (),
     ) -> None:
         assert experiment.data is not None
         self.device = setting.device
         run = _Run([experiment], dataset_of(experiment.data), setting.device, lambda *_: formulation)
-        with arithmetic(kind, self.device):
-            if capturable(self.device):
-                inputs = run.learning_rates[0], run.weight_decays[0], *run._batches(0).drawn(0)
-                step: Callable[..., Any] = partial(run._drawn_step, frozenset(wanted))
-                self.replay: Replay[Any] | None = Replay(step, inputs, run.sgd.state)
-            else:
-                self.replay = None
-                self.run = partial(run._eager, 0, frozenset(wanted))
+        if capturable(self.device):
+            inputs = run.learning_rates[0], run.weight_decays[0], *run._batches(0).drawn(0)
+            step: Callable[..., Any] = partial(run._drawn_step, frozenset(wanted))
+            self.replay: Replay[Any] | None = Replay(step, inputs, run.sgd.state)
+        else:
+            self.replay = None
+            self.run = partial(run._eager, 0, frozenset(wanted))
 
     def seconds(self) -> float:
         """Of one step of all replicas."""
@@ -145,10 +132,11 @@ def steps(setting: Setting, found: Mapping[str, Found]) -> Found:
         several = case.replicas[1]
         for replicas in case.replicas:
             add(f"{replicas} at once", replicas, Formulation(replicas))
-        add(f"{several} at once, all quantities of a step", several, Formulation(several), "float32", ALL)
-        add(f"{several} at once, tf32", several, Formulation(several), "tf32")
+        add(f"{several} at once, all quantities of a step", several, Formulation(several), ALL)
+        if not refused("tf32", setting.device):
+            add(f"{several} at once, tf32", several, Formulation(several), precision="tf32")
+        add(f"{several} at once, bfloat16", several, Formulation(several), precision="bfloat16")
         if not isinstance(case.net, MLP):
-            add(f"{several} at once, bfloat16", several, Formulation(several), "bfloat16")
             for formulation in (
                 Formulation(several, "channels-first"),
                 Formulation(1),
@@ -195,7 +183,7 @@ def rivals(setting: Setting, found: Mapping[str, Found]) -> Found:
         # As a careful user would set it.
         torch.backends.cudnn.benchmark = True
         for kind in ("float32", "tf32"):
-            with arithmetic(kind, setting.device):
+            with multiplying(kind, setting.device):  # type: ignore[arg-type]
                 measured = attempted(lambda case=case: timed(plain_step(case, setting), setting.device))
             rows[f"one torch.nn model, {kind}"] = measured if isinstance(measured, str) else row(case, 1, measured, top)
         step = attempted(lambda case=case, replicas=replicas: mapped_step(case, replicas, setting))
@@ -285,7 +273,7 @@ def loops(setting: Setting, _: Mapping[str, Found]) -> Found:
             wanted = ALL if len(observe) > 1 else ()
             bare = attempted(
                 lambda experiment=experiment, wanted=wanted, replicas=replicas: Stepper(
-                    experiment, setting, Formulation(replicas), "float32", wanted
+                    experiment, setting, Formulation(replicas), wanted
                 ).seconds()
             )
             whole = attempted(lambda experiment=experiment: whole_step(experiment, setting))

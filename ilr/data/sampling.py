@@ -63,7 +63,7 @@ class Batches:
         self._draws.append(OnDevice(lambda step: order.indices(step), order.steps_per_epoch, device))
         if experiment.augmentation is not None:
             draws = Draws(experiment.augmentation, replicas, experiment.batch_size, order.steps_per_epoch)
-            black = torch.from_numpy(dataset.black).to(device, getattr(torch, experiment.precision))
+            black = torch.from_numpy(dataset.black).to(device, getattr(torch, experiment.dtype))
             self.augmenter = Augmenter(examples, experiment.augmentation, black)
             self._draws.append(OnDevice(lambda step: draws.at(step), order.steps_per_epoch, device))
 

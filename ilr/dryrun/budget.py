@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ilr.dryrun.rates import GPU, GPUS, Rates, least_seconds
+from ilr.dryrun.rates import Rates
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.lab.cost import STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
+from ilr.lab.gpus import GPU, GPUS, H100, is_measured
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key
 from ilr.session.selection import SelectedClaim, Selection, lab_for
@@ -71,6 +72,10 @@ class ClaimCost:
         """Seconds of one GPU."""
         return sum(one.on_gpus[gpu] for one in self.slices)
 
+    def expected_on_gpu(self, gpu: GPU) -> float:
+        """Seconds of one GPU that are expected."""
+        return sum(share * one.on_gpus[gpu] for one, share in zip(self.slices, self.expected, strict=True))
+
 
 class Budget:
     """The cost of a run.
@@ -117,25 +122,30 @@ class Budget:
         """Seconds on so many GPUs of a kind, of the jobs that a lab would make for them."""
         seconds: list[float] = []
         for kind, keys in self.fusible.items():
-            of_one_replica, least = operations(kind), least_seconds(kind)
-            seconds += [gpu.seconds(of_one_replica * job.replicas, least) for job in self.lab.jobs(keys, gpus)]
+            of_one_replica = operations(kind)
+            seconds += [gpu.seconds(kind, of_one_replica * job.replicas) for job in self.lab.jobs(keys, gpus)]
         return makespan(seconds, gpus)
 
     @property
     def longest(self) -> Experiment:
         """The slice that takes a GPU longest, however many there are: none is divided."""
         firsts = [keys[0].experiment for keys in self.fusible.values()]
-        return max(firsts, key=lambda one: GPUS[0].seconds(operations(one) * one.replicas, least_seconds(one)))
+        return max(firsts, key=lambda one: H100.seconds(one, operations(one) * one.replicas))
+
+    @property
+    def measured_on_gpus(self) -> int:
+        """Of the kinds of steps, how many were measured on a GPU."""
+        return sum(is_measured(kind) for kind in self.fusible)
 
     def _add(self, job: Job) -> float:
         """Adds the slices of a job, and gives its seconds on this machine."""
         experiment = job.keys[0].experiment
         self.fusible.setdefault(fusion_key(experiment), []).extend(job.keys)
         # Once for all slices of the job: at full it has many, and each observes at thousands of steps.
-        of_one_replica, least = operations(experiment), least_seconds(experiment)
+        of_one_replica = operations(experiment)
         disk, memory = recorded_bytes(experiment), peak_bytes(experiment, job.replicas)
         here = of_one_replica * job.replicas / self.rates.of(experiment, job.replicas)
-        on_gpus = {gpu: gpu.seconds(of_one_replica * job.replicas, least) for gpu in GPUS}
+        on_gpus = {gpu: gpu.seconds(experiment, of_one_replica * job.replicas) for gpu in GPUS}
         for key in job.keys:
             replicas = key.experiment.replicas
             share = replicas / job.replicas

@@ -7,9 +7,9 @@ from rich.filesize import decimal, pick_unit_and_suffix
 from rich.table import Column, Table
 
 from ilr.dryrun.budget import Budget, ClaimCost
-from ilr.dryrun.rates import EFFICIENCY, GPUS, LAYER_SECONDS
 from ilr.lab.cost import OPERATIONS_PER_SECOND
-from ilr.lab.hardware import processor
+from ilr.lab.gpus import GPUS, H100, LAYER_SECONDS, MEASURED
+from ilr.lab.hardware import is_gpu, processor
 from ilr.session.mode import Mode
 from ilr.session.progress import count, duration
 from ilr.session.selection import Selection
@@ -47,10 +47,12 @@ class Planning(Mode):
         literal = " --literal" if options.literal else ""
         console.print(f"Cost of --scale={options.scale}{literal}{left_out}:\n", soft_wrap=True)
         console.print(_claims_table(self.budget))
+        chosen = self.selection.options.arithmetic
+        arithmetic = "" if chosen == "float32" else f"float32 nets in {chosen}, "
         most, expected = duration(self.budget.seconds), duration(self.budget.expected_seconds)
         console.print(
-            f"\nOn this machine: {expected} expected, {most} at most. On GPUs, all jobs of the last looks, the longest "
-            "first:\n",
+            f"\nOn this machine: {expected} expected, {most} at most. On GPUs, {arithmetic}all jobs of the last looks, "
+            "the longest first:\n",
             soft_wrap=True,
         )
         console.print(_gpus_table(self.budget))
@@ -93,6 +95,7 @@ def _cells(cost: ClaimCost, workers: int) -> list[str]:
 
 def _gpus_table(budget: Budget) -> Table:
     table = _table("GPUs", *(gpu.name for gpu in GPUS))
+    table.add_row("1, expected", *(duration(budget.total.expected_on_gpu(gpu)) for gpu in GPUS))
     for gpus in GPU_COUNTS:
         table.add_row(str(gpus), *(duration(budget.on_gpus(gpu, gpus)) for gpu in GPUS))
     return table
@@ -115,16 +118,23 @@ def _notes(budget: Budget) -> Iterable[str]:
         "memory: at most, of the largest job."
     )
     workers = f"{count(budget.workers, 'worker')} of {count(budget.threads, 'thread')}"
-    here = f"here: on {workers}, {processor(budget.lab.device)}"
+    here = f"here: on {workers}, {processor(budget.lab.device) or 'GPUs elsewhere'}"
     if budget.slices:
         here += f", at rates measured here for {measured} of {count(measured + assumed, 'kind')} of steps"
     if assumed:
-        here += f"; assumed for the others, until the next --plan: {_scaled(OPERATIONS_PER_SECOND)}FLOP/s"
+        rate = "as below" if is_gpu(budget.lab.device) else f"{_scaled(OPERATIONS_PER_SECOND)}FLOP/s"
+        here += f"; assumed for the others, until the next --plan: {rate}"
     yield f"{here}."
-    peaks = ", ".join(f"{gpu.name} {_scaled(gpu.peak)}FLOP/s" for gpu in GPUS)
+    nets = ", ".join(row.name for row in MEASURED)
     yield (
-        f"GPU times: the float32 peaks that NVIDIA states ({peaks}), of which {EFFICIENCY:.0%} are assumed to be "
-        f"reached, and {1000 * LAYER_SECONDS:g} ms a layer and step at least; for one GPU in the upper table."
+        f"H100: measured for {budget.measured_on_gpus} of {count(len(budget.fusible), 'kind')} of steps, otherwise at "
+        f"the rate of the net nearest in kind and size of those measured ({nets}); {1000 * LAYER_SECONDS:g} ms a layer "
+        "and step at least. The upper table is for one GPU."
+    )
+    others = ", ".join(f"{gpu.name} {gpu.peak / H100.peak:.2f}" for gpu in GPUS if gpu is not H100)
+    yield (
+        f"other GPUs: assumed, no such card has run this; the H100's rates by the float32 peaks that NVIDIA states "
+        f"({others} of the H100's), and in float32 where the card has no tf32 or bfloat16."
     )
     if budget.slices:
         one = budget.longest

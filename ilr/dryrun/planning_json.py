@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ilr.dryrun.budget import ClaimCost
 from ilr.dryrun.planning import GPU_COUNTS, Planning
-from ilr.dryrun.rates import GPUS
+from ilr.lab.gpus import GPUS
 
 
 class PlanningAsJson(Planning):
@@ -30,6 +30,7 @@ class PlanningAsJson(Planning):
             "literal": [claim.id for claim in claims if claim.trial.literal],
             "seed": options.seed,
             "device": budget.lab.device,
+            "arithmetic": options.arithmetic,
             "workers": budget.workers,
             "recordings_in_store": budget.training.stored,
             "expected_seconds": budget.expected_seconds,
@@ -56,4 +57,5 @@ class PlanningAsJson(Planning):
             "expected_seconds": cost.expected_here / self.budget.workers,
             "most_seconds": cost.here / self.budget.workers,
             "gpu_seconds": {gpu.name: cost.on_gpu(gpu) for gpu in GPUS},
+            "expected_gpu_seconds": {gpu.name: cost.expected_on_gpu(gpu) for gpu in GPUS},
         }

@@ -1,8 +1,8 @@
-"""How fast training is: measured on this machine, stated for GPUs."""
+"""How fast training is on this machine, measured."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -10,46 +10,19 @@ import torch
 
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.lab.cost import OPERATIONS_PER_SECOND
-from ilr.lab.hardware import processor
+from ilr.lab.gpus import gpu_called
+from ilr.lab.hardware import gpus, is_gpu, processor
 from ilr.lab.store import Store
-from ilr.nn.execution import seconds
+from ilr.nn.cuda_graph import capturable
+from ilr.nn.execution import seconds, seconds_replayed
 from ilr.serialization import canonical
 from ilr.training.trainers import trainer_of
 
 SECONDS = 3.0
 """No measurement starts later than this after the first, so that a plan takes seconds."""
 
-SAMPLE = 5e8
-"""A measurement takes about so many floating-point operations."""
-
-EFFICIENCY = 0.1
-"""The share of a GPU's peak that small nets are assumed to reach. Not measured."""
-
-LAYER_SECONDS = 1e-4
-"""What a layer's forward and backward pass is assumed to take at least on a GPU: some fifteen kernels. Not measured."""
-
-
-@dataclass(frozen=True)
-class GPU:
-    """A kind of GPU, with the peak its maker states."""
-
-    name: str
-    peak: float
-    """Floating-point operations a second in float32, without tensor cores. In float64 it is half as many on all of
-    these, as `ilr.lab.cost.operations` counts."""
-
-    def seconds(self, operations: float, least: float) -> float:
-        """Time for so many operations, and at least so many seconds."""
-        return max(operations / (EFFICIENCY * self.peak), least)
-
-
-GPUS = (GPU("V100", 15.7e12), GPU("A100", 19.5e12), GPU("H100", 67e12))
-"""NVIDIA's data sheets: V100 SXM2, A100, H100 SXM."""
-
-
-def least_seconds(experiment: Experiment) -> float:
-    """Time below which no batch of replicas trains on a GPU, however few they are."""
-    return LAYER_SECONDS * trainer_of(experiment).layers * experiment.steps
+SAMPLE, SAMPLE_ON_GPU = 5e8, 1e12
+"""A measurement takes about so many floating-point operations. A GPU would spend so few as a core on launching them."""
 
 
 class Rates:
@@ -83,15 +56,28 @@ class Rates:
                 self.measured[step] = kept.rate
             except _NoTimeError:
                 self.assumed.add(step)
-        return self.measured.get(step, OPERATIONS_PER_SECOND)
+        return self.measured.get(step) or self.assumed_rate(experiment)
+
+    def assumed_rate(self, experiment: Experiment) -> float:
+        """The rate of steps that there was no time to measure."""
+        if is_gpu(self.device):
+            return gpu_called(processor(self.device)).rate(experiment)
+        return OPERATIONS_PER_SECOND
 
     def _measure(self, step: Experiment, replicas: int) -> float:
-        if time.monotonic() > self._until:
+        elsewhere = is_gpu(self.device) and not gpus(self.device)
+        if elsewhere or time.monotonic() > self._until:
             raise _NoTimeError
-        return trainer_of(step).rate(replicas, self.device, SAMPLE, self._seconds)
+        sample = SAMPLE_ON_GPU if is_gpu(self.device) else SAMPLE
+        rate = trainer_of(step).rate(replicas, self.device, sample, self._seconds)
+        if not rate > 0:  # a GPU had no room for so many
+            raise _NoTimeError
+        return rate
 
     def _seconds(self, run: Callable[[], object]) -> float:
-        """The shorter time of two, the first of which warms up."""
+        """The shorter time of two, the first of which warms up; on a GPU that of a graph, as training replays it."""
+        if capturable(torch.device(self.device)):
+            return seconds_replayed(run)
         threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -107,4 +93,4 @@ class _Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _NoTimeError(Exception):
-    """Measuring has taken long enough."""
+    """Measuring has taken long enough, or would take more than there is."""

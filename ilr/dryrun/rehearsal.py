@@ -15,7 +15,8 @@ from ilr.data.catalog import DataUnavailableError, info_of
 from ilr.data.readers import read
 from ilr.experiments.experiment import Experiment, Observe, fusion_key
 from ilr.experiments.recording import Recording
-from ilr.lab.scheduler import Lab, TrainingFailedError
+from ilr.lab.hardware import is_gpu
+from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan
 from ilr.serialization import digest
 from ilr.session.mode import Mode
 from ilr.session.progress import count, duration
@@ -29,7 +30,8 @@ STEPS = 2
 """Steps that are trained: the second begins from weights that have moved."""
 
 REPLICAS = 2
-"""Replicas that are trained: the fewest that are a batch."""
+"""Replicas trained on a CPU: the fewest that are a batch. On a GPU it is as many as in the largest job, and their
+formulation is chosen among all that a run would try, because that is where kernels and memory may fail."""
 
 TEST_EXAMPLES = 256
 """The test set is cut down to these; the training set, whose first examples pass through as many at a time as ever, is
@@ -62,16 +64,11 @@ class Rehearsal(Mode):
 
     def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
-        self.shortened = {_short(group): group for group in alike(selection.experiments)}
+        self.groups = alike(selection.experiments)
         self.rehearsed: list[Rehearsed] = []
 
     def prepare(self, console: Console) -> int:
         """Rehearses every experiment. Nothing is left behind."""
-        console.print(
-            f"Rehearsing {count(len(self.selection.experiments), 'experiment')} as {len(self.shortened)}: "
-            f"{REPLICAS} networks, {STEPS} steps each.",
-            soft_wrap=True,
-        )
         options = self.selection.options
         if options.literal:
             console.print(self.selection.literal, soft_wrap=True)
@@ -82,8 +79,16 @@ class Rehearsal(Mode):
             shared.mkdir(parents=True, exist_ok=True)
         # A store of its own, removed afterwards: no run may ever find what was rehearsed.
         with tempfile.TemporaryDirectory(prefix="ilr-rehearsal-", dir=shared) as folder, console.status("rehearsing"):
-            lab = lab_for(options, Path(folder), stand_in=True, choose=False)
-            self.rehearsed = _rehearsed(self.shortened, lab)
+            lab = lab_for(options, Path(folder), stand_in=True)
+            lab.choose = is_gpu(lab.device)
+            replicas = _largest_jobs(lab, self.selection.experiments) if lab.choose else {}
+            networks = "as many networks as its largest job has" if lab.choose else f"{REPLICAS} networks"
+            console.print(
+                f"Rehearsing {count(len(self.selection.experiments), 'experiment')} as {len(self.groups)}: "
+                f"{networks}, {STEPS} steps each.",
+                soft_wrap=True,
+            )
+            self.rehearsed = _rehearsed(self.groups, replicas, lab)
         return 0
 
     def outcome(self, name: str) -> Outcome | None:
@@ -122,12 +127,25 @@ def alike(experiments: Iterable[Experiment]) -> list[tuple[Experiment, ...]]:
     """Groups of experiments of which one can stand for all: what differs is numbers, lengths or what is observed."""
     groups: dict[Experiment, list[Experiment]] = {}
     for experiment in experiments:
-        groups.setdefault(replace(fusion_key(experiment), steps=0, observe=()), []).append(experiment)
+        groups.setdefault(_kind(experiment), []).append(experiment)
     return [tuple(group) for group in groups.values()]
 
 
-def _short(group: Sequence[Experiment]) -> Experiment:
-    """A few steps of a few replicas that observe once whatever any experiment of a group observes."""
+def _kind(experiment: Experiment) -> Experiment:
+    return replace(fusion_key(experiment), steps=0, observe=())
+
+
+def _largest_jobs(lab: Lab, experiments: Iterable[Experiment]) -> Mapping[Experiment, int]:
+    """Replicas of the largest job of each kind that a run with an empty store would make."""
+    largest: dict[Experiment, int] = {}
+    for job in lab.plan(experiments).jobs:
+        kind = _kind(job.keys[0].experiment)
+        largest[kind] = max(job.replicas, largest.get(kind, 0))
+    return largest
+
+
+def _short(group: Sequence[Experiment], replicas: int) -> Experiment:
+    """A few steps of so many replicas that observe once whatever any experiment of a group observes."""
     steps = min(STEPS, max(experiment.steps for experiment in group))
     observed: dict[str, Observe] = {}
     for experiment in group:
@@ -137,13 +155,22 @@ def _short(group: Sequence[Experiment]) -> Experiment:
     if data is not None:
         data = replace(data, test=min(TEST_EXAMPLES, info_of(data).test))
     return replace(
-        group[0], steps=steps, replicas=REPLICAS, first_replica=0, observe=tuple(observed.values()), data=data
+        group[0], steps=steps, replicas=replicas, first_replica=0, observe=tuple(observed.values()), data=data
     )
 
 
-def _rehearsed(shortened: Mapping[Experiment, Sequence[Experiment]], lab: Lab) -> list[Rehearsed]:
-    """Trains shortened experiments, given with those they stand for. Where one fails, each of those stands alone."""
-    lab.train(lab.plan(shortened))
+def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experiment, int], lab: Lab) -> list[Rehearsed]:
+    """Trains a shortened experiment for each group. Where one fails, each of its group stands alone.
+
+    Args:
+        groups: as `alike` makes them.
+        replicas: that are trained of some kinds; of others it is `REPLICAS`.
+        lab: trains them.
+    """
+    shortened = {_short(group, replicas.get(_kind(group[0]), REPLICAS)): group for group in groups}
+    # As one job each, as if there were one worker.
+    jobs = tuple(job for short in shortened for job in lab.jobs(lab.keys(short), 1))
+    lab.train(TrainingPlan(jobs, stored=0, seconds=0.0))
     found = []
     for short, group in shortened.items():
         try:
@@ -153,9 +180,9 @@ def _rehearsed(shortened: Mapping[Experiment, Sequence[Experiment]], lab: Lab) -
         # Those that are the same when shortened alone fail as one again.
         alone: dict[Experiment, list[Experiment]] = {}
         for experiment in group:
-            alone.setdefault(_short([experiment]), []).append(experiment)
+            alone.setdefault(_short([experiment], short.replicas), []).append(experiment)
         if error and len(alone) > 1:
-            found += _rehearsed(alone, lab)
+            found += _rehearsed(alone.values(), replicas, lab)
         else:
             found.append(Rehearsed(short, tuple(group), 0.0 if error else lab.source(short).seconds, error))
     return found

@@ -15,7 +15,13 @@ Steps = range | tuple[int, ...]
 """Steps at which something is observed: the state before the update of that step, so step 0 is the
 initialisation."""
 
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "tf32", "bfloat16"]
+"""In what training computes. tf32 and bfloat16 are float32 whose products, within a step, take operands of 10 and of 7
+bits instead of 23, for which GPUs have units: weights, statistics, evaluations and what is recorded stay float32.
+"""
+
+LOW: tuple[Precision, ...] = ("tf32", "bfloat16")
+"""Those below float32."""
 
 
 @record
@@ -189,6 +195,8 @@ class Experiment:
         """Nets have data and the toy has none; a full batch is the same at every step."""
         if isinstance(self.net, Toy) != (self.data is None):
             raise ValueError("the toy loss takes no data, every net needs some")
+        if isinstance(self.net, Toy) and self.precision in LOW:
+            raise ValueError(f"precision={self.precision!r} is for nets: the toy loss is computed in float64")
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
 
@@ -215,6 +223,8 @@ class Experiment:
             parts.append(str(self.augmentation))
         if self.momentum:
             parts.append(f"momentum {self.momentum:g}")
+        if self.precision in LOW:
+            parts.append(f"{self.precision} products")
         return ", ".join(parts)
 
     def slice(self, first_replica: int, replicas: int) -> "Experiment":
@@ -232,6 +242,11 @@ class Experiment:
     def intrinsic_learning_rates(self) -> Values:
         """The intrinsic learning rate λₑ = ηλ of every step, and of the final state: [steps + 1]."""
         return self.learning_rates() * self.weight_decays()
+
+    @property
+    def dtype(self) -> str:
+        """The type of its numbers, as torch and numpy call it: "float32" or "float64"."""
+        return "float32" if self.precision in LOW else self.precision
 
     @property
     def replica_ids(self) -> range:

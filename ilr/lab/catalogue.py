@@ -28,6 +28,8 @@ class Origin:
     """Training time of all its slices, whenever it was."""
     peak_memory: int
     """Most bytes that a worker had held by the end of training one of its slices."""
+    peak_gpu_memory: int
+    """The same of its GPU's memory."""
     formulations: tuple[str, ...]
     """How its replicas were computed."""
     trained_by: TrainedBy
@@ -94,12 +96,14 @@ class Catalogue:
             origin=" and ".join(reasons),
             seconds=sum(one.seconds for one in facts),
             peak_memory=max((one.peak_memory_bytes for one in facts), default=0),
+            peak_gpu_memory=max((one.peak_gpu_memory_bytes for one in facts), default=0),
             formulations=_once(one.formulation for one in facts),
             trained_by=TrainedBy(
                 ilr_versions=_once(one.ilr for one in facts),
                 torch_versions=_once(one.torch for one in facts),
                 devices=_once(one.device for one in facts),
                 processors=_once(one.processor for one in facts),
+                gpu_software=_once(one.gpu_software for one in facts),
                 commits=_once(one.commit for one in facts),
                 first_trained=min(dates, default=None),
                 last_trained=max(dates, default=None),

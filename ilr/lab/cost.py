@@ -42,8 +42,9 @@ def work(experiment: Experiment, replicas: int) -> float:
 
 
 def training_bytes(experiment: Experiment) -> int:
-    """Working memory of one more replica in a batch, and of its observations."""
-    return trainer_of(experiment).step_bytes + recorded_bytes(experiment)
+    """Working memory of one more replica in a batch, of its rates and of its observations."""
+    trainer = trainer_of(experiment)
+    return trainer.step_bytes + trainer.schedule_bytes + recorded_bytes(experiment)
 
 
 def peak_bytes(experiment: Experiment, replicas: int) -> int:

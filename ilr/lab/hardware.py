@@ -2,7 +2,9 @@
 
 import ctypes
 import platform
+import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,10 +16,14 @@ _LARGE, _KEPT = 2**25, 2**28
 at this value."""
 
 
+UNKNOWN_GPU = 16 * 2**30
+"""Bytes that a GPU is taken to have where it is not here to be asked, such as a cluster's: few have less."""
+
+
 def processor(device: str) -> str:
-    """The name of the processor behind a torch device: the CPU's model or the GPU's."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
+    """The name of the processor behind a torch device: the CPU's model or the GPU's, empty where that is elsewhere."""
+    if is_gpu(device):
+        return torch.cuda.get_device_name(device) if gpus(device) else ""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -30,12 +36,46 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def is_gpu(device: str) -> bool:
+    """Whether a torch device is a GPU, of this machine or of a cluster."""
+    return torch.device(device).type == "cuda"
+
+
 def gpus(device: str) -> int:
     """How many GPUs a torch device stands for: "cuda" for all there are, "cuda:1" for one, "cpu" for none."""
     chosen = torch.device(device)
     if chosen.type != "cuda":
         return 0
     return torch.cuda.device_count() if chosen.index is None else 1
+
+
+def gpu_memory(device: str) -> int:
+    """Bytes of the memory of the GPU that a torch device stands for: of the smallest, where it is several."""
+    index = torch.device(device).index
+    chosen = range(torch.cuda.device_count()) if index is None else (index,)
+    # All of it, not what is free at this moment: batches should not depend on when they are planned.
+    return min((torch.cuda.get_device_properties(one).total_memory for one in chosen), default=UNKNOWN_GPU)
+
+
+@cache
+def gpu_software(device: str) -> str:
+    """Driver, CUDA and cuDNN behind a GPU, as they are asked for in bug reports; empty for a CPU."""
+    if not is_gpu(device):
+        return ""
+    command = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        answer = ""
+    driver = answer.strip().partition("\n")[0]
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    parts = {"driver": driver, "CUDA": torch.version.cuda, "cuDNN": cudnn}
+    return ", ".join(f"{name} {version}" for name, version in parts.items() if version)
+
+
+def peak_gpu_memory(device: str) -> int:
+    """Most bytes of a GPU's memory that this process has held so far; 0 for a CPU."""
+    return torch.cuda.max_memory_reserved(device) if is_gpu(device) else 0
 
 
 def take_gpu(device: str, worker: int) -> None:

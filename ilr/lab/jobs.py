@@ -15,12 +15,13 @@ from torch import Tensor
 from ilr.lab.checkpoints import Checkpoint
 from ilr.lab.cost import work
 from ilr.lab.data_folder import DataFolder
-from ilr.lab.hardware import peak_memory, processor
+from ilr.lab.hardware import gpu_software, peak_gpu_memory, peak_memory, processor
 from ilr.lab.store.keys import Key, commit
 from ilr.lab.store.leases import leased
 from ilr.lab.store.recording_file import Facts
 from ilr.lab.store.store import Store
 from ilr.nn.base import FusedNet
+from ilr.nn.cuda_graph import capturable, refusals
 from ilr.nn.execution import Formulation, fastest
 from ilr.nn.layers import ConvolutionKernel
 from ilr.training.trainers import trainer_of
@@ -91,17 +92,20 @@ class Job:
         slices = [key.experiment for key in self.keys]
         chooser, checkpoint = _Chooser(self), self.checkpoint
         trainer = trainer_of(slices[0])
+        refused = len(refusals)
         results = trainer.train(slices, self.data.load, self.device, self._in_work(tick), chooser, checkpoint)
         seconds = checkpoint.seconds
         facts = Facts(
             ilr=__version__,
             torch=str(torch.__version__),
             batch=self.replicas,
-            formulation=str(chooser.chosen or ""),
+            formulation=f"{chooser.chosen}{self._launched(refused)}" if chooser.chosen else "",
             peak_memory_bytes=peak_memory(),
+            peak_gpu_memory_bytes=peak_gpu_memory(self.device),
             trained=datetime.now(UTC),
             device=self.device,
             processor=processor(self.device),
+            gpu_software=gpu_software(self.device),
             commit=commit(),
             machine=platform.node(),
         )
@@ -109,6 +113,12 @@ class Job:
             share = key.experiment.replicas / self.replicas
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
         checkpoint.drop()
+
+    def _launched(self, refused: int) -> str:
+        """How a GPU was given the kernels of a step, if so many steps were refused as graphs before this job."""
+        if not capturable(torch.device(self.device)):
+            return ""
+        return ", steps as graphs" if len(refusals) == refused else ", kernel by kernel"
 
     def _in_work(self, tick: Callable[[int], None]) -> Callable[[int], None]:
         """A tick that takes replica-steps, and tells the other one of the work in them."""

@@ -17,7 +17,8 @@ from ilr.lab.checkpoints import begun, tidy
 from ilr.lab.cost import operations, recorded_bytes, seconds, training_bytes
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine, InProcess
-from ilr.lab.hardware import default_device, peak_memory
+from ilr.lab.gpus import most_at_once, seconds_on_gpus
+from ilr.lab.hardware import default_device, is_gpu, peak_memory
 from ilr.lab.jobs import Job
 from ilr.lab.store.keys import Key
 from ilr.lab.store.leases import LeasedError, is_leased, remove_abandoned
@@ -26,11 +27,10 @@ from ilr.lab.store.writing import StoreError, check_room, leftovers
 from ilr.training.trainers import trainer_of
 
 LARGEST_BATCH = 128
-"""More replicas than this in one batch bring no more speed."""
+"""More replicas than this in one batch bring no more speed on a CPU."""
 
 MEMORY_PER_WORKER = 2**30
-"""Bytes one worker may use for a batch of replicas."""
-
+"""Bytes one worker may use for a batch of replicas on a CPU."""
 
 ASK_AGAIN_SECONDS = 0.5
 """How often is looked whether another process has trained something."""
@@ -128,7 +128,14 @@ class Lab:
         costs = {job: operations(job.keys[0].experiment) * job.replicas for job in jobs}
         # Those that cost the same keep their order.
         ordered = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
-        return TrainingPlan(ordered, len(wanted) - len(planned), seconds(list(costs.values()), self.engine.workers))
+        return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(costs))
+
+    def _seconds(self, costs: Mapping[Job, float]) -> float:
+        """Rough time for jobs of so many operations."""
+        if is_gpu(self.device):
+            each = [(job.keys[0].experiment, cost) for job, cost in costs.items()]
+            return seconds_on_gpus(each, self.device, self.engine.workers)
+        return seconds(list(costs.values()), self.engine.workers)
 
     def _unfinished(self, wanted: Iterable[Key]) -> Iterator[Job]:
         """Jobs that have a checkpoint, all of whose keys are wanted, and not all in the store."""
@@ -143,7 +150,7 @@ class Lab:
 
     def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
         """Jobs for slices that may be fused: as large as is good, but small enough that every worker gets a share."""
-        batch = _replicas_per_job(keys, workers)
+        batch = self._replicas_per_job(keys, workers)
         groups: list[list[Key]] = []
         room = 0
         for key in keys:
@@ -153,6 +160,20 @@ class Lab:
             groups[-1].append(key)
             room -= key.experiment.replicas
         return [self._job(tuple(group)) for group in groups]
+
+    def _replicas_per_job(self, keys: Sequence[Key], workers: int) -> int:
+        """As many replicas as memory allows, but few enough that every worker has some."""
+        total = sum(key.experiment.replicas for key in keys)
+        fair = math.ceil(total / workers / SLICE) * SLICE
+        return max(min(fair, self._most_at_once(keys[0].experiment)), SLICE)
+
+    def _most_at_once(self, experiment: Experiment) -> int:
+        """The replicas that fit into the memory of one worker's device, or as many as bring more speed."""
+        if is_gpu(self.device):
+            return most_at_once(experiment, self.device, self.engine.workers)
+        # As if all were evaluated at once: smaller batches are spread over workers more evenly.
+        each = training_bytes(experiment) + trainer_of(experiment).evaluation_bytes
+        return min(MEMORY_PER_WORKER // max(each, 1), LARGEST_BATCH)
 
     def _job(self, keys: tuple[Key, ...]) -> Job:
         return Job(keys, self.store.root, self._data, self.device, self.choose, self._since)
@@ -306,16 +327,6 @@ def run(
     lab = Lab(Store(store or user_cache_path("ilr")), InProcess(), device or default_device(), data_root)
     lab.train(lab.plan([experiment]))
     return lab.recording(experiment)
-
-
-def _replicas_per_job(keys: Sequence[Key], workers: int) -> int:
-    """As many replicas as memory allows, but few enough that every worker has some."""
-    total = sum(key.experiment.replicas for key in keys)
-    fair = math.ceil(total / workers / SLICE) * SLICE
-    experiment = keys[0].experiment
-    # As if all were evaluated at once: smaller batches are spread over workers more evenly.
-    fits = MEMORY_PER_WORKER // max(training_bytes(experiment) + trainer_of(experiment).evaluation_bytes, 1)
-    return max(min(fair, fits, LARGEST_BATCH), SLICE)
 
 
 def _halves(job: Job) -> list[Job]:

@@ -20,6 +20,10 @@ NOTHING_CAPTURED = "The CUDA Graph is empty"
 """How torch's warning begins where a graph got no kernels: they were launched on another device."""
 
 
+refusals: list[str] = []
+"""Why steps of this process' training became no graphs."""
+
+
 class CaptureError(RuntimeError):
     """A function runs on the device but does not become a graph."""
 
@@ -27,6 +31,12 @@ class CaptureError(RuntimeError):
 def capturable(device: torch.device) -> bool:
     """Whether a device has graphs."""
     return device.type == "cuda"
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes of a GPU's memory that this process can still have: those that nobody holds, and its own unused ones."""
+    unheld, _ = torch.cuda.mem_get_info(device)
+    return unheld + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ilr.nn.architectures import FusedMLP
 from ilr.nn.base import FusedNet
-from ilr.nn.cuda_graph import CaptureError, Replay, capturable
+from ilr.nn.cuda_graph import CaptureError, Replay, capturable, free_bytes
 from ilr.nn.gradients import loss_and_gradients
 from ilr.nn.layers import ConvolutionKernel, Layers
 from ilr.nn.norms import Normalise
@@ -95,18 +95,24 @@ def fastest(
 ) -> Formulation:
     """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`.
 
-    One that a GPU has no room for is passed over.
+    One that a GPU has no room for is passed over: one that certainly has none is not tried.
     """
     tried = candidates(net, len(weights), weights.device)
     best, least = tried[0], float("inf")
+    # What each layer makes is kept for the way back, under autocast in bfloat16.
+    number = 2 if torch.is_autocast_enabled(weights.device.type) else weights.element_size()
+    of_one = net.activations() * images.shape[1] * number
+    room = free_bytes(weights.device) if capturable(weights.device) else None
     for formulation in tried:
+        if room is not None and min(formulation.at_once, len(weights)) * of_one > room:
+            continue
         # One pass is timed, of as many replicas as it takes; the others would only take as much again.
         part = slice(formulation.at_once)
         batch = _batch_of(part, images)
         given = weights[part], head[part], images[batch], labels[batch]
         run = partial(formulation.loss_and_gradients, net, *given, normalise)
         if capturable(weights.device):
-            taken = _replayed(run) / formulation.at_once
+            taken = seconds_replayed(run) / formulation.at_once
         else:
             run()  # to warm up
             taken = seconds(run, weights.device) / formulation.at_once
@@ -118,7 +124,7 @@ def fastest(
     return best
 
 
-def _replayed(run: Callable[[], object]) -> float:
+def seconds_replayed(run: Callable[[], object]) -> float:
     """Seconds of a call as a graph; endless where there is no room for it, or no graph of it."""
     try:
         return Replay(run, (), ()).seconds()

@@ -26,7 +26,9 @@ def loss_and_gradients(
         labels: [R or 1, N].
         layers: how the layers are computed.
     """
-    if isinstance(net, FusedMLP) and isinstance(layers.normalise, BatchStatistics):
+    # By hand statistics would have the type of the products: under autocast that is not the weights'.
+    exact = not torch.is_autocast_enabled(weights.device.type)
+    if isinstance(net, FusedMLP) and isinstance(layers.normalise, BatchStatistics) and exact:
         return _by_hand(net, weights, head, images, labels, layers.normalise.eps)
     parts = [part.detach().requires_grad_() for part in net.layers_of(weights)]
     losses = loss(net.forward_layers(parts, head, images, layers), labels)

@@ -74,6 +74,8 @@ class TrainedBy(Struct, frozen=True):
     """As torch calls them, such as cpu or cuda:0."""
     processors: tuple[str, ...] = ()
     """Models of the CPU or the GPU."""
+    gpu_software: tuple[str, ...] = ()
+    """Driver, CUDA and cuDNN of GPUs."""
     first_trained: Moment | None = None
     """When the training of the first slice ended."""
     last_trained: Moment | None = None
@@ -106,6 +108,8 @@ class ExperimentEvidence(Struct, frozen=True):
     """λₑ = ηλ at the first step and at the last; null where it is not finite."""
     batch_size: Count | None = None
     """Examples per step; null for the full batch."""
+    precision: str = ""
+    """In what it was computed; empty where the evidence does not say."""
     trained_by: TrainedBy = TrainedBy()
     record: Mapping[str, Any] = {}
     """All that its digest is made of."""
@@ -274,6 +278,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
     cpu: str
     threads: Count
     peak_memory_bytes: Count
+    peak_gpu_memory_bytes: Count = 0
+    """Most that a worker has held of a GPU's memory."""
     platform: str = ""
     data: Mapping[str, DataEvidence]
     claims_sha256: str

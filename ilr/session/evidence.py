@@ -4,7 +4,7 @@ import math
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, Precision
 from ilr.lab.catalogue import Origin
-from ilr.lab.hardware import processor
+from ilr.lab.hardware import gpus, processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.report.files import check_plain
@@ -28,6 +28,14 @@ from ilr.trials.claim import Claim, Control
 from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
 from ilr.version import __version__
+
+PRECISIONS: Mapping[Precision, str] = {
+    "float32": "float32",
+    "float64": "float64",
+    "tf32": "float32, products in TF32",
+    "bfloat16": "float32, products in bfloat16",
+}
+"""In words."""
 
 _NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
 """Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
@@ -84,9 +92,10 @@ def _invocation(options: Options) -> schema.Invocation:
 
 
 def _provenance(
-    selection: Selection, lab: Lab, sources: Iterable[Origin], claims: Sequence[Claim]
+    selection: Selection, lab: Lab, sources: Collection[Origin], claims: Sequence[Claim]
 ) -> schema.Provenance:
-    device = lab.device
+    device, here = lab.device, gpus(lab.device)
+    count = f"{here} × " if here > 1 else ""
     return schema.Provenance(
         ilr=__version__,
         git=_commit(selection),
@@ -94,10 +103,11 @@ def _provenance(
         python=platform.python_version(),
         # As the recordings have it, with the build: the package's metadata leaves out "+cu130".
         torch=str(torch.__version__),
-        device=device if device == "cpu" else f"{device} ({processor(device)})",
+        device=f"{device} ({count}{processor(device)})" if here else device,
         cpu=processor("cpu"),
         threads=lab.engine.workers,
         peak_memory_bytes=lab.peak_memory(sources),
+        peak_gpu_memory_bytes=max((source.peak_gpu_memory for source in sources), default=0),
         platform=sys.platform,
         data={name: schema.DataEvidence(sha256) for name, sha256 in sorted(lab.data_sha256.items())},
         # Sorted: the same claims have one digest in whatever order they ran.
@@ -231,6 +241,8 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         weight_decay=str(experiment.weight_decay),
         intrinsic_learning_rate=_first_and_last(experiment),
         batch_size=experiment.batch_size,
+        # The toy loss is computed in float64, whatever is said of nets.
+        precision=PRECISIONS["float64" if experiment.data is None else experiment.precision],
         trained_by=source.trained_by,
         record=to_json(experiment),
     )

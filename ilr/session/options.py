@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from platformdirs import user_cache_path
 
+from ilr.experiments.experiment import LOW, Precision
 from ilr.fields import in_a_line
 from ilr.trials.claim import MOST_REPLICAS
 from ilr.trials.scales import SCALES, Scale
@@ -171,6 +172,8 @@ CACHE = expanded(str(user_cache_path("ilr")))
 
 ENGINES = ("processes", "in-process", "slurm")
 
+ARITHMETIC: tuple[Precision, ...] = ("float32", *LOW)
+
 EXCLUSIVE = ("plan", "plan_json", "rehearse", "no_train", "refresh")
 """At most one of these can be given."""
 
@@ -193,6 +196,9 @@ class Options:
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
+    arithmetic: Annotated[
+        Precision, Option("products of float32 nets on GPUs: float32 (default), tf32 or bfloat16", _one_of(*ARITHMETIC))
+    ] = "float32"
     engine: Annotated[str, Option("who trains: processes (default), in-process or slurm", _engine)] = "processes"
     workers: Annotated[
         int | None,

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from ilr.experiments.experiment import Experiment
+import torch
+
+from ilr.experiments.experiment import LOW, Experiment
 from ilr.lab.engines import Engine, InProcess, Processes, Request, Slurm
 from ilr.lab.hardware import default_device, gpus
 from ilr.lab.limits import cpu_cores
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
-from ilr.session.options import Options
+from ilr.nn.arithmetic import refused
+from ilr.session.options import BadOptionError, Options
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.claim_file import ClaimFile
 from ilr.trials.outcome import PlannedExperiments
@@ -79,7 +82,14 @@ class Selection:
             first = tests.setdefault(file.claim.id, name)
             if first != name:
                 raise ClaimFileError(f"two tests judge a claim called {file.claim.id!r}: {first} and {name}")
-            trial = SequentialTrial.of(file, options.scale, options.seed, options.replicas, literal=options.literal)
+            trial = SequentialTrial.of(
+                file,
+                options.scale,
+                options.seed,
+                options.replicas,
+                arithmetic=options.arithmetic,
+                literal=options.literal,
+            )
             claims[name] = SelectedClaim(file, trial)
         if broken and not claims:
             raise ClaimFileError(next(iter(broken.values())))
@@ -91,8 +101,12 @@ class Selection:
         return tuple(dict.fromkeys(experiment for claim in self.claims.values() for experiment in claim.planned.all()))
 
 
-def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bool = True) -> Lab:
-    """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments."""
+def lab_for(options: Options, store: Path, *, stand_in: bool = False) -> Lab:
+    """The lab that the options ask for; see `ilr.lab.scheduler.Lab` for the other arguments.
+
+    Raises:
+        BadOptionError: what would train does not have the arithmetic that they ask for.
+    """
     if options.engine == "slurm":
         # What this machine has says nothing of the nodes.
         device, workers = "cuda" if options.slurm_gpus else "cpu", options.workers or SLURM_TASKS
@@ -102,6 +116,7 @@ def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bo
         device = options.device or ("cpu" if options.scale == "tiny" else default_device())
         workers = options.workers or gpus(device) or cpu_cores()
         engine = Processes(workers) if options.engine == "processes" else InProcess()
+    _check_arithmetic(options, device)
     return Lab(
         Store(store),
         engine,
@@ -109,9 +124,22 @@ def lab_for(options: Options, store: Path, *, stand_in: bool = False, choose: bo
         options.data_root,
         refresh=options.refresh,
         stand_in=stand_in,
-        choose=choose,
         frozen=options.no_train,
     )
+
+
+def _check_arithmetic(options: Options, device: str) -> None:
+    """Refuses products that the device does not make; a plan is made on any."""
+    if options.arithmetic not in LOW or options.plan or options.plan_json:
+        return
+    if device == "cpu":
+        raise BadOptionError(
+            f"--arithmetic={options.arithmetic}: is how GPUs multiply, and this run would train on the CPU: "
+            "give --device=cuda where there is one"
+        )
+    # What nodes of a cluster have, they find out themselves.
+    if options.engine != "slurm" and (reason := refused(options.arithmetic, torch.device(device))):
+        raise BadOptionError(f"--arithmetic={options.arithmetic}: {reason}")
 
 
 def _request(options: Options) -> Request:

@@ -48,6 +48,7 @@ def facts(evidence: Evidence) -> dict[str, str]:
         "device": provenance.device,
         "processor": provenance.cpu,
         "trained on": _all(processor for one in trained for processor in one.processors),
+        "GPU software": _all(software for one in trained for software in one.gpu_software),
         "data": _all(f"{name} {data.sha256[:12]}" for name, data in provenance.data.items()),
     }
 

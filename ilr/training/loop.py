@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -11,13 +12,14 @@ from torch import Tensor
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
 from ilr.data.sampling import Batches
-from ilr.experiments.experiment import Experiment, Observe, check_fusable
+from ilr.experiments.experiment import LOW, Experiment, Observe, check_fusable
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
+from ilr.nn.arithmetic import multiplying, refused
 from ilr.nn.base import FusedNet
-from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current
+from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_training
 from ilr.training.metrics import Networks, Step
@@ -73,12 +75,13 @@ def train(
         keeper: keeps snapshots on the way; training goes on from the last of them.
 
     Raises:
-        ValueError: the slices cannot be fused.
+        ValueError: the slices cannot be fused, or the device cannot multiply as they ask.
     """
-    # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     check_fusable(slices)
-    with current(torch.device(device)):
+    if reason := refused(slices[0].precision, torch.device(device)):
+        raise ValueError(f"{slices[0]}: {reason}")
+    # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
+    with current(torch.device(device)), multiplying("float32", torch.device(device)):
         return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick, keeper))
 
 
@@ -89,8 +92,9 @@ class _Run:
         shared = slices[0]
         self.steps = shared.steps
         self.norm = shared.norm
+        self.precision = shared.precision
         self.device = device
-        self.dtype: torch.dtype = getattr(torch, shared.precision)
+        self.dtype: torch.dtype = getattr(torch, shared.dtype)
         self.replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
         self.train_set = place(dataset.train_images, dataset.train_labels, device, self.dtype)
         self.test_set = place(dataset.test_images, dataset.test_labels, device, self.dtype)
@@ -115,7 +119,8 @@ class _Run:
         self.sgd = SGD(self.net.layers_of(self.weights), shared.momentum, velocity)
         batch = self._batch(0)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
-        self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
+        with self._multiplying():
+            self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
         self.captures = capturable(device)
         self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
         """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
@@ -129,6 +134,10 @@ class _Run:
         """
         step = 6.0 * self.net.multiply_adds() * batch.labels.shape[1] * len(self.replicas)
         return self.dtype == torch.float64 or step > LARGE_STEP
+
+    def _multiplying(self) -> AbstractContextManager[None]:
+        """Around a step's forward and backward pass: all else is computed in the type of the weights."""
+        return multiplying(self.precision, self.device) if self.precision in LOW else nullcontext()
 
     def _initial_weights(self, slices: Slices) -> Tensor:
         """[R, weight], at each slice's own scale."""
@@ -203,6 +212,7 @@ class _Run:
             try:
                 self.graphs[wanted] = Replay(partial(self._drawn_step, wanted), inputs, self.sgd.state)
             except CaptureError as error:
+                refusals.append(str(error))
                 warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
                 self.captures = False
                 return self._eager(step, wanted)
@@ -222,9 +232,10 @@ class _Run:
 
         Gives those of the step's quantities that are wanted, each [R].
         """
-        losses, gradients = self.formulation.loss_and_gradients(
-            self.net, self.weights, self.head, images, labels, self.normalise
-        )
+        with self._multiplying():
+            losses, gradients = self.formulation.loss_and_gradients(
+                self.net, self.weights, self.head, images, labels, self.normalise
+            )
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)
         step = Step(self.weights.clone() if compares else self.weights, losses, gradients, self.weights)
         measured = step.measure(wanted, GRADIENT)

@@ -15,6 +15,8 @@ from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
 from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
+from ilr.nn.arithmetic import multiplying
+from ilr.nn.cuda_graph import current
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
 from ilr.training.loop import Choose, Slices, Tick, silent, train
@@ -49,6 +51,8 @@ class Trainer(ABC):
     """Of a loss with its gradient and a Hessian-vector product."""
     step_bytes: int = 0
     """Working memory of a step."""
+    schedule_bytes: int = 0
+    """The rates of all steps, which are on the training device from the beginning."""
     evaluation_bytes: int = 0
     """Working memory of an evaluation: two layers' activations at a time, counted as all of one pass."""
     data_bytes: int = 0
@@ -96,7 +100,7 @@ class Trainer(ABC):
     def dtype(self, observation: Observe) -> np.dtype[np.generic]:
         """The type in which an observation is recorded."""
         dtype = observation.row.dtype
-        return np.dtype(self.experiment.precision if dtype == "training" else dtype)
+        return np.dtype(self.experiment.dtype if dtype == "training" else dtype)
 
 
 class NetTrainer(Trainer):
@@ -113,13 +117,14 @@ class NetTrainer(Trainer):
         self.net = net = build(experiment, info.image_shape, info.classes)
         self.batch = experiment.batch_size or info.train
         passed = min(EVALUATION_EXAMPLES, info.train)
-        number = np.dtype(experiment.precision).itemsize
+        number = np.dtype(experiment.dtype).itemsize
         forward = 2.0 * net.multiply_adds() * (number / 4)
         self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
         self.evaluation_operations = (passed + info.test) * forward
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
         self.step_bytes = 3 * net.activations() * self.batch * number
+        self.schedule_bytes = 2 * (experiment.steps + 1) * number
         self.evaluation_bytes = net.activations() * passed * number
         pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
         self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
@@ -139,7 +144,7 @@ class NetTrainer(Trainer):
         count = max(1, min(replicas, int(share)))
         examples = max(2, min(self.batch, int(share * self.batch)))
         stream = torch.Generator(device).manual_seed(0)
-        dtype = getattr(torch, self.experiment.precision)
+        dtype = getattr(torch, self.experiment.dtype)
         random = partial(torch.randn, generator=stream, device=device, dtype=dtype)
         weights, head = random(count, sum(self.net.sizes)) / 10, random(count, *self.net.head)
         own = 1 if self.experiment.batch_size is None else count
@@ -150,8 +155,10 @@ class NetTrainer(Trainer):
         def run(way: Formulation) -> None:
             way.loss_and_gradients(self.net, weights, head, images, labels, normalise)
 
-        ways = [Formulation(*one) for one in product({1, count}, kernels(torch.device(device)))]
-        fastest = min(seconds(partial(run, way)) for way in ways)
+        where = torch.device(device)
+        ways = [Formulation(*one) for one in product({1, count}, kernels(where))]
+        with current(where), multiplying(self.experiment.precision, where):
+            fastest = min(seconds(partial(run, way)) for way in ways)
         return self.step_operations * count * examples / self.batch / fastest
 
 

@@ -1,11 +1,12 @@
 """How a claim came out, and what its test asks of that; light, as pytest loads it in every run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.architectures import Toy
+from ilr.experiments.experiment import Experiment, Precision
 from ilr.report.evidence import History, Values
 from ilr.stats.decision import Finding, Verdict
 from ilr.trials.claim import Claim, Experiments, Recordings
@@ -26,6 +27,20 @@ class PlannedExperiments:
         """Every experiment once, in order of appearance."""
         groups = (self.experiments, *self.controls.values())
         return tuple(dict.fromkeys(experiment for group in groups for experiment in group.values()))
+
+    def multiplied_in(self, precision: Precision) -> "PlannedExperiments":
+        """The same with the nets that are in float32 in another precision; what is in float64 needs all its bits."""
+
+        def of(experiments: Experiments) -> Experiments:
+            return {
+                name: replace(one, precision=precision)
+                if one.precision == "float32" and not isinstance(one.net, Toy)
+                else one
+                for name, one in experiments.items()
+            }
+
+        controls = {name: of(experiments) for name, experiments in self.controls.items()}
+        return replace(self, experiments=of(self.experiments), controls=controls)
 
 
 @dataclass(frozen=True)

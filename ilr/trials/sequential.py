@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from threadpoolctl import threadpool_limits
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, Precision
 from ilr.report.page.inline_svg import Figure
 from ilr.stats.decision import Verdict
 from ilr.trials.claim import Experiments, Recordings, Setting
@@ -48,7 +48,14 @@ class SequentialTrial:
 
     @classmethod
     def of(
-        cls, file: ClaimFile, scale: Scale, seed: int, replicas: int | None = None, *, literal: bool = False
+        cls,
+        file: ClaimFile,
+        scale: Scale,
+        seed: int,
+        replicas: int | None = None,
+        *,
+        arithmetic: Precision = "float32",
+        literal: bool = False,
     ) -> "SequentialTrial":
         """The trial of a claim that begins.
 
@@ -57,13 +64,14 @@ class SequentialTrial:
             scale: at which it is tried.
             seed: root seed.
             replicas: per group, at a single look in place of those that are registered.
+            arithmetic: the precision of what is registered in float32.
             literal: for the lengths that the paper states, where the claim has such.
         """
         registered = file.claim.replicas.looks(scale)
         looks = (replicas,) if replicas and registered else registered
         literal = literal and bool(file.claim.differs.literal)
         settings = [Setting(scale, seed, n, looks[-1], literal) for n in looks] or [Setting(scale, seed, 0)]
-        plans = tuple(file.plan(setting) for setting in settings)
+        plans = tuple(file.plan(setting).multiplied_in(arithmetic) for setting in settings)
         return cls(file, plans, as_registered=looks == registered, literal=literal)
 
     @property

@@ -1,17 +1,23 @@
 """Plans: what a run would cost is told before anything is trained."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import ilr.dryrun.rates
-from ilr.dryrun.rates import GPUS, Rates, least_seconds
+from ilr.dryrun.rates import Rates
 from ilr.experiments.architectures import CNN
 from ilr.experiments.experiment import Experiment
 from ilr.lab.cost import OPERATIONS_PER_SECOND
+from ilr.lab.gpus import H100
 from ilr.lab.store import Store
+from ilr.nn.execution import Formulation
+from ilr.training.trainers import trainer_of
 from tests.claim_files import VARIANTS, on_images, write_claim
 from tests.conftest import Run
 
@@ -36,8 +42,11 @@ def test_a_plan_tells_costs_and_runs_nothing(pytester: pytest.Pytester, run: Run
     result.stdout.re_match_lines(
         [
             r"GPUs +V100 +A100 +H100",
+            r"1, expected +\d+ s",
             r"512 +\d+ s",
             r"here: on 1 worker of \d+ threads?, .*, at rates measured here for 2 of 2 kinds of steps\.",
+            r"H100: measured for 0 of 2 kinds of steps, otherwise at the rate of the net nearest .*\(PreResNet32, .*",
+            r"other GPUs: assumed, .* \(V100 0\.23, A100 0\.29 of the H100's\)",
             r"no number of GPUs takes less than 6 networks of .*, 20 steps each\.",
             r"no files of mnist: .*",
             r"NOT RUN not-run: does not run at scale tiny: only tiny is written",
@@ -104,8 +113,43 @@ def test_rates_are_measured_once(
     assert (len(rates.measured), len(rates.assumed)) == (1, 1)
 
 
-def test_a_gpu_takes_its_time_for_little_too(small_experiment: Experiment, small_toy: Experiment) -> None:
-    assert least_seconds(small_experiment) > least_seconds(small_toy) > 0
-    for gpu in GPUS:
-        assert gpu.seconds(0, 1.5) == 1.5
-        assert gpu.seconds(gpu.peak, 1.5) > 1.5
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_rates_of_a_gpu_are_measured_in_bulk_and_as_graphs(
+    tmp_path: Path, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    """All replicas and the whole batch: two images would time the launches of kernels."""
+    passed: list[tuple[int, int]] = []
+    flags: list[bool] = []
+
+    def replayed(run: Callable[[], object]) -> float:
+        flags.append(torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32)
+        run()
+        return 2.0
+
+    def passing(*given: Any) -> None:
+        _, _, weights, _, images, *_ = given
+        passed.append((len(weights), images.shape[1]))
+
+    monkeypatch.setattr(ilr.dryrun.rates, "is_gpu", lambda _: True)
+    monkeypatch.setattr(ilr.dryrun.rates, "capturable", lambda _: True)
+    monkeypatch.setattr(ilr.dryrun.rates, "seconds_replayed", replayed)
+    monkeypatch.setattr(Formulation, "loss_and_gradients", passing)
+    experiment = replace(small_experiment, net=CNN((64, 64)), batch_size=64, replicas=64, precision=precision)
+    rate = Rates(Store(tmp_path), "cpu", 1).of(experiment, 64)
+    assert rate == pytest.approx(64 * trainer_of(experiment).step_operations / 2.0)
+    assert set(passed) == {(64, 64)}
+    assert flags == [precision == "tf32"] * len(flags)
+    # Where there was no room for it, it is the table's.
+    monkeypatch.setattr(ilr.dryrun.rates, "seconds_replayed", lambda _: float("inf"))
+    monkeypatch.setattr(ilr.dryrun.rates, "processor", lambda _: "NVIDIA H100 80GB HBM3")
+    rates = Rates(Store(tmp_path / "other"), "cpu", 1)
+    assert rates.of(experiment, 64) == H100.rate(experiment) > OPERATIONS_PER_SECOND
+    assert len(rates.assumed) == 1
+
+
+def test_low_precision_is_planned_without_a_gpu(pytester: pytest.Pytester, run: Run) -> None:
+    on_images(write_claim(pytester.path / "claims", "on-images"))
+    result = run("--plan", "--arithmetic=tf32", "--scale=tiny")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["On this machine: *On GPUs, float32 nets in tf32, all jobs of the last looks, *"])
+    result.stdout.fnmatch_lines(["no number of GPUs takes less than *, tf32 products, 20 steps each."])

@@ -36,6 +36,8 @@ def test_it_is_all_there_is_on_standard_output(pytester: pytest.Pytester) -> Non
     assert plan["total"]["networks"] == sum(claim["networks"] for claim in plan["claims"].values())
     assert 0 < plan["expected_seconds"] <= plan["most_seconds"]
     assert set(plan["gpus"]["1"]) == set(first["gpu_seconds"]) == {"V100", "A100", "H100"}
+    assert set(first["expected_gpu_seconds"]) == {"V100", "A100", "H100"}
+    assert plan["arithmetic"] == "float32"
     assert plan["not_run"] == {"elsewhere": "does not run at scale tiny: only tiny is written"}
     assert plan["data_absent"] == ["mnist"]
     assert not (pytester.path / "reports").exists()

@@ -3,13 +3,18 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from ilr.dryrun import rehearsal
 from ilr.dryrun.rehearsal import alike
 from ilr.experiments.architectures import MLP
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.schedules import Constant
+from ilr.lab import jobs
+from ilr.nn.execution import Formulation
 from tests.claim_files import VARIANTS, on_images, write_claim
 from tests.conftest import Run
 
@@ -39,6 +44,31 @@ def test_claims_are_rehearsed_never_judged(
     assert not (pytester.path / "store").exists()
     assert not (pytester.path / "reports").exists()
     assert not list(tmp_path.glob("ilr-rehearsal*"))
+
+
+def test_on_a_gpu_the_largest_job_is_rehearsed_as_it_would_train(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU stands for the GPU: the claim and its control are one job of twelve networks."""
+    trained: list[tuple[int, int]] = []
+    chosen = jobs.fastest
+
+    def fastest(net: Any, weights: torch.Tensor, head: Any, images: torch.Tensor, *rest: Any) -> Formulation:
+        trained.append((len(weights), images.shape[1]))
+        return chosen(net, weights, head, images, *rest)
+
+    monkeypatch.setattr(jobs, "fastest", fastest)
+    monkeypatch.setattr(rehearsal, "is_gpu", lambda _: True)
+    on_images(write_claim(pytester.path / "claims", "on-images"))
+    result = run("--rehearse")
+    assert result.parseoutcomes() == {"rehearsed": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "Rehearsing 2 experiments as 1: as many networks as its largest job has, 2 steps each.",
+            "REHEARSED  MLP 8-8, batch norm, mnist, *: 2 experiments of on-images",
+        ]
+    )
+    assert trained == [(12, 16)]
 
 
 def test_a_rehearsed_claim_has_a_word_of_its_own(pytester: pytest.Pytester, run: Run) -> None:

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from ilr.data.catalog import DataUnavailableError
 from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.schedules import Constant
+from ilr.lab import jobs
 from ilr.lab.catalogue import SLICE
 from ilr.lab.data_folder import STAND_IN, DataFolder
 from ilr.lab.engines import InProcess
@@ -21,7 +23,9 @@ from ilr.lab.hardware import processor
 from ilr.lab.scheduler import Lab, TrainingFailedError
 from ilr.lab.store import Store, keys
 from ilr.lab.store import store as store_module
+from ilr.training import loop
 from ilr.version import __version__
+from tests import fake_graph
 from tests.stores import arrays_of, sealed
 
 
@@ -149,6 +153,36 @@ def test_an_origin_says_who_trained_when_with_what(make_lab: Callable[..., Lab],
         assert lab.peak_memory([origin]) > 0
     assert "at once" in " ".join(lab.source(experiments[0]).formulations)
     assert lab.source(experiments[3]).formulations == ()
+
+
+@pytest.mark.filterwarnings("ignore:every kernel is launched on its own")
+def test_an_origin_says_whether_steps_were_graphs(
+    make_lab: Callable[..., Lab], small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_graph.install(monkeypatch)
+    for module in (loop, jobs):
+        monkeypatch.setattr(module, "capturable", lambda _: True)
+
+    def computed(seed: int) -> tuple[str, ...]:
+        experiment = replace(small_experiment, seed=seed)
+        lab = make_lab()
+        lab.train(lab.plan([experiment]))
+        return lab.source(experiment).formulations
+
+    as_graphs = "3 at once, grouped convolutions, steps as graphs"
+    assert computed(1) == (as_graphs,)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "graph", refusing)
+        assert computed(2) == ("3 at once, grouped convolutions, kernel by kernel",)
+    # A job is not told of the one before it.
+    assert computed(3) == (as_graphs,)
+
+
+@contextmanager
+def refusing(_: object) -> Iterator[None]:
+    """A capture that fails."""
+    yield
+    raise RuntimeError("operation not permitted when stream is capturing")
 
 
 def test_an_origin_tells_slices_apart(make_lab: Callable[..., Lab], small_toy: Experiment) -> None:

@@ -85,6 +85,7 @@ def test_rescaling_quantities_of_the_same_factors_share_their_derivatives(small_
         {"net": MLP((16, 16))},
         {"observe": (Observe("weights", (0, 3, 6)),)},
         {"data": Data("digits", train=64, test=500)},
+        {"steps": 600},
     ],
     ids=str,
 )

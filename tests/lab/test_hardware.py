@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ilr.lab.hardware import gpus, peak_memory, take_gpu
+from ilr.lab.hardware import gpu_software, gpus, peak_memory, processor, take_gpu
 
 
 @pytest.fixture
@@ -40,6 +40,30 @@ def test_a_cpu_needs_no_gpu(taken: list[int]) -> None:
     assert taken == []
 
 
+def test_the_software_of_a_gpu_is_as_bug_reports_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess((), 0, "580.159.04\n580.159.04\n", "")
+
+    def absent(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91900)
+    found = []
+    for run in (answers, absent):
+        monkeypatch.setattr(subprocess, "run", run)
+        gpu_software.cache_clear()
+        found.append(gpu_software("cuda:0"))
+        assert gpu_software("cpu") == ""
+    gpu_software.cache_clear()
+    assert found == ["driver 580.159.04, CUDA 13.0, cuDNN 91900", "CUDA 13.0, cuDNN 91900"]
+
+
+def test_a_gpu_elsewhere_has_no_name_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert processor("cuda") == ""
+
+
 def test_memory_is_unknown_without_the_module_that_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_memory() == 0
@@ -62,7 +86,9 @@ experiment = Experiment(
     net=MLP((8, 8)), norm=BatchNorm(), data=Data("digits", train=64, test=32), batch_size=16,
     learning_rate=0.1, weight_decay=0.05, steps=3, replicas=2, seed=5, observe=(Observe("weight_norm", (3,)),),
 )
-options = Namespace(device="cpu", workers=None, engine="in-process", data_root=None, refresh=False, no_train=False)
+options = Namespace(
+    device="cpu", workers=None, engine="in-process", data_root=None, refresh=False, no_train=False, arithmetic="float32"
+)
 lab = lab_for(options, Path(sys.argv[1]))
 lab.train(lab.plan([experiment]))
 assert lab.recording(experiment).final("weight_norm").shape == (2,)

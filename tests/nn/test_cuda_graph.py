@@ -178,9 +178,30 @@ def test_a_formulation_without_room_is_passed_over(
         with graphs.context() as patch:
             patch.setattr(execution, "Replay", Timed)
             patch.setattr(execution, "capturable", lambda _: True)
+            patch.setattr(execution, "free_bytes", lambda _: 2**30)
             chosen.append(execution.fastest(net, weights, *rest))
         return chosen[-1]
 
     experiment: Experiment = replace(OBSERVED, net=NETS["cnn"], replicas=5)
     train([experiment], random_dataset, choose=choose)
     assert chosen == [Formulation(1, "unfolded" if fits else "grouped")]
+
+
+def test_what_certainly_has_no_room_is_not_tried(random_dataset: Dataset, graphs: pytest.MonkeyPatch) -> None:
+    """A full batch of all replicas may take most of a minute to fail."""
+    tried: list[int] = []
+
+    def timed(run: Any) -> float:
+        tried.append(len(run.args[1]))
+        return 1.0 / len(run.args[1])
+
+    def choose(net: Any, weights: Tensor, head: Tensor, images: Tensor, *rest: Any) -> Formulation:
+        of_one = net.activations() * images.shape[1] * weights.element_size()
+        with graphs.context() as patch:
+            patch.setattr(execution, "capturable", lambda _: True)
+            patch.setattr(execution, "free_bytes", lambda _: 4 * of_one)
+            patch.setattr(execution, "seconds_replayed", timed)
+            return execution.fastest(net, weights, head, images, *rest)
+
+    train([replace(OBSERVED, net=NETS["cnn"], replicas=5)], random_dataset, choose=choose)
+    assert tried == [1, 1, 4, 4]

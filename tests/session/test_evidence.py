@@ -10,8 +10,11 @@ from ilr.lab.store import Key, Store
 from ilr.lab.store.recording_file import read_whole, to_bytes
 from ilr.report.evidence import Evidence, ExperimentEvidence
 from ilr.report.files import read_evidence
-from ilr.report.page.overview import warnings
-from tests.claim_files import write_claim
+from ilr.report.numbers import size
+from ilr.report.page.overview import facts, warnings
+from ilr.report.page.settings import settings_of
+from ilr.session import selection
+from tests.claim_files import on_images, write_claim
 from tests.conftest import Run
 from tests.stores import recordings
 
@@ -43,6 +46,29 @@ def test_a_claim_has_its_experiments_by_name_and_the_look_that_decided(pytester:
     assert found.experiments[control.digests["run"]].weight_decay == "0.5"
     [look] = claim.looks
     assert (look.n, look.level, look.findings) == (6, 0.005, claim.findings)
+
+
+def test_products_of_fewer_bits_are_told_wherever_a_verdict_is(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU, which multiplies in bfloat16, too, but should not be asked to."""
+    monkeypatch.setattr(selection, "_check_arithmetic", lambda *_: None)
+    path = on_images(write_claim(pytester.path / "claims", "reproduced"))
+    path.write_text(path.read_text().replace('"mnist"', '"digits"'))
+    write_claim(pytester.path / "claims", "toy")
+    result = run("--arithmetic=bfloat16")
+    told = "warning: Float32 nets multiplied in bfloat16, as the command line asked: no claim registered that."
+    result.stdout.fnmatch_lines([told])
+    found = read(pytester)
+    products = "float32, products in bfloat16"
+    assert [one.precision for one in found.experiments.values()] == [products] * 2 + ["float64"] * 2
+    assert all(one.record["precision"] == "bfloat16" for one in found.experiments.values() if one.precision == products)
+    assert "bfloat16 products" in found.claims[0].regime
+    assert ("Precision", f"{products}; float64") in facts(found)
+    for name in ("summary.md", "index.html"):
+        assert "--arithmetic=bfloat16" in (pytester.path / "reports" / "tiny" / name).read_text()
+    [said] = [value for heading, value in settings_of(found.claims[0], found).common if heading == "precision"]
+    assert said == products
 
 
 def test_a_claim_that_was_not_judged_has_no_look(pytester: pytest.Pytester, run: Run) -> None:
@@ -158,6 +184,23 @@ def test_who_trained_is_told_and_mixing_warned_of(pytester: pytest.Pytester, run
     assert len(mixed) == 1
     assert "2.0.0" in mixed[0].torch_versions
     assert Store(store).notes == []
+
+
+def test_what_a_gpu_trained_says_with_what(pytester: pytest.Pytester, run: Run) -> None:
+    write_claim(pytester.path / "claims", "reproduced", replicas=8)
+    run()
+    assert "GPU" not in dict(facts(read(pytester)))
+    store = pytester.path / "store"
+    told = {"gpu_software": "driver 580.1, CUDA 13.0, cuDNN 91900", "peak_gpu_memory_bytes": 7 * 2**30}
+    for key in keys_of(run):
+        header, arrays = read_whole((store / key.place).read_bytes())
+        (store / key.place).write_bytes(to_bytes(key, arrays, msgspec.structs.replace(header.facts, **told)))
+    run()
+    found = read(pytester)
+    assert {one.trained_by.gpu_software for one in found.experiments.values()} == {(told["gpu_software"],)}
+    assert found.provenance.peak_gpu_memory_bytes == told["peak_gpu_memory_bytes"]
+    assert dict(facts(found))["GPU"] == f"{told['gpu_software']}; up to {size(7 * 2**30)} of a GPU’s memory"
+    assert told["gpu_software"] in (pytester.path / "reports" / "tiny" / "index.html").read_text()
 
 
 def keys_of(run: Run) -> list[Key]:

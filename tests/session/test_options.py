@@ -66,6 +66,28 @@ def test_a_gpu_is_taken_by_default_but_not_at_tiny(
         assert lab.engine.workers == 3
 
 
+@pytest.mark.parametrize("arithmetic", ["tf32", "bfloat16"])
+def test_only_gpus_that_multiply_so_are_asked_to(
+    arithmetic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But anything can be planned anywhere."""
+    on_cpu = rf"^--arithmetic={arithmetic}: is how GPUs multiply, and this run would train on the CPU: .*--device=cuda"
+    for options in (given(arithmetic=arithmetic), given(arithmetic=arithmetic, rehearse=True)):
+        with pytest.raises(BadOptionError, match=on_cpu):
+            selection.lab_for(check(options), tmp_path)
+    for plan in ("plan", "plan_json"):
+        selection.lab_for(check(given(arithmetic=arithmetic, **{plan: True})), tmp_path)
+    monkeypatch.setattr(selection, "default_device", lambda: "cuda")
+    monkeypatch.setattr(selection, "gpus", lambda _: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
+    options = check(given(arithmetic=arithmetic, scale="full"))
+    with pytest.raises(BadOptionError, match=f"--arithmetic={arithmetic}: .* needs an A100 or a later GPU"):
+        selection.lab_for(options, tmp_path)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert selection.lab_for(options, tmp_path).device == "cuda"
+
+
 def test_options_of_a_cluster_are_those_of_its_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(slurm, "unavailable", lambda: None)
     more = ["qos=low", "--exclude=n1,n2", "exclusive="]

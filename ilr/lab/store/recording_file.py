@@ -51,6 +51,8 @@ class Facts(msgspec.Struct, frozen=True):
     """How they were computed."""
     peak_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Most that the worker had held by the end."""
+    peak_gpu_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """The same of its GPU's memory."""
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """The slice's share of its batch's training time."""
     trained: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
@@ -59,6 +61,8 @@ class Facts(msgspec.Struct, frozen=True):
     """A torch device such as "cpu" or "cuda:0"."""
     processor: str = ""
     """The name of the processor behind it."""
+    gpu_software: str = ""
+    """Driver, CUDA and cuDNN; empty for a CPU."""
     commit: str = ""
     """Of ilr's own source, and whether it was changed; empty where it is installed without its repository."""
     machine: str = ""

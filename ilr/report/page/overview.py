@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from ilr.report.advice import next_step
 from ilr.report.evidence import ClaimEvidence, Evidence
-from ilr.report.numbers import duration
+from ilr.report.numbers import duration, size
 from ilr.report.page.sentences import answer, plural, sentence_case
 from ilr.stats.decision import Verdict
 
@@ -57,6 +57,9 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     commits = _listed(commit[:7] + commit[40:] for one in by for commit in one.commits)
     ilr = " ".join(part for part in (versions and f"ilr {versions}", commits and f"commit {commits}") if part)
     processors = _listed(name for one in by for name in one.processors)
+    software = _listed(name for one in by for name in one.gpu_software)
+    memory = provenance.peak_gpu_memory_bytes
+    gpu = "; ".join(part for part in (software, memory and f"up to {size(memory)} of a GPU’s memory") if part)
     first = min((one.first_trained for one in by if one.first_trained), default=None)
     last = max((one.last_trained for one in by if one.last_trained), default=None)
     replicas = sum(experiment.replicas for experiment in experiments)
@@ -68,8 +71,10 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     told = [
         ("Nets", nets),
         ("Data", data),
+        ("Precision", _listed(experiment.precision for experiment in experiments)),
         ("Trained", training),
         ("Trained by", ", ".join(part for part in (ilr, torch and f"torch {torch}", processors) if part)),
+        ("GPU", gpu),
         ("Judged", f"{date(evidence.started)}, in {duration(evidence.seconds)}"),
         ("Judged by", ", ".join((f"ilr {provenance.ilr}", *at_commit, f"torch {provenance.torch}"))),
         ("Run", f"scale {evidence.scale}, root seed {evidence.seed}"),
@@ -90,6 +95,8 @@ def warnings(evidence: Evidence) -> list[str]:
             f"{plural(longer, 'claim')} trained for the lengths that the paper states, as --literal asks, in place of "
             "those in which theory decides."
         )
+    if arithmetic := evidence.invocation.overrides.get("--arithmetic"):
+        told.append(f"Float32 nets multiplied in {arithmetic}, as the command line asked: no claim registered that.")
     trained_by = [experiment.trained_by for experiment in evidence.experiments.values()]
     versions = {version for one in trained_by for version in one.torch_versions}
     if len(versions) > 1:
