@@ -7,7 +7,8 @@ iterates are the same directions, θ̃_t = α⁻ᵗ·θ_t. With momentum two det
 the velocity when it is used, and the velocity starts as if the previous iterate had been α·θ₀.
 
 We run both in float64 for an epoch of 391 steps (CIFAR-10 at batch 128), without momentum and with β = 0.9, and
-compare directions. At η = 0.1, λ = 5·10⁻⁴, β = 0.9 the authors print that the learning rate grows by 1.481 an
+compare directions. Li & Arora train whole runs so, but an identity that fails does so in its first epoch, and later on
+chaos multiplies rounding. At η = 0.1, λ = 5·10⁻⁴, β = 0.9 the authors print that the learning rate grows by 1.481 an
 epoch. That is α⁻⁷⁸², so arithmetic: any run with this schedule would show it, and it is no finding.
 
 The smaller root, β/α, is no control: it satisfies the same recurrence, so its run takes the same directions too,

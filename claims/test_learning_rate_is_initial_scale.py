@@ -8,7 +8,7 @@ We train pairs in float64 from the same start on the same batches, for c = 1/10 
 learning rate 100 times smaller is an initialisation 10 times smaller", the second the reverse. This is an
 identity, so it must hold to rounding; but training is chaotic and multiplies rounding errors, so the runs are kept
 to two hundred steps at λₑ = 0.001: at ten times that the CNN would multiply them by 10⁹ and more. c is no power of two,
-which float64 would carry through without any rounding at all.
+which float64 would carry through without any rounding at all. The paper states it and trains nothing for it.
 """
 
 from dataclasses import replace

@@ -21,7 +21,8 @@ that, as it still differs when γ is a few times too large.
 The range of λₑ is that in which nets at equilibrium differ from cooled ones by more than noise: on the digits all make
 the same few errors below 0.0025 and hardly learn above 0.04. A start at the equilibrium of a larger λₑ would not do:
 when the learning rate then decays, half of the distance is gone at once. At full, the authors' later η = 0.8 and
-λₑ = 0.0004 are in the middle of the range.
+λₑ = 0.0004 are in the middle of the range. The paper conjectures O(1/λₑ) and plots no time; each run of ours is 3.1/λₑ
+long, as at the other scales, where the time that is measured is a fraction of 1/λₑ.
 
 The distance is taken within one group, over pairs of different replicas: P from one snapshot and Q from another ask
 for nothing but independence, so each replica serves for both. Replica i has the same frozen head, initial weights and

@@ -9,7 +9,8 @@ the learning rate come from it.
 We start the law at the first norm, feed it each step's measured ‖ḡ‖² and never correct it by the measured norm
 again: in float64 it must follow the whole run to rounding, at constant η and λ as well as through a staircase of
 both and through cosine and warm-up. The law forgets its own errors as it forgets the norm, so they do not pile up.
-The schedules are the same at every scale, as an identity asks for no regime: λ is large, so that the norm falls to
+The paper derives it and trains nothing for it. The schedules are the same at every scale, as an identity asks for no
+regime: λ is large, so that the norm falls to
 its equilibrium within 200 steps, and η small, so that the control's unnormalised nets do not blow up.
 """
 

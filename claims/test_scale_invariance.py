@@ -7,7 +7,7 @@ at its random initialisation, L(cw) = L(w) for every c > 0. Differentiating twic
 We take nets some steps into training, multiply their weights by c from 1/1000 to 1000 and compare loss, c·gradient
 and c²·(Hessian times a random direction) with those at c = 1, in float64. These are identities, not averages: one
 network that breaks one of them refutes it. The second derivative of a ReLU net is that of the piece it is on;
-rescaling keeps the piece.
+rescaling keeps the piece. The paper derives this; at any weights it is the same, so a few steps suffice at any scale.
 """
 
 from dataclasses import replace

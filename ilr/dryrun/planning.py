@@ -43,7 +43,9 @@ class Planning(Mode):
             console.print(f"ERROR {claim.id}: {claim.planned.error}", soft_wrap=True, markup=False)
         stored = self.budget.training.stored
         left_out = f" ({stored} recordings are in the store and left out)" if stored else ""
-        console.print(f"Cost of --scale={self.selection.options.scale}{left_out}:\n", soft_wrap=True)
+        options = self.selection.options
+        literal = " --literal" if options.literal else ""
+        console.print(f"Cost of --scale={options.scale}{literal}{left_out}:\n", soft_wrap=True)
         console.print(_claims_table(self.budget))
         chosen = self.selection.options.arithmetic
         arithmetic = "" if chosen == "float32" else f"float32 nets in {chosen}, "
@@ -56,7 +58,8 @@ class Planning(Mode):
         console.print(_gpus_table(self.budget))
         console.print()
         not_run = [f"NOT RUN {claim.id}: {claim.planned.not_run}" for claim in claims if claim.planned.not_run]
-        for line in (*_notes(self.budget), *not_run):
+        lengths = [self.selection.literal] if options.literal else []
+        for line in (*lengths, *_notes(self.budget), *not_run):
             console.print(line, soft_wrap=True, markup=False)
         return len(errors)
 

@@ -27,6 +27,7 @@ class PlanningAsJson(Planning):
         claims = self.selection.claims.values()
         return {
             "scale": options.scale,
+            "literal": [claim.id for claim in claims if claim.trial.literal],
             "seed": options.seed,
             "device": budget.lab.device,
             "arithmetic": options.arithmetic,

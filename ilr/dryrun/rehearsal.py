@@ -70,6 +70,8 @@ class Rehearsal(Mode):
     def prepare(self, console: Console) -> int:
         """Rehearses every experiment. Nothing is left behind."""
         options = self.selection.options
+        if options.literal:
+            console.print(self.selection.literal, soft_wrap=True)
         shared = None
         if options.engine == "slurm":
             # The nodes of a cluster do not see a folder for temporary files, but they see the store.

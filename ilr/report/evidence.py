@@ -197,7 +197,8 @@ class Registered(Struct, frozen=True):
     question: str = ""
     """The claim as a question; empty where none was written down."""
     differs: Mapping[str, str] = {}
-    """In what its setting differs from the paper's, by scale; the key `record` names the kind of record."""
+    """In what its setting differs from the paper's, by scale and, with the paper's lengths, as `literal`; the key
+    `record` names the kind of record."""
 
 
 def file_name(claim: str) -> str:
@@ -233,6 +234,8 @@ class ClaimEvidence(Struct, frozen=True):
     """Replicas per group of every look that there could have been."""
     as_registered: bool = True
     """Whether these are the looks that the claim registered; an option can ask for another number of replicas."""
+    literal: bool = False
+    """Whether it trained for the lengths that the paper states, in place of those that theory asks for."""
     regime: str = ""
     """What was trained, in the words of `Attempt.regime`."""
     history: History = History()

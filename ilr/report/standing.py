@@ -56,6 +56,8 @@ def looked(claim: ClaimEvidence) -> str:
     if not claim.looks or not claim.looks_planned:
         return ""
     text = f"look {len(claim.looks)} of {len(claim.looks_planned)}, n = {claim.looks[-1].n}"
+    if claim.literal:
+        text += ", literal lengths"
     return text if claim.as_registered else f"{text}, which is not registered"
 
 

@@ -54,6 +54,8 @@ def _looks(claim: ClaimEvidence) -> str:
     if not claim.looks:
         return ""
     look = f"  look {len(claim.looks)} of {len(claim.looks_planned)}, n = {claim.looks[-1].n}"
+    if claim.literal:
+        look += " (literal lengths)"
     return look if claim.as_registered else f"{look} (not registered)"
 
 

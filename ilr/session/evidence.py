@@ -178,6 +178,7 @@ def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
         looks=tuple(_look(look) for look in outcome.looks),
         looks_planned=outcome.looks_planned,
         as_registered=outcome.as_registered,
+        literal=outcome.literal,
         regime=_regime(outcome),
         history=outcome.history,
         digests=_digests(outcome.planned.experiments),

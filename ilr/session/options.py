@@ -198,6 +198,9 @@ class Options:
     replicas: Annotated[
         int | None, Option("replicas per group, in place of each claim's own number", _whole(2, MOST_REPLICAS))
     ] = None
+    literal: Annotated[
+        bool, Option("at full: train for the lengths that the paper states, where theory needs less")
+    ] = False
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
@@ -274,6 +277,8 @@ def check(given: argparse.Namespace) -> Options:
                 shown = " ".join(value) if option.repeated else value
                 raise BadOptionError(f"{flag(name)}={in_a_line(shown)}: {_reason(error)}") from None
     options = Options(**checked, selected=_selected(given))
+    if options.literal and options.scale != "full":
+        raise BadOptionError(f"--literal is for --scale=full: at {options.scale} no claim has the paper's lengths")
     _check_together(options)
     _check_workers(options)
     return options

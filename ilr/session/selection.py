@@ -52,6 +52,12 @@ class Selection:
     broken: Mapping[str, str] = field(default_factory=dict)
     """By the ids of their tests, why the files of other claims cannot be tried; a line each."""
 
+    @property
+    def literal(self) -> str:
+        """With --literal, which claims train for the paper's lengths, in a line."""
+        longer = [claim.id for claim in self.claims.values() if claim.trial.literal]
+        return f"--literal: the paper's lengths for {', '.join(longer) or 'no claim'}; the others have none but theirs."
+
     @classmethod
     def of(cls, options: Options, root: Path, modules: Mapping[str, ModuleType]) -> "Selection":
         """The claims in some modules, planned as the options say.
@@ -76,7 +82,14 @@ class Selection:
             first = tests.setdefault(file.claim.id, name)
             if first != name:
                 raise ClaimFileError(f"two tests judge a claim called {file.claim.id!r}: {first} and {name}")
-            trial = SequentialTrial.of(file, options.scale, options.seed, options.replicas, options.arithmetic)
+            trial = SequentialTrial.of(
+                file,
+                options.scale,
+                options.seed,
+                options.replicas,
+                arithmetic=options.arithmetic,
+                literal=options.literal,
+            )
             claims[name] = SelectedClaim(file, trial)
         if broken and not claims:
             raise ClaimFileError(next(iter(broken.values())))

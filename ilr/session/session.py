@@ -37,7 +37,9 @@ class Session(Mode):
     def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
         options = selection.options
-        self.report = options.report or selection.root / "reports" / options.scale
+        # Another regime's verdicts take no report's place.
+        folder = f"{options.scale}-literal" if options.literal else options.scale
+        self.report = options.report or selection.root / "reports" / folder
         if options.report is None:
             check_default("report", self.report)
         if not options.no_train:
@@ -70,6 +72,8 @@ class Session(Mode):
                 "--replicas: one look that no claim registered. What it finds is marked as that everywhere.",
                 soft_wrap=True,
             )
+        if self.selection.options.literal:
+            console.print(self.selection.literal, soft_wrap=True)
         if self.memory:
             console.print(self.memory, soft_wrap=True, markup=False)
         while open_trials := [trial for trial in self.trials if not trial.decided]:

@@ -94,6 +94,8 @@ class Differs:
     tiny: str = ""
     reduced: str = ""
     full: str = ""
+    literal: str = ""
+    """Of the lengths that the paper states, at full; empty where a claim has none beside those that it registers."""
 
 
 @record
@@ -153,6 +155,17 @@ class Setting:
     replicas: int
     most: int = 0
     """Replicas per group at the last look; 0: at this one."""
+    literal: bool = False
+    """Whether the lengths that the paper states are asked for, where theory needs less; at full only."""
+
+    def __post_init__(self) -> None:
+        if self.literal and self.scale != "full":
+            raise ValueError(f"literal lengths are those of the scale full, not of {self.scale}")
+
+    @property
+    def regime(self) -> str:
+        """The scale, or "literal" where the paper's lengths are asked for: the key of a claim's `REGIMES`."""
+        return "literal" if self.literal else self.scale
 
     def experiment(self, group: int = 0, **fields: Any) -> Experiment:
         """An experiment of this scale's standard net and data; `fields` are those of `Experiment`, and win.

@@ -64,6 +64,8 @@ def attempt_of(claim: ClaimEvidence, evidence: Evidence) -> Attempt:
     notes = []
     if not claim.as_registered:
         notes.append("a number of replicas that is not registered")
+    if claim.literal:
+        notes.append("for the lengths that the paper states")
     if "uncommitted" in state:
         notes.append("with uncommitted changes")
     return Attempt(

@@ -94,6 +94,8 @@ class Outcome:
     """Replicas per group of every look that there could have been."""
     as_registered: bool = True
     """Whether these are the looks that the claim registered."""
+    literal: bool = False
+    """Whether it trained for the lengths that the paper states."""
     figures: tuple[str, ...] = ()
     """SVG texts."""
     seconds: float = 0.0

@@ -34,6 +34,8 @@ class SequentialTrial:
     """What each look needs: the same experiments with more replicas."""
     as_registered: bool = True
     """Whether the looks are those that the claim registered."""
+    literal: bool = False
+    """Whether it trains for the lengths that the paper states, in place of those that theory asks for."""
     looks: list[Look] = field(default_factory=list)
     """Those that were taken."""
     ended: str = ""
@@ -46,7 +48,14 @@ class SequentialTrial:
 
     @classmethod
     def of(
-        cls, file: ClaimFile, scale: Scale, seed: int, replicas: int | None = None, arithmetic: Precision = "float32"
+        cls,
+        file: ClaimFile,
+        scale: Scale,
+        seed: int,
+        replicas: int | None = None,
+        *,
+        arithmetic: Precision = "float32",
+        literal: bool = False,
     ) -> "SequentialTrial":
         """The trial of a claim that begins.
 
@@ -56,12 +65,14 @@ class SequentialTrial:
             seed: root seed.
             replicas: per group, at a single look in place of those that are registered.
             arithmetic: the precision of what is registered in float32.
+            literal: for the lengths that the paper states, where the claim has such.
         """
         registered = file.claim.replicas.looks(scale)
         looks = (replicas,) if replicas and registered else registered
-        settings = [Setting(scale, seed, n, most=looks[-1]) for n in looks] or [Setting(scale, seed, 0)]
+        literal = literal and bool(file.claim.differs.literal)
+        settings = [Setting(scale, seed, n, looks[-1], literal) for n in looks] or [Setting(scale, seed, 0)]
         plans = tuple(file.plan(setting).multiplied_in(arithmetic) for setting in settings)
-        return cls(file, plans, as_registered=looks == registered)
+        return cls(file, plans, as_registered=looks == registered, literal=literal)
 
     @property
     def largest(self) -> PlannedExperiments:
@@ -153,6 +164,7 @@ class SequentialTrial:
             looks=tuple(self.looks),
             looks_planned=tuple(one.replicas for one in self.plans),
             as_registered=self.as_registered,
+            literal=self.literal,
             figures=figures,
             seconds=self._seconds + time.perf_counter() - started,
         )

@@ -64,6 +64,7 @@ def check_claim(module: ModuleType) -> None:
     check_record(file.claim)
     for scale in scales(file.claim):
         check_plan(file, scale)
+    check_literal(file)
     check_judge(file)
     check_figure(file)
 
@@ -96,15 +97,31 @@ def check_looks(claim: Claim, scale: Scale) -> None:
     assert not by_counts, f"{claim.id}: decided by counts alone, it must look once, not {len(looks)} times, at {scale}"
 
 
-def check_plan(file: ClaimFile, scale: Scale) -> None:
+def check_literal(file: ClaimFile) -> None:
+    """A claim that says how it differs from the paper with the paper's lengths can be planned with them, and trains
+    something else then; any other trains the same.
+    """
+    claim = file.claim
+    if not claim.replicas.looks("full"):
+        assert not claim.differs.literal, f"{claim.id}: literal lengths are those of full, where it does not run"
+        return
+    same = _plan(file, "full", seed=1) == _plan(file, "full", seed=1, literal=True)
+    if claim.differs.literal:
+        assert not same, f"{claim.id}: its literal lengths are those that it trains at full"
+        check_plan(file, "full", literal=True)
+    else:
+        assert same, f"{claim.id}: it trains for other lengths with --literal and does not say so: see Differs.literal"
+
+
+def check_plan(file: ClaimFile, scale: Scale, *, literal: bool = False) -> None:
     """The plan depends on its setting alone, follows its seed, and every control changes something."""
-    plan = _plan(file, scale, seed=1)
-    again = _plan(file, scale, seed=1)
+    plan = _plan(file, scale, seed=1, literal=literal)
+    again = _plan(file, scale, seed=1, literal=literal)
     assert plan == again, f"{file.claim.id}: two plans of one setting differ"
     assert [digest(one) for one in plan.all()] == [digest(one) for one in again.all()]
     for experiment in plan.all():
         assert experiment.seed == 1, f"{file.claim.id}: an experiment does not take its seed from the setting"
-    other = _plan(file, scale, seed=2)
+    other = _plan(file, scale, seed=2, literal=literal)
     assert not set(plan.all()) & set(other.all()), f"{file.claim.id}: plans of two seeds share an experiment"
     for name, experiments in plan.controls.items():
         assert experiments != plan.experiments, f"{file.claim.id}: the control {name!r} changes nothing"
@@ -193,8 +210,8 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
     return Recording(experiment, arrays)
 
 
-def _plan(file: ClaimFile, scale: Scale, seed: int) -> PlannedExperiments:
-    plan = file.plan(Setting(scale, seed, file.claim.replicas.looks(scale)[0]))
+def _plan(file: ClaimFile, scale: Scale, seed: int, *, literal: bool = False) -> PlannedExperiments:
+    plan = file.plan(Setting(scale, seed, file.claim.replicas.looks(scale)[0], literal=literal))
     assert not plan.error, f"{file.claim.id}: {plan.error}"
     return plan
 

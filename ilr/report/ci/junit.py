@@ -39,6 +39,8 @@ def render_junit(evidence: Evidence) -> str:
         facts["command"] = evidence.invocation.command
     if not all(claim.as_registered for claim in evidence.claims):
         facts["replicas"] = "given on the command line: one look, not registered"
+    if longer := [claim.id for claim in evidence.claims if claim.literal]:
+        facts["literal"] = f"the paper's lengths for {', '.join(longer)}"
     _add_properties(suite, facts.items())
     for claim, outcome in zip(evidence.claims, outcomes, strict=True):
         case = ElementTree.SubElement(

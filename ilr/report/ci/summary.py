@@ -52,7 +52,7 @@ def counted(claims: Sequence[ClaimEvidence]) -> str:
 
 def _facts(evidence: Evidence) -> str:
     facts = [
-        f"scale {evidence.scale}",
+        f"scale {evidence.scale}{', literal lengths' if any(claim.literal for claim in evidence.claims) else ''}",
         f"seed {evidence.seed}",
         f"{evidence.started:%Y-%m-%d %H:%M} UTC",
         f"ilr {evidence.provenance.ilr}",

@@ -90,6 +90,11 @@ def warnings(evidence: Evidence) -> list[str]:
             "The number of replicas was given on the command line: one look, which no claim registered. These verdicts "
             "are no trial of the claims."
         )
+    if longer := sum(claim.literal for claim in evidence.claims):
+        told.append(
+            f"{plural(longer, 'claim')} trained for the lengths that the paper states, as --literal asks, in place of "
+            "those in which theory decides."
+        )
     if arithmetic := evidence.invocation.overrides.get("--arithmetic"):
         told.append(f"Float32 nets multiplied in {arithmetic}, as the command line asked: no claim registered that.")
     trained_by = [experiment.trained_by for experiment in evidence.experiments.values()]

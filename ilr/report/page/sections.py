@@ -134,7 +134,7 @@ def _section(claim: ClaimEvidence, number: int, evidence: Evidence, source: Sour
         number=number,
         source=source,
         question=_question(claim),
-        differs=claim.registered.differs.get(evidence.scale, ""),
+        differs=claim.registered.differs.get("literal" if claim.literal else evidence.scale, ""),
         answer=answer(claim),
         telling=first,
         forest=_forest(first, claim) if first else Markup(""),
