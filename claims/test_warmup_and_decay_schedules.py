@@ -201,7 +201,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
         "in ‖w‖⁴/η² between runs of the same λₑ, by the ∫λₑdt that has passed; the line is e^(−4∫λₑdt).",
         panels=2,
     )
-    labels = []
+    labels: list[str] = []
     for budget, schedule in product(BUDGETS, SCHEDULES):
         to_eta, to_lambda = sensitivities(recordings, schedule, budget)
         draw_pair(sensitive, len(labels), to_eta, to_lambda)
