@@ -54,10 +54,11 @@ class Disturbed:
         time.sleep(3)
         self.started.start_node()
         until = time.monotonic() + 60
-        while waiting := [task for task in running if task not in self.tasks("PD")]:
-            assert time.monotonic() < until, f"{waiting} are not in the queue again"
+        # Slurm takes them for running until the node says that it does not know them.
+        while not set(running).isdisjoint(self.tasks("R,CG")):
+            assert time.monotonic() < until, f"of {running} some are not in the queue again"
             time.sleep(0.5)
-        for task in running:
+        for task in set(running).intersection(self.tasks("PD")):
             self.requeued += 1
             # It would be begun again in two minutes.
             self.started.ask("scontrol", "update", f"JobId={task}", "StartTime=now")
