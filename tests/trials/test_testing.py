@@ -95,7 +95,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, old: str, new: str, complaint:
         ("return 40", "return 20", "its literal lengths are those that it trains at full"),
         ("'nothing.'", "''", "trains for other lengths with --literal and does not say so"),
         ("return 40", "return 1 / 0", "could not be planned: ZeroDivisionError"),
-        ("full=6", "tiny=6", "its literal lengths are those of full, where it does not run"),
+        ("full=6", "tiny=6", "literal lengths are those of full, where it does not run"),
     ],
 )
 def test_literal_lengths_are_planned_and_told(tmp_path: Path, old: str, new: str, complaint: str) -> None:
