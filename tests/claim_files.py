@@ -63,6 +63,15 @@ def write_claim(folder: Path, id: str, **changes: object) -> Path:  # noqa: A002
     return path
 
 
+def with_literal_lengths(path: Path) -> Path:
+    """Changes a claim's file to run at full, in 20 steps or, for the paper's lengths, in 40, and to say so."""
+    text = path.read_text().replace("Replicas(tiny=", "Replicas(full=").replace("steps=20,", "steps=steps(setting),")
+    text = text.replace("(20,)", "(steps(setting),)").replace("import Claim", "import Differs, Claim")
+    text = text.replace("CLAIM = Claim(", "CLAIM = Claim(differs=Differs(full='steps.', literal='nothing.'),")
+    path.write_text(f"{text}\ndef steps(setting):\n    return 40 if setting.regime == 'literal' else 20\n")
+    return path
+
+
 def on_images(path: Path) -> Path:
     """Changes a claim's file to train on MNIST, whose files are absent."""
     net = 'net=MLP((8, 8)), norm=BatchNorm(), data=Data("mnist", train=64), batch_size=16'

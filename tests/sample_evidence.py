@@ -14,7 +14,9 @@ from ilr.report.evidence import Evidence
 
 NEW_IN_SCHEMA_2 = {
     "evidence": {"invocation"},
-    "claim": {"looks", "looks_planned", "as_registered", "regime", "history", "digests", "values", "file"},
+    "claim": {
+        "looks", "looks_planned", "as_registered", "literal", "regime", "history", "digests", "values", "file",
+    },
     "control": {"digests", "values"},
     "experiment": {
         "net", "norm", "optimiser", "data", "learning_rate", "weight_decay", "intrinsic_learning_rate", "batch_size",
@@ -138,6 +140,7 @@ def claim(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
         else [],
         "looks_planned": [48] if findings else [],
         "as_registered": True,
+        "literal": False,
         "regime": "MLP, digits; 48 replicas a group" if findings else "",
         "history": {"attempts": [], "regimes": [], "notes": []},
         "digests": {},

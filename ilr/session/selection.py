@@ -56,7 +56,7 @@ class Selection:
     def literal(self) -> str:
         """With --literal, which claims train for the paper's lengths, in a line."""
         longer = [claim.id for claim in self.claims.values() if claim.trial.literal]
-        return f"--literal: the paper's lengths for {', '.join(longer) or 'no claim'}; the others have none but theirs."
+        return f"--literal: the paper's lengths for {', '.join(longer) or 'no claim'}; the others train as ever."
 
     @classmethod
     def of(cls, options: Options, root: Path, modules: Mapping[str, ModuleType]) -> "Selection":

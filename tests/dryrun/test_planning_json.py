@@ -38,6 +38,7 @@ def test_it_is_all_there_is_on_standard_output(pytester: pytest.Pytester) -> Non
     assert set(plan["gpus"]["1"]) == set(first["gpu_seconds"]) == {"V100", "A100", "H100"}
     assert set(first["expected_gpu_seconds"]) == {"V100", "A100", "H100"}
     assert plan["arithmetic"] == "float32"
+    assert plan["literal"] == []
     assert plan["not_run"] == {"elsewhere": "does not run at scale tiny: only tiny is written"}
     assert plan["data_absent"] == ["mnist"]
     assert not (pytester.path / "reports").exists()

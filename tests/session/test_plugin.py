@@ -130,6 +130,11 @@ def test_the_report_goes_where_it_is_told(pytester: pytest.Pytester, run: Run) -
         (["--seed=-1"], "--seed=-1: must be a whole number, 0 or more"),
         (["--replicas=1"], "--replicas=1: must be a whole number, 2 or more"),
         (["--replicas=many"], "--replicas=many: must be a whole number, 2 or more"),
+        (["--literal"], "--literal is for --scale=full: at tiny no claim has the paper's lengths"),
+        (
+            ["--literal", "--scale=reduced"],
+            "--literal is for --scale=full: at reduced no claim has the paper's lengths",
+        ),
         (["--device=cuda:7"], "--device=cuda:7: this machine has cpu*"),
         (["--device=abacus"], "--device=abacus: this machine has cpu*"),
         (["--engine=steam"], "--engine=steam: choose from processes, in-process, slurm"),

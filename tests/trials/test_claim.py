@@ -3,6 +3,7 @@
 import pytest
 
 from ilr import Constant, Observe, Prediction, changed, for_each, observe_all
+from ilr.trials.claim import Setting
 
 GROWTH = Prediction("{}: growth", "at_least", 1.0, 0.0, reason="no decay")
 FALL = Prediction("{}: fall", "at_most", 0.0, 0.1, reason="rounding")
@@ -33,3 +34,12 @@ def test_observe_all_looks_at_the_same_steps() -> None:
         Observe("test_loss", (1, 2)),
         Observe("weight_norm", (1, 2)),
     )
+
+
+def test_the_regime_is_the_scale_unless_the_papers_lengths_are_asked_for() -> None:
+    assert [Setting(scale, 1, 8).regime for scale in ("tiny", "reduced", "full")] == ["tiny", "reduced", "full"]
+    literal = Setting("full", 1, 8, literal=True)
+    assert (literal.regime, literal.scale) == ("literal", "full")
+    for scale in ("tiny", "reduced"):
+        with pytest.raises(ValueError, match=f"are those of the scale full, not of {scale}"):
+            Setting(scale, 1, 8, literal=True)

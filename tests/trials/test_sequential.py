@@ -25,8 +25,9 @@ from ilr.report.evidence import History
 from ilr.report.files import read_evidence
 from ilr.trials.claim import Experiments, Measurements, Recordings
 from ilr.trials.claim_file import ClaimFile
+from ilr.trials.history import attempt_of
 from ilr.trials.sequential import SequentialTrial
-from tests.claim_files import write_claim
+from tests.claim_files import with_literal_lengths, write_claim
 from tests.conftest import Run
 
 NORM = Prediction("norm", "at_least", expected=1.0, margin=0.0, reason="it grows")
@@ -243,3 +244,40 @@ def test_replicas_from_outside_are_marked_everywhere(pytester: pytest.Pytester, 
     assert "These verdicts are no trial of the claims." in page
     assert "n = 16, which is not registered" in page
     assert "not registered" in (report / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_literal_lengths_are_marked_everywhere(pytester: pytest.Pytester, run: Run) -> None:
+    folder = pytester.path / "claims"
+    with_literal_lengths(write_claim(folder, "reproduced"))
+    # One that has no other lengths than those that it registers.
+    path = write_claim(folder, "other")
+    path.write_text(path.read_text().replace("Replicas(tiny=", "Replicas(full="))
+    result = run("--scale=full", "--literal", "--device=cpu")
+    result.stdout.re_match_lines_random(
+        [
+            r"--literal: the paper's lengths for reproduced; the others train as ever\.",
+            r"REPRODUCED +reproduced .* look 1 of 1, n = 6 \(literal lengths\)",
+            r"REPRODUCED +other .* look 1 of 1, n = 6",
+            r"warning: 1 claim trained for the lengths that the paper states, as --literal asks.*",
+            r"overridden: .*--literal.*",
+        ]
+    )
+    # Beside the report of what is registered, not in its place.
+    report = pytester.path / "reports" / "full-literal"
+    evidence = read_evidence(report)
+    other, literal = sorted(evidence.claims, key=lambda claim: claim.literal)
+    assert (other.id, literal.id) == ("other", "reproduced")
+    assert "; 40 steps;" in literal.regime
+    assert attempt_of(literal, evidence).note == "for the lengths that the paper states"
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert "Differs from the paper in nothing." in page
+    assert "n = 6, literal lengths" in page
+    assert "scale full, literal lengths" in (report / "summary.md").read_text(encoding="utf-8")
+    assert "the paper's lengths for reproduced" in (report / "junit.xml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", ["--plan", "--rehearse"])
+def test_literal_lengths_can_be_planned_and_rehearsed(pytester: pytest.Pytester, run: Run, mode: str) -> None:
+    with_literal_lengths(write_claim(pytester.path / "claims", "reproduced"))
+    told = run("--scale=full", "--literal", "--device=cpu", mode).stdout
+    told.fnmatch_lines(["--literal: the paper's lengths for reproduced; *"])

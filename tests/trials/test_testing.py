@@ -6,10 +6,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ilr.trials.claim import ClaimFileError
+from ilr.experiments.experiment import Experiment
+from ilr.trials.claim import ClaimFileError, Setting
+from ilr.trials.claim_file import ClaimFile
 from ilr.trials.registration import claim_modules, load_module
 from ilr.trials.testing import check_claim, check_folder, scales, synthetic_recording
-from tests.claim_files import VARIANTS, write_claim
+from tests.claim_files import VARIANTS, with_literal_lengths, write_claim
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 
@@ -85,6 +87,42 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, old: str, new: str, complaint:
     path.write_text(changed)
     with pytest.raises((AssertionError, AttributeError, NameError, ClaimFileError), match=complaint):
         check_claim(load_module(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("return 40", "return 20", "its literal lengths are those that it trains at full"),
+        ("'nothing.'", "''", "trains for other lengths with --literal and does not say so"),
+        ("return 40", "return 1 / 0", "could not be planned: ZeroDivisionError"),
+        ("full=6", "tiny=6", "literal lengths are those of full, where it does not run"),
+    ],
+)
+def test_literal_lengths_are_planned_and_told(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    path = with_literal_lengths(write_claim(tmp_path, "reproduced"))
+    check_claim(load_module(path))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(AssertionError, match=complaint):
+        check_claim(load_module(path))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("weight_averaging_helps_within_a_run", "weight_distance_grows"),
+        ("intrinsic_lr_decides", "momentum"),
+    ],
+)
+def test_at_full_the_same_training_is_the_same_experiment(one: str, other: str) -> None:
+    """Whoever changes one of two claims that share a run at full is told; the store knows only what is identical."""
+    trained: list[set[Experiment]] = []
+    for name in (one, other):
+        file = ClaimFile.of(load_module(CLAIMS / f"test_{name}.py"))
+        last = file.claim.replicas.looks("full")[-1]
+        trained.append(set(file.plan(Setting("full", 1, last)).all()))
+    assert trained[0] & trained[1]
 
 
 def test_two_claims_of_one_name_are_noticed(tmp_path: Path) -> None:
