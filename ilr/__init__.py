@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet, Toy
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
+from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
-from ilr.stats import theory
+from ilr.stats import tails, theory
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.groups import Group
 from ilr.trials.claim import (
@@ -76,6 +77,7 @@ _HEAVY = {
 __all__ = [
     "CNN",
     "MLP",
+    "SVAG",
     "Array",
     "Axes",
     "BatchNorm",
@@ -93,6 +95,7 @@ __all__ = [
     "Exponential",
     "Figure",
     "Finding",
+    "GaussianNoise",
     "Group",
     "GroupNorm",
     "InstanceNorm",
@@ -135,6 +138,7 @@ __all__ = [
     "observe_all",
     "rank_correlations",
     "run",
+    "tails",
     "theory",
     "ticks_at",
 ]

@@ -18,8 +18,11 @@ from ilr.data.dataset import Dataset
 from ilr.data.sampling import BatchOrder
 from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet
 from ilr.experiments.experiment import Experiment
+from ilr.experiments.noise import SVAG, GaussianNoise, GradientNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
+from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
+from ilr.training.noise import BLOCK
 
 
 class Standardise(nn.Module):
@@ -260,6 +263,20 @@ def plain_test_accuracy(experiment: Experiment, replica: int, weights: np.ndarra
     return (logits.argmax(1).numpy() == dataset.test_labels).mean().item()
 
 
+def noisy(noise: GradientNoise, gradients: list[Tensor], seed: int, replica: int, step: int) -> Tensor:
+    """The gradient that a step takes, from those of its batches, as the definitions have it."""
+    if isinstance(noise, SVAG):
+        first, second = gradients
+        root = math.sqrt(2 * noise.refinement - 1)
+        return (1 + root) / 2 * first + (1 - root) / 2 * second
+    assert isinstance(noise, GaussianNoise)
+    count, stream = len(gradients), generator(seed, replica, Stream.GRADIENT_NOISE, step // BLOCK)
+    normal = stream.standard_normal((BLOCK, count))[step % BLOCK]
+    mean = sum(gradients) / count
+    missing = sum(one * (gradient - mean) for one, gradient in zip(normal, gradients, strict=True))
+    return mean + math.sqrt((noise.variance - 1 / count) / (count - 1)) * missing
+
+
 def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Trained:
     """Trains one replica of an experiment, the slow way."""
     net = plain_net(experiment, dataset)
@@ -285,19 +302,33 @@ def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Train
         for weight in weights:
             optimiser.state[weight]["momentum_buffer"] = experiment.initial_velocity * weight.detach().clone()
     criterion = nn.CrossEntropyLoss()
+
+    def loss_of(number: int) -> Tensor:
+        """On the batch of a number."""
+        batch = torch.from_numpy(order.indices(number)[0]) if order else slice(None)
+        seen = images[batch]
+        if draws:
+            seen = crop_and_flip_plain(seen, draws.at(number)[0], augmentation.padding, dataset.black)
+        return criterion(net(seen), labels[batch])
+
     losses = []
     for step in range(experiment.steps):
         [group] = optimiser.param_groups
         group["lr"], group["weight_decay"] = learning_rates[step], weight_decays[step]
-        batch = torch.from_numpy(order.indices(step)[0]) if order else slice(None)
-        seen = images[batch]
-        if draws:
-            seen = crop_and_flip_plain(seen, draws.at(step)[0], augmentation.padding, dataset.black)
-        loss = criterion(net(seen), labels[batch])
         optimiser.zero_grad()
-        loss.backward()
+        if experiment.gradient_noise is None:
+            loss = loss_of(step)
+            loss.backward()
+            losses.append(loss.item())
+        else:
+            count = 2 if isinstance(experiment.gradient_noise, SVAG) else experiment.gradient_noise.batches
+            of_batches = [loss_of(step * count + number) for number in range(count)]
+            gradients = [nn.utils.parameters_to_vector(torch.autograd.grad(one, weights)) for one in of_batches]
+            gradient = noisy(experiment.gradient_noise, gradients, experiment.seed, replica, step)
+            for weight, part in zip(weights, gradient.split([weight.numel() for weight in weights]), strict=True):
+                weight.grad = part.view_as(weight)
+            losses.append(sum(one.item() for one in of_batches) / count)
         optimiser.step()
-        losses.append(loss.item())
     with torch.no_grad():
         logits = net.train()(images)
         test_logits = net.eval()(test_images)

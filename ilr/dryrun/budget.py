@@ -22,6 +22,8 @@ class SliceCost:
     """What it takes to train one slice; of what its job takes as a whole, the share of its replicas."""
 
     slice: Experiment
+    steps: float
+    """Summed over networks."""
     operations: float
     memory: int
     """Bytes that the whole job needs."""
@@ -123,7 +125,7 @@ class Budget:
         seconds: list[float] = []
         for kind, keys in self.fusible.items():
             of_one_replica = operations(kind)
-            seconds += [gpu.seconds(kind, of_one_replica * job.replicas) for job in self.lab.jobs(keys, gpus)]
+            seconds += [gpu.seconds(kind, of_one_replica * job.networks) for job in self.lab.jobs(keys, gpus)]
         return makespan(seconds, gpus)
 
     @property
@@ -139,19 +141,21 @@ class Budget:
 
     def _add(self, job: Job) -> float:
         """Adds the slices of a job, and gives its seconds on this machine."""
-        experiment = job.keys[0].experiment
+        experiment = job.slices[0]
         self.fusible.setdefault(fusion_key(experiment), []).extend(job.keys)
         # Once for all slices of the job: at full it has many, and each observes at thousands of steps.
         of_one_replica = operations(experiment)
         disk, memory = recorded_bytes(experiment), peak_bytes(experiment, job.replicas)
-        here = of_one_replica * job.replicas / self.rates.of(experiment, job.replicas)
-        on_gpus = {gpu: gpu.seconds(experiment, of_one_replica * job.replicas) for gpu in GPUS}
+        operations_of_job = of_one_replica * job.networks
+        here = operations_of_job / self.rates.of(experiment, job.replicas)
+        on_gpus = {gpu: gpu.seconds(experiment, operations_of_job) for gpu in GPUS}
         for key in job.keys:
             replicas = key.experiment.replicas
             share = replicas / job.replicas
             self.slices[key] = SliceCost(
                 slice=key.experiment,
-                operations=of_one_replica * replicas,
+                steps=job.network_steps * share,
+                operations=operations_of_job * share,
                 memory=memory,
                 disk=disk * replicas,
                 here=here * share,

@@ -80,7 +80,7 @@ def _cells(cost: ClaimCost, workers: int) -> list[str]:
         str(cost.experiments),
         str(cost.shared),
         f"{cost.expected_networks:,} of {cost.networks:,}",
-        _scaled(sum(one.slice.replicas * one.slice.steps for one in cost.slices)),
+        _scaled(sum(one.steps for one in cost.slices)),
         _scaled(sum(one.operations for one in cost.slices)),
         decimal(max((one.memory for one in cost.slices), default=0)),
         decimal(sum(one.disk for one in cost.slices)),
@@ -111,7 +111,8 @@ def _notes(budget: Budget) -> Iterable[str]:
         "last did, or else at its first; everything but the column expected is for its last look."
     )
     yield (
-        "shared: experiments that a claim further up has too; they are counted there. steps: summed over networks. "
+        "shared: experiments that a claim further up has too; they are counted there. steps: summed over networks; "
+        "what networks of one job have in common, until their schedules differ, is trained, and counted, once. "
         "memory: at most, of the largest job."
     )
     workers = f"{count(budget.workers, 'worker')} of {count(budget.threads, 'thread')}"

@@ -49,7 +49,7 @@ class PlanningAsJson(Planning):
             "shared_experiments": cost.shared,
             "expected_networks": cost.expected_networks,
             "networks": cost.networks,
-            "replica_steps": sum(one.slice.replicas * one.slice.steps for one in cost.slices),
+            "network_steps": round(sum(one.steps for one in cost.slices)),
             "operations": sum(one.operations for one in cost.slices),
             "memory_bytes": max((one.memory for one in cost.slices), default=0),
             "disk_bytes": sum(one.disk for one in cost.slices),

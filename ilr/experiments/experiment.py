@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 from ilr.experiments.architectures import Net, Toy
+from ilr.experiments.noise import GradientNoise
 from ilr.experiments.norms import Norm
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
@@ -147,6 +148,8 @@ class Experiment:
     augmentation: Augmentation | None = None
     """How the images of a batch are changed at random; those of evaluations never are."""
     momentum: float = 0.0
+    gradient_noise: GradientNoise | None = None
+    """What a step takes in place of its batch's gradient; `None`: that gradient, which is SGD."""
     first_replica: int = 0
     initial_scale: float = 1.0
     """The initial weights are multiplied by this."""
@@ -192,13 +195,18 @@ class Experiment:
             )
 
     def _check_data(self) -> None:
-        """Nets have data and the toy has none; a full batch is the same at every step."""
+        """Nets have data and the toy has none; a full batch is the same at every step, and has no noise to replace."""
         if isinstance(self.net, Toy) != (self.data is None):
             raise ValueError("the toy loss takes no data, every net needs some")
         if isinstance(self.net, Toy) and self.precision in LOW:
             raise ValueError(f"precision={self.precision!r} is for nets: the toy loss is computed in float64")
         if self.augmentation is not None and self.batch_size is None:
             raise ValueError(f"{self.augmentation}: the full batch takes no augmentation, each step would see another")
+        if self.gradient_noise is not None:
+            if self.batch_size is None:
+                raise ValueError(f"{self.gradient_noise}: a full batch has no noise, give a batch_size")
+            if self.partners is not None:
+                raise ValueError(f"{self.gradient_noise}: partners share batches, whose noise is SGD's own")
 
     def _check_observations(self) -> None:
         """Each quantity is observed once, at steps that there are, and partners' averages only of partners."""
@@ -225,6 +233,8 @@ class Experiment:
             parts.append(f"momentum {self.momentum:g}")
         if self.precision in LOW:
             parts.append(f"{self.precision} products")
+        if self.gradient_noise is not None:
+            parts.append(str(self.gradient_noise))
         return ", ".join(parts)
 
     def slice(self, first_replica: int, replicas: int) -> "Experiment":
@@ -238,6 +248,11 @@ class Experiment:
     def weight_decays(self) -> Values:
         """The weight decay λ of every step, and of the final state: [steps + 1]."""
         return as_schedule(self.weight_decay).values(self.steps + 1)
+
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches' gradients a step takes."""
+        return 1 if self.gradient_noise is None else self.gradient_noise.batches
 
     def intrinsic_learning_rates(self) -> Values:
         """The intrinsic learning rate λₑ = ηλ of every step, and of the final state: [steps + 1]."""

@@ -6,7 +6,10 @@ A new quantity is a row here and, under the row's name, a function in `ilr.train
 from dataclasses import dataclass
 from typing import Literal
 
-Axis = Literal["test example", "weight", "factor"]
+Axis = Literal["test example", "weight", "sampled weight", "factor"]
+
+SAMPLED_WEIGHTS = 256
+"""At so many weights, evenly spaced, gradients are kept; at all where there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ _TABLE = (
     Quantity("weights", WEIGHTS, "w", axes=("weight",)),
     Quantity("batch_loss", GRADIENT, "L, mean cross-entropy of the step's batch", "nat"),
     Quantity("gradient_second_moment", GRADIENT, "‖w‖²‖∇L‖²"),
+    Quantity("sampled_gradient", GRADIENT, "∇L at some weights, evenly spaced", axes=("sampled weight",)),
     Quantity("step_angle", UPDATE, "angle between w before and after the step", "rad"),
     Quantity("loss_rescaling", DERIVATIVES, "|L(cw) − L(w)| / |L(w)|", axes=("factor",)),
     Quantity("gradient_rescaling", DERIVATIVES, "‖c∇L(cw) − ∇L(w)‖ / ‖∇L(w)‖", axes=("factor",)),

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     BATCH_ORDER = 2
     PROBE = 3
     AUGMENTATION = 4
+    GRADIENT_NOISE = 5
 
 
 def generator(root_seed: int, replica: int, stream: Stream, *keys: int) -> np.random.Generator:

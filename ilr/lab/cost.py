@@ -35,10 +35,10 @@ def operations(experiment: Experiment) -> float:
     )
 
 
-def work(experiment: Experiment, replicas: int) -> float:
-    """What training so many replicas as one batch takes, in floating-point operations of about the same time each."""
+def work(experiment: Experiment, networks: float) -> float:
+    """What training so many networks as one batch takes, in floating-point operations of about the same time each."""
     overhead = experiment.steps * trainer_of(experiment).layers * LAYER_SECONDS * OPERATIONS_PER_SECOND
-    return operations(experiment) * replicas + overhead
+    return operations(experiment) * networks + overhead
 
 
 def training_bytes(experiment: Experiment) -> int:

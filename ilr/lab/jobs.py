@@ -12,6 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ilr.experiments.experiment import Experiment
 from ilr.lab.checkpoints import Checkpoint
 from ilr.lab.cost import work
 from ilr.lab.data_folder import DataFolder
@@ -45,19 +46,30 @@ class Job:
     """Recordings trained before this moment do not count, and are made again; `None` lets all count."""
 
     @property
-    def replica_steps(self) -> int:
-        """Steps summed over replicas."""
-        return sum(key.experiment.steps * key.experiment.replicas for key in self.keys)
+    def slices(self) -> tuple[Experiment, ...]:
+        """What is trained."""
+        return tuple(key.experiment for key in self.keys)
+
+    @property
+    def replicas(self) -> int:
+        """Networks that there are in the end."""
+        return sum(one.replicas for one in self.slices)
+
+    @property
+    def network_steps(self) -> int:
+        """Steps summed over networks: replicas that are the same network at first count once until they part."""
+        return trainer_of(self.slices[0]).network_steps(self.slices)
+
+    @property
+    def networks(self) -> float:
+        """Networks that train at a time, on average over the steps."""
+        steps = self.slices[0].steps
+        return self.network_steps / steps if steps else self.replicas
 
     @property
     def work(self) -> int:
         """What it takes, in units of `WORK_UNIT`: steps differ too much to tell how far a run is."""
-        return math.ceil(work(self.keys[0].experiment, self.replicas) / WORK_UNIT)
-
-    @property
-    def replicas(self) -> int:
-        """Networks trained."""
-        return sum(key.experiment.replicas for key in self.keys)
+        return math.ceil(work(self.slices[0], self.networks) / WORK_UNIT)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -89,11 +101,10 @@ class Job:
 
     def train(self, tick: Callable[[int], None]) -> None:
         """As `run`, whatever other processes do."""
-        slices = [key.experiment for key in self.keys]
         chooser, checkpoint = _Chooser(self), self.checkpoint
-        trainer = trainer_of(slices[0])
+        trainer = trainer_of(self.slices[0])
         refused = len(refusals)
-        results = trainer.train(slices, self.data.load, self.device, self._in_work(tick), chooser, checkpoint)
+        results = trainer.train(self.slices, self.data.load, self.device, self._in_work(tick), chooser, checkpoint)
         seconds = checkpoint.seconds
         facts = Facts(
             ilr=__version__,
@@ -121,13 +132,13 @@ class Job:
         return ", steps as graphs" if len(refusals) == refused else ", kernel by kernel"
 
     def _in_work(self, tick: Callable[[int], None]) -> Callable[[int], None]:
-        """A tick that takes replica-steps, and tells the other one of the work in them."""
-        work_of_a_step = self.work / max(self.replica_steps, 1)
+        """A tick that takes steps of networks, and tells the other one of the work in them."""
+        work_of_a_step = self.work / max(self.network_steps, 1)
         steps = told = 0
 
-        def count(replica_steps: int) -> None:
+        def count(network_steps: int) -> None:
             nonlocal steps, told
-            steps += replica_steps
+            steps += network_steps
             work = round(steps * work_of_a_step)
             tick(work - told)
             told = work
@@ -157,7 +168,7 @@ class _Chooser:
             # Kept under this text: under another, every machine would measure anew and might choose otherwise.
             job = self.job
             what = (
-                f"{job.keys[0].experiment}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
+                f"{job.slices[0]}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
                 f"{processor(job.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
             )
 

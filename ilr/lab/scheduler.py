@@ -61,9 +61,9 @@ class TrainingPlan:
         return sum(job.replicas for job in self.jobs)
 
     @property
-    def replica_steps(self) -> int:
-        """Steps to train, summed over networks."""
-        return sum(job.replica_steps for job in self.jobs)
+    def network_steps(self) -> int:
+        """Steps to train, summed over networks: those of replicas that are the same network at first count once."""
+        return sum(job.network_steps for job in self.jobs)
 
     @property
     def disk(self) -> int:
@@ -125,7 +125,7 @@ class Lab:
         for keys in missing.values():
             jobs += self.jobs(keys, self.engine.workers)
             planned.update(keys)
-        costs = {job: operations(job.keys[0].experiment) * job.replicas for job in jobs}
+        costs = {job: operations(job.slices[0]) * job.networks for job in jobs}
         # Those that cost the same keep their order.
         ordered = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
         return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(costs))
@@ -153,7 +153,8 @@ class Lab:
         batch = self._replicas_per_job(keys, workers)
         groups: list[list[Key]] = []
         room = 0
-        for key in keys:
+        # Those of the same replicas side by side: in one job, what they have in common trains once.
+        for key in sorted(keys, key=lambda key: (key.experiment.seed, key.experiment.first_replica)):
             if key.experiment.replicas > room:
                 groups.append([])
                 room = batch

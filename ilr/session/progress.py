@@ -67,7 +67,7 @@ def training_progress(plan: TrainingPlan, workers: int, console: Console) -> Ite
         yield lambda _: None
         return
     console.print(
-        f"Training {plan.replicas} networks, {plan.replica_steps:,} steps in all, on {count(workers, 'worker')}, "
+        f"Training {plan.replicas} networks, {plan.network_steps:,} steps in all, on {count(workers, 'worker')}, "
         f"{plan.jobs[0].device}: about {duration(plan.seconds)} ({plan.stored} recordings are in the store).",
         soft_wrap=True,
     )

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -12,17 +11,19 @@ from torch import Tensor
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
 from ilr.data.sampling import Batches
-from ilr.experiments.experiment import LOW, Experiment, Observe, check_fusable
+from ilr.experiments.experiment import Experiment, Observe, check_fusable
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
-from ilr.nn.arithmetic import multiplying, refused
+from ilr.nn.arithmetic import in_a_step, multiplying, refused
 from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_training
+from ilr.training.branching import Indices, Stage, network_steps, stages
 from ilr.training.metrics import Networks, Step
+from ilr.training.noise import Coefficients, combined
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
@@ -34,7 +35,7 @@ Choose = Callable[[FusedNet, Tensor, Tensor, Tensor, Tensor, Normalise], Formula
 """Chooses a formulation for tensors like those of every step; arguments as `ilr.nn.execution.fastest`."""
 
 Tick = Callable[[int], None]
-"""Is told of replica-steps done since the last call."""
+"""Is told of steps done since the last call, summed over networks."""
 
 REPORT_EVERY = 64
 """Steps between two reports of progress."""
@@ -70,7 +71,7 @@ def train(
         slices: experiments with nets.
         dataset: what they train on.
         device: a torch device.
-        tick: called now and then with the replica-steps done since the last call.
+        tick: called now and then with the steps done since the last call, summed over networks.
         choose: chooses how the replicas are computed.
         keeper: keeps snapshots on the way; training goes on from the last of them.
 
@@ -89,42 +90,76 @@ class _Run:
     """One batch of replicas in training."""
 
     def __init__(self, slices: Slices, dataset: Dataset, device: torch.device, choose: Choose) -> None:
-        shared = slices[0]
+        self.slices = tuple(slices)
+        self.shared = shared = slices[0]
         self.steps = shared.steps
         self.norm = shared.norm
-        self.precision = shared.precision
         self.device = device
         self.dtype: torch.dtype = getattr(torch, shared.dtype)
-        self.replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
+        self.dataset = dataset
+        self.choose = choose
         self.train_set = place(dataset.train_images, dataset.train_labels, device, self.dtype)
         self.test_set = place(dataset.test_images, dataset.test_labels, device, self.dtype)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
         self.normalise = in_training(shared.norm)
         self.partners = shared.partners
         self.parted_at = shared.partners.parted_at if shared.partners else None
-        # A pair of partners is known by the even one: what they share is drawn from its streams.
-        self.pairs = [(seed, replica - replica % 2) for seed, replica in self.replicas]
-        self.own_batches = Batches(shared, self.replicas, dataset, self.train_set)
-        self.common_batches = Batches(shared, self.pairs, dataset, self.train_set)
-        # One value more than there are steps: the final state has an effective learning rate too.
-        self.learning_rates = self._per_replica(slices, lambda one: one.learning_rates())
-        self.weight_decays = self._per_replica(slices, lambda one: one.weight_decays())
-        self.weights = self._initial_weights(slices)
-        self.head = self._initial_head()
-        self.average = torch.zeros_like(self.weights)
+        self.captures = capturable(device)
+        self.batches_per_step = shared.batches_per_step
+        self.coefficients: Coefficients | None = None
         self.averaged = 0
         self.earlier: Tensor | None = None
         self.adjacent: Tensor | None = None
+        self.recorder = Recorder(shared.observe)
+        # Of all replicas, also of those that are the same network at first.
+        self.all_replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
+        # One value more than there are steps: the final state has an effective learning rate too.
+        self.all_learning_rates = self._per_replica(slices, lambda one: one.learning_rates())
+        self.all_weight_decays = self._per_replica(slices, lambda one: one.weight_decays())
+        self.weights = self._initial_weights(slices)
+        self.head = self._initial_head()
+        self.average = torch.zeros_like(self.weights)
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
         self.sgd = SGD(self.net.layers_of(self.weights), shared.momentum, velocity)
-        batch = self._batch(0)
+        first, *self.later = stages(self.slices)
+        self._enter(first, first.replicas)
+
+    def _enter(self, stage: Stage, come_from: Indices) -> None:
+        """Goes on with the networks of a stage.
+
+        Args:
+            stage: the one that begins.
+            come_from: [network], which of those so far each of its networks is.
+        """
+        self.stage = stage
+        self.replicas = [self.all_replicas[index] for index in stage.replicas]
+        self.pairs = _evened(self.replicas)
+        self.own_batches = Batches(self.shared, self.replicas, self.dataset, self.train_set)
+        self.common_batches = Batches(self.shared, self.pairs, self.dataset, self.train_set)
+        if self.shared.gradient_noise is not None:
+            self.coefficients = Coefficients(self.shared.gradient_noise, self.replicas, self.device, self.dtype)
+        self.learning_rates = self.all_learning_rates[:, stage.replicas]
+        self.weight_decays = self.all_weight_decays[:, stage.replicas]
+        index = torch.from_numpy(come_from).to(self.device)
+        self.weights, self.head, self.average = self.weights[index], self.head[index], self.average[index]
+        if self.earlier is not None:
+            self.earlier = self.earlier[index]
+        self.sgd = self.sgd.of(index, self.net.layers_of(self.weights))
+        self.recorder.gather(come_from)
+        batch = self._batches(stage.begin).at(stage.begin * self.batches_per_step)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
-        with self._multiplying():
-            self.formulation = choose(self.net, self.weights, self.head, batch.images, batch.labels, self.normalise)
-        self.captures = capturable(device)
+        given = self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+        with in_a_step(self.shared.precision, self.device):
+            self.formulation = self.choose(*given)
         self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
         """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
-        self.recorder = Recorder(shared.observe)
+
+    def _part(self, step: int) -> None:
+        """Lets the networks part whose schedules have done so by a step."""
+        begun = [stage for stage in self.later if stage.begin <= step]
+        if begun:
+            self.later = self.later[len(begun) :]
+            self._enter(begun[-1], self.stage.networks[begun[-1].replicas])
 
     def _times_convolutions(self, batch: Examples) -> bool:
         """Whether cuDNN should time its kernels for each convolution, or go by its rules.
@@ -135,29 +170,26 @@ class _Run:
         step = 6.0 * self.net.multiply_adds() * batch.labels.shape[1] * len(self.replicas)
         return self.dtype == torch.float64 or step > LARGE_STEP
 
-    def _multiplying(self) -> AbstractContextManager[None]:
-        """Around a step's forward and backward pass: all else is computed in the type of the weights."""
-        return multiplying(self.precision, self.device) if self.precision in LOW else nullcontext()
-
     def _initial_weights(self, slices: Slices) -> Tensor:
         """[R, weight], at each slice's own scale."""
-        # Those that part were one network until then.
-        weight_owners = self.replicas if self.parted_at is None else self.pairs
+        # Partners that part were one network until then.
+        weight_owners = self.all_replicas if self.parted_at is None else _evened(self.all_replicas)
         scale = self._per_replica(slices, lambda one: np.array([one.initial_scale]))[0]
         return scale * self._tensor(np.stack([self.net.initial_weights(*key) for key in weight_owners]))
 
     def _initial_head(self) -> Tensor:
         """[R, class, feature]; all partners share theirs."""
-        head_owners = self.pairs if self.partners else self.replicas
+        head_owners = _evened(self.all_replicas) if self.partners else self.all_replicas
         return self._tensor(np.stack([self.net.initial_head(*key) for key in head_owners]))
 
     def train(self, tick: Tick, keeper: Keeper) -> Arrays:
         """All steps, with every observation on the way: [replica, time, ...] by quantity."""
-        begin = 0
+        begin = done = 0
         if snapshot := keeper.load():
             begin = self._resume(snapshot)
-            tick(begin // REPORT_EVERY * REPORT_EVERY * len(self.replicas))
+            done = network_steps(self.slices, begin)
         for step in range(begin, self.steps):
+            self._part(step)
             if keeper.due():
                 keeper.keep(self._snapshot(step))
             due = self.recorder.due(step)
@@ -167,11 +199,14 @@ class _Run:
             measured = self._replayed(step, quantities) if self.captures else self._eager(step, quantities)
             for observation in wanted:
                 self.recorder.keep_tensor(observation, measured[observation.quantity])
+            done += len(self.replicas)
             if step % REPORT_EVERY == REPORT_EVERY - 1:
-                tick(REPORT_EVERY * len(self.replicas))
-        tick(self.steps % REPORT_EVERY * len(self.replicas))
+                tick(done)
+                done = 0
+        tick(done)
+        self._part(self.steps)
         self._observe_state(self.steps, self.recorder.due(self.steps))
-        return self.recorder.finished()
+        return {name: array[self.stage.networks] for name, array in self.recorder.finished().items()}
 
     def _snapshot(self, step: int) -> Snapshot:
         """All that this and later steps follow from, as arrays of this moment: on a CPU training changes them."""
@@ -188,6 +223,8 @@ class _Run:
 
     def _resume(self, snapshot: Snapshot) -> int:
         """Goes on from a snapshot; gives the step that comes next."""
+        step = int(snapshot[STEP].item())
+        self._part(step)
         # In place: the layers, and later the graphs, are of these very tensors.
         self.weights.copy_(self._tensor(snapshot["weights"]))
         for index, velocity in enumerate(self.sgd.velocities):
@@ -198,19 +235,18 @@ class _Run:
         if "earlier" in snapshot:
             self.earlier = self._tensor(snapshot["earlier"])
         self.recorder.resume(snapshot)
-        return int(snapshot[STEP].item())
+        return step
 
     def _eager(self, step: int, wanted: Collection[str]) -> Mapping[str, Tensor]:
         """Takes a step and gives the quantities of it that are wanted."""
-        batch = self._batch(step)
-        return self._step(wanted, batch.images, batch.labels, self.learning_rates[step], self.weight_decays[step])
+        return self._step(wanted, self.learning_rates[step], self.weight_decays[step], *self._drawn(step))
 
     def _replayed(self, step: int, wanted: frozenset[str]) -> Mapping[str, Tensor]:
         """As `_eager`, by a graph, which makes the batch too; where there can be none, eagerly from now on."""
-        inputs = self.learning_rates[step], self.weight_decays[step], *self._batches(step).drawn(step)
+        inputs = self.learning_rates[step], self.weight_decays[step], *self._drawn(step)
         if wanted not in self.graphs:
             try:
-                self.graphs[wanted] = Replay(partial(self._drawn_step, wanted), inputs, self.sgd.state)
+                self.graphs[wanted] = Replay(partial(self._step, wanted), inputs, self.sgd.state)
             except CaptureError as error:
                 refusals.append(str(error))
                 warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
@@ -218,35 +254,49 @@ class _Run:
                 return self._eager(step, wanted)
         return self.graphs[wanted](*inputs)
 
-    def _drawn_step(
-        self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
-    ) -> dict[str, Tensor]:
-        """As `_step`, on the batch that follows from what was drawn."""
+    def _drawn(self, step: int) -> list[Tensor]:
+        """What the gradient of a step follows from: a batch; or the coefficients of several batches, and these."""
+        batches = self._batches(step)
+        if self.coefficients is None:
+            return batches.drawn(step)
+        first = step * self.batches_per_step
+        drawn = [self.coefficients.at(step)]
+        for batch in range(first, first + self.batches_per_step):
+            drawn += batches.drawn(batch)
+        return drawn
+
+    def _loss_and_gradients(self, drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Each replica's loss [R] and the gradient that its step takes, of each layer."""
+        if self.coefficients is None:
+            return self._of_batch(drawn)
+        coefficients, *parts = drawn
+        each = len(parts) // self.batches_per_step
+        return combined(coefficients, lambda batch: self._of_batch(parts[batch * each : (batch + 1) * each]))
+
+    def _of_batch(self, drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Each replica's loss [R] and gradients, on the batch that follows from what was drawn."""
         batch = self.own_batches.of(drawn)
-        return self._step(wanted, batch.images, batch.labels, learning_rate, weight_decay)
+        with in_a_step(self.shared.precision, self.device):
+            return self.formulation.loss_and_gradients(
+                self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+            )
 
     def _step(
-        self, wanted: Collection[str], images: Tensor, labels: Tensor, learning_rate: Tensor, weight_decay: Tensor
+        self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
     ) -> dict[str, Tensor]:
-        """One step of SGD on images [R or 1, N, channel, row, column] and labels [R or 1, N], at rates [R, 1].
+        """One step of SGD at rates [R, 1], on what was drawn for it.
 
-        Gives those of the step's quantities that are wanted, each [R].
+        Gives those of the step's quantities that are wanted, each [R, ...].
         """
-        with self._multiplying():
-            losses, gradients = self.formulation.loss_and_gradients(
-                self.net, self.weights, self.head, images, labels, self.normalise
-            )
+        losses, gradients = self._loss_and_gradients(drawn)
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)
         step = Step(self.weights.clone() if compares else self.weights, losses, gradients, self.weights)
         measured = step.measure(wanted, GRADIENT)
         self.sgd.step(gradients, learning_rate, weight_decay)
         return measured | step.measure(wanted, UPDATE)
 
-    def _batch(self, step: int) -> Examples:
-        """The step's images [R or 1, N, channel, row, column] and labels [R or 1, N]."""
-        return self._batches(step).at(step)
-
     def _batches(self, step: int) -> Batches:
+        """Those that the replicas see at this step."""
         return self.common_batches if self._united(step) else self.own_batches
 
     def _united(self, step: int) -> bool:
@@ -290,3 +340,10 @@ class _Run:
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(self.device, self.dtype)
+
+
+def _evened(replicas: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(root seed, replica) of each pair of partners, which is known by the even one: what they share is drawn from its
+    streams.
+    """
+    return [(seed, replica - replica % 2) for seed, replica in replicas]

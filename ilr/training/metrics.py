@@ -14,7 +14,7 @@ from torch import Tensor
 from ilr.data.on_device import ExampleSet
 from ilr.experiments.experiment import Observe
 from ilr.experiments.norms import Norm
-from ilr.experiments.quantities import QUANTITIES, Requirement
+from ilr.experiments.quantities import QUANTITIES, SAMPLED_WEIGHTS, Requirement
 from ilr.nn.architectures import accuracy, loss
 from ilr.nn.base import FusedNet
 from ilr.nn.layers import Layers
@@ -45,6 +45,12 @@ def length(vectors: Tensor) -> Tensor:
     return lengths
 
 
+def sampled(weights: int, device: torch.device | str = "cpu") -> Tensor:
+    """The places, evenly spaced, of those of so many weights at which gradients are kept."""
+    count = min(weights, SAMPLED_WEIGHTS)
+    return torch.arange(count, device=device) * (weights - 1) // max(count - 1, 1)
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of SGD of R networks, which changes weights in place and uses up gradients while it is taken."""
@@ -59,7 +65,7 @@ class Step:
     """Weights [R, weight]."""
 
     def measure(self, quantities: Iterable[str], needs: Requirement) -> dict[str, Tensor]:
-        """Those of the quantities that need the gradient, or the update, each [R]."""
+        """Those of the quantities that need the gradient, or the update, each [R, ...]."""
         return {name: getattr(self, name)() for name in quantities if QUANTITIES[name].needs is needs}
 
     def batch_loss(self) -> Tensor:
@@ -70,6 +76,11 @@ class Step:
         """‖w‖²‖∇L‖² [R]: the squared norm that the gradient has at unit weight norm, by scale invariance."""
         squared = torch.stack([length(gradient).square() for gradient in self.gradients])  # [layer, R]
         return length(self.before).square() * squared.sum(dim=0)
+
+    def sampled_gradient(self) -> Tensor:
+        """∇L at some of the weights [R, sampled weight], in a copy: the step uses gradients up."""
+        gradient = torch.cat([one.flatten(1) for one in self.gradients], dim=1)  # [R, weight]
+        return gradient[:, sampled(gradient.shape[1], gradient.device)]
 
     def step_angle(self) -> Tensor:
         """Angle [R] in radians, from the chord: the cosine would round small angles to zero."""

@@ -1,6 +1,7 @@
 """The step of stochastic gradient descent with coupled weight decay and momentum, for R replicas at once."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -23,7 +24,19 @@ class SGD:
     def __init__(self, layers: Sequence[Tensor], momentum: float, initial_velocity: Tensor) -> None:
         self.layers = layers
         self.momentum = momentum
-        self.velocities = [_like(layer, initial_velocity) * layer.detach() for layer in layers] if momentum else []
+        self.velocities = [like(layer, initial_velocity) * layer.detach() for layer in layers] if momentum else []
+
+    def of(self, index: Tensor, layers: Sequence[Tensor]) -> "SGD":
+        """The same for other replicas, each of which goes on where one of these is.
+
+        Args:
+            index: [R'], which of these replicas each one was.
+            layers: their weights, each [R', ...].
+        """
+        found = copy(self)
+        found.layers = layers
+        found.velocities = [velocity[index] for velocity in self.velocities]
+        return found
 
     @property
     def state(self) -> list[Tensor]:
@@ -40,13 +53,13 @@ class SGD:
             weight_decay: [R, 1].
         """
         for index, (layer, gradient) in enumerate(zip(self.layers, gradients, strict=True)):
-            direction = gradient.addcmul_(_like(layer, weight_decay), layer)
+            direction = gradient.addcmul_(like(layer, weight_decay), layer)
             if self.velocities:
                 direction = self.velocities[index].mul_(self.momentum).add_(direction)
-            layer.addcmul_(_like(layer, learning_rate), direction, value=-1)
+            layer.addcmul_(like(layer, learning_rate), direction, value=-1)
 
 
-def _like(layer: Tensor, values: Tensor) -> Tensor:
-    """Each replica's value [R, 1] with as many axes as its layer [R, ...]."""
+def like(layer: Tensor, values: Tensor) -> Tensor:
+    """Each replica's value [R] or [R, 1] with as many axes as its layer [R, ...]."""
     ones = [1] * (layer.dim() - 1)
     return values.view(-1, *ones)  # [R, 1, …]

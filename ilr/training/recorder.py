@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.recording import DIVERGED_AT, Array
+from ilr.training.branching import Indices
 from ilr.training.snapshots import Snapshot
 
 Arrays = dict[str, Array]
@@ -52,6 +53,11 @@ class Recorder:
         buffered.append(values.clone())
         if len(buffered) == BUFFERED:
             self._fetch(observation)
+
+    def gather(self, index: Indices) -> None:
+        """Goes on with other replicas: what was kept so far is that of those at `index`, [R']."""
+        self._fetch_all()
+        self.arrays = {name: array[index] for name, array in self.arrays.items()}
 
     def finished(self) -> Arrays:
         """All that was kept."""

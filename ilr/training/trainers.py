@@ -19,8 +19,9 @@ from ilr.nn.arithmetic import multiplying
 from ilr.nn.cuda_graph import current
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
+from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, silent, train
-from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES
+from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
 from ilr.training.toy import train_toy
@@ -73,7 +74,7 @@ class Trainer(ABC):
             slices: experiments with equal fusion keys.
             load: gives a data set; called where there is one.
             device: a torch device.
-            tick: called now and then with the replica-steps done since the last call.
+            tick: called now and then with the steps done since the last call, summed over networks.
             choose: chooses how the replicas of nets are computed.
             keeper: keeps snapshots of the training, which goes on from the last of them.
 
@@ -91,6 +92,10 @@ class Trainer(ABC):
             operations: that are to be timed, about.
             seconds: times them.
         """
+
+    def network_steps(self, slices: Slices) -> int:
+        """Steps that training these slices takes, summed over networks, as `tick` is told of them."""
+        return sum(one.steps * one.replicas for one in slices)
 
     def shape(self, observation: Observe) -> tuple[int, ...]:
         """Lengths of an observation's axes behind [replica, time]."""
@@ -119,7 +124,8 @@ class NetTrainer(Trainer):
         passed = min(EVALUATION_EXAMPLES, info.train)
         number = np.dtype(experiment.dtype).itemsize
         forward = 2.0 * net.multiply_adds() * (number / 4)
-        self.step_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.batch_operations = FORWARD_AND_BACKWARD * self.batch * forward
+        self.step_operations = experiment.batches_per_step * self.batch_operations
         self.evaluation_operations = (passed + info.test) * forward
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
@@ -128,7 +134,8 @@ class NetTrainer(Trainer):
         self.evaluation_bytes = net.activations() * passed * number
         pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
         self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
-        self.lengths = {"weight": sum(net.sizes), "test example": info.test}
+        weights = sum(net.sizes)
+        self.lengths = {"weight": weights, "sampled weight": len(sampled(weights)), "test example": info.test}
         self.layers = len(net.layers) + 1
         self.classes = info.classes
 
@@ -138,9 +145,13 @@ class NetTrainer(Trainer):
         """As `ilr.training.loop.train`, on the data that `load` gives."""
         return train(slices, load(self.data), device, tick, choose, keeper)
 
+    def network_steps(self, slices: Slices) -> int:
+        """As there, but those of replicas that are the same network at first count once until they part."""
+        return network_steps(tuple(slices))
+
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of gradients on random images; replicas, then examples, are cut down to so many operations."""
-        share = operations / self.step_operations
+        share = operations / self.batch_operations
         count = max(1, min(replicas, int(share)))
         examples = max(2, min(self.batch, int(share * self.batch)))
         stream = torch.Generator(device).manual_seed(0)
@@ -159,7 +170,7 @@ class NetTrainer(Trainer):
         ways = [Formulation(*one) for one in product({1, count}, kernels(where))]
         with current(where), multiplying(self.experiment.precision, where):
             fastest = min(seconds(partial(run, way)) for way in ways)
-        return self.step_operations * count * examples / self.batch / fastest
+        return self.batch_operations * count * examples / self.batch / fastest
 
 
 class ToyTrainer(Trainer):

@@ -181,7 +181,7 @@ def synthetic_recording(experiment: Experiment, seed: int = 0) -> Recording:
         shape = (experiment.replicas, len(observation.at), *trainer.shape(observation))
         if observation.row.unit == "class":
             values: Array = stream.integers(0, trainer.classes, shape)
-        elif "weight" in observation.row.axes:
+        elif {"weight", "sampled weight"} & set(observation.row.axes):
             values = stream.standard_normal(shape)
         else:
             values = stream.uniform(0.01, 1.0, shape)

@@ -32,7 +32,7 @@ def test_it_is_all_there_is_on_standard_output(pytester: pytest.Pytester) -> Non
     assert list(plan["claims"]) == ["first", "images", "second"]
     first = plan["claims"]["first"]
     # Six replicas of the claim and six of its control, 20 steps each.
-    assert (first["experiments"], first["networks"], first["replica_steps"]) == (2, 12, 240)
+    assert (first["experiments"], first["networks"], first["network_steps"]) == (2, 12, 240)
     assert plan["total"]["networks"] == sum(claim["networks"] for claim in plan["claims"].values())
     assert 0 < plan["expected_seconds"] <= plan["most_seconds"]
     assert set(plan["gpus"]["1"]) == set(first["gpu_seconds"]) == {"V100", "A100", "H100"}

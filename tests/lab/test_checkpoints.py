@@ -13,8 +13,9 @@ import torch
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, Net, PreResNet
 from ilr.experiments.experiment import CropFlip, Experiment, Observe, Partners
-from ilr.experiments.quantities import QUANTITIES
-from ilr.experiments.schedules import Constant, Cosine
+from ilr.experiments.noise import GaussianNoise
+from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES
+from ilr.experiments.schedules import Constant, Cosine, Phases
 from ilr.lab import checkpoints
 from ilr.lab.checkpoints import FOLDER, Checkpoint, StoppedError, begun
 from ilr.lab.engines import InProcess
@@ -70,10 +71,10 @@ class InMemory:
 
 
 def assert_goes_on(
-    experiment: Experiment, training: Callable[[InMemory, Tick], list[Arrays]], before: Sequence[int]
+    network_steps: int, training: Callable[[InMemory, Tick], list[Arrays]], before: Sequence[int]
 ) -> None:
     """Asserts that training that ends before any of some steps, and is begun again, records what it does in one go."""
-    [expected] = training(InMemory(1000), silent)
+    expected = training(InMemory(1000), silent)
     for at in before:
         keeper = InMemory(at)
         with pytest.raises(InterruptedError):
@@ -81,12 +82,12 @@ def assert_goes_on(
         assert keeper.kept is not None
         assert keeper.kept[STEP].item() == at
         ticks: list[int] = []
-        [found] = training(keeper, ticks.append)
-        assert found.keys() == expected.keys()
-        for name, array in expected.items():
-            assert array.dtype == found[name].dtype
-            np.testing.assert_array_equal(found[name], array, err_msg=name)
-        assert sum(ticks) == experiment.steps * experiment.replicas
+        for found, of_slice in zip(training(keeper, ticks.append), expected, strict=True):
+            assert found.keys() == of_slice.keys()
+            for name, array in of_slice.items():
+                assert array.dtype == found[name].dtype
+                np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert sum(ticks) == network_steps
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -103,13 +104,35 @@ def test_training_goes_on_to_the_last_bit(
     def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
         return train([experiment], random_dataset, "cpu", tick, all_at_once, keeper)
 
-    assert_goes_on(experiment, training, before)
+    assert_goes_on(experiment.steps * experiment.replicas, training, before)
+
+
+def test_training_goes_on_before_and_after_networks_part(random_dataset: Dataset) -> None:
+    parted_at_2, parted_at_5 = (Phases((Constant(0.1), Constant(0.02)), (at,)) for at in (2, 5))
+    slices = [replace(EVERYTHING, learning_rate=rate) for rate in (Constant(0.1), parted_at_2, parted_at_5)]
+
+    def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
+        return train(slices, random_dataset, "cpu", tick, all_at_once, keeper)
+
+    in_common = 2 * 2 + 3  # all three are one network for 2 steps, and two of them for 3 more
+    assert_goes_on((3 * STEPS - in_common) * EVERYTHING.replicas, training, range(STEPS))
+
+
+def test_noise_goes_on_to_the_last_bit(random_dataset: Dataset) -> None:
+    observe = tuple(one for one in EVERYTHING.observe if one.row.needs is not OF_PARTNERS)
+    experiment = replace(EVERYTHING, gradient_noise=GaussianNoise(2), partners=None, observe=observe)
+
+    def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
+        return train([experiment], random_dataset, "cpu", tick, all_at_once, keeper)
+
+    assert_goes_on(experiment.steps * experiment.replicas, training, (1, 5))
 
 
 def test_the_toy_goes_on_to_the_last_bit(small_toy: Experiment) -> None:
     observe = tuple(Observe(name, range(101)) for name, row in QUANTITIES.items() if row.toy)
     experiment = replace(small_toy, steps=100, observe=observe)
-    assert_goes_on(experiment, lambda keeper, tick: [train_toy([experiment], tick, keeper)], (0, 1, 70))
+    steps = experiment.steps * experiment.replicas
+    assert_goes_on(steps, lambda keeper, tick: [train_toy([experiment], tick, keeper)], (0, 1, 70))
 
 
 def test_training_goes_on_between_graphs(monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset) -> None:
@@ -119,7 +142,7 @@ def test_training_goes_on_between_graphs(monkeypatch: pytest.MonkeyPatch, random
     def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
         return train([EVERYTHING], random_dataset, "cpu", tick, all_at_once, keeper)
 
-    assert_goes_on(EVERYTHING, training, (4,))
+    assert_goes_on(EVERYTHING.steps * EVERYTHING.replicas, training, (4,))
 
 
 # In the store

@@ -97,6 +97,17 @@ def test_every_worker_gets_a_share(make_lab: MakeLab, small_experiment: Experime
     assert sorted(job.replicas for job in plan.jobs) == [16, 24]
 
 
+def test_what_experiments_have_in_common_is_trained_in_one_job(make_lab: MakeLab, small_experiment: Experiment) -> None:
+    """A job has both schedules of some replicas, not one schedule of all of them."""
+    trunk = replace(small_experiment, replicas=16)
+    branch = replace(trunk, learning_rate=Phases((Constant(0.1), Constant(0.01)), (4,)))
+    plan = make_lab(Processes(2)).plan([trunk, branch])
+    assert [{key.experiment.first_replica for key in job.keys} for job in plan.jobs] == [{0}, {8}]
+    steps = 2 * 16 * trunk.steps - 4 * 16
+    assert plan.network_steps == steps
+    assert sum(job.networks for job in plan.jobs) == pytest.approx(steps / trunk.steps)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -12,6 +12,7 @@ from torch import Tensor
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import PreResNet
 from ilr.experiments.experiment import CropFlip, Experiment, Observe, Partners, every
+from ilr.experiments.noise import GaussianNoise
 from ilr.experiments.norms import GroupNorm, WeightNorm
 from ilr.experiments.schedules import Constant, StepDecay
 from ilr.nn import execution
@@ -37,6 +38,7 @@ OBSERVED = replace(
         Observe("weights", every(8, STEPS)),
         Observe("batch_loss", range(STEPS)),
         Observe("gradient_second_moment", range(0, STEPS, 3)),
+        Observe("sampled_gradient", range(0, STEPS, 3)),
         Observe("step_angle", range(0, STEPS, 5)),
     ),
 )
@@ -50,6 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cnn, group norm": {"net": NETS["cnn"], "norm": GroupNorm(1), "learning_rate": Constant(0.001)},
     "cnn, weight norm": {"net": NETS["cnn"], "norm": WeightNorm(), "learning_rate": Constant(0.001)},
     "preresnet": {"net": PreResNet(1, (4, 6)), "learning_rate": Constant(0.001)},
+    "gaussian noise": {"gradient_noise": GaussianNoise(3), "augmentation": CropFlip(1)},
     "partners": {"replicas": 4, "partners": Partners(5), "augmentation": CropFlip(1)},
 }
 

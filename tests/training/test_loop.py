@@ -10,7 +10,8 @@ from ilr.data.dataset import Dataset
 from ilr.data.sampling import BatchOrder
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every, fusion_key
-from ilr.experiments.norms import BatchNorm, NoNorm
+from ilr.experiments.noise import SVAG, GaussianNoise
+from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.nn.architectures import build
@@ -93,6 +94,10 @@ def test_fused_training_equals_the_oracle(net: str, momentum: float, schedule: s
         {"weight_decay": Constant(0.0)},
         {"first_replica": 5, "seed": 12},
         {"augmentation": CropFlip(padding=2)},
+        {"gradient_noise": SVAG(1)},
+        {"gradient_noise": SVAG(4), "augmentation": CropFlip(padding=2), "momentum": 0.9},
+        {"gradient_noise": GaussianNoise(3), "norm": LayerNorm(), "learning_rate": Cosine(0.3, STEPS)},
+        {"gradient_noise": GaussianNoise(2, variance=0.5)},
     ],
     ids=str,
 )
@@ -104,11 +109,20 @@ def test_every_variant_equals_the_oracle(net: str, change: dict[str, object], ra
 def test_a_replica_is_the_same_alone_and_in_any_chunk(net: str, random_dataset: Dataset) -> None:
     whole = replace(BASE, net=NETS[net], replicas=5)
     other = replace(whole, learning_rate=Cosine(0.5, 20), weight_decay=Constant(0.2), seed=99, initial_scale=3.0)
-    for experiment, together in zip((whole, other), train([whole, other], random_dataset), strict=True):
+    assert_equal_alone(whole, other, random_dataset)
+
+
+def assert_equal_alone(whole: Experiment, other: Experiment, dataset: Dataset) -> None:
+    for experiment, together in zip((whole, other), train([whole, other], dataset), strict=True):
         for replica in experiment.replica_ids:
-            [alone] = train([experiment.slice(replica, 1)], random_dataset)
+            [alone] = train([experiment.slice(replica, 1)], dataset)
             for quantity, values in alone.items():
                 np.testing.assert_allclose(values[0], together[quantity][replica], err_msg=quantity, **EXACT)
+
+
+def test_a_replica_has_the_same_noise_alone_and_in_any_chunk(random_dataset: Dataset) -> None:
+    whole = replace(BASE, gradient_noise=GaussianNoise(2))
+    assert_equal_alone(whole, replace(whole, seed=99, weight_decay=0.2), random_dataset)
 
 
 def test_observed_norms_and_rates_follow_from_observed_weights(random_dataset: Dataset) -> None:
@@ -143,6 +157,16 @@ def test_the_angle_of_a_step_is_the_one_between_the_weights(random_dataset: Data
     unit = arrays["weights"] / np.linalg.norm(arrays["weights"], axis=2, keepdims=True)
     cosines = (unit[:, 1:] * unit[:, :-1]).sum(axis=2)
     np.testing.assert_allclose(arrays["step_angle"], np.arccos(cosines), rtol=1e-6)
+
+
+def test_sampled_gradients_are_what_a_step_subtracts(random_dataset: Dataset) -> None:
+    observe = (Observe("weights", range(STEPS + 1)), Observe("sampled_gradient", range(STEPS)))
+    for net in (MLP((7, 6)), MLP((2,))):
+        [arrays] = train([replace(BASE, net=net, weight_decay=0.0, observe=observe)], random_dataset)
+        weights = arrays["weights"]
+        gradients = (weights[:, :-1] - weights[:, 1:]) / 0.2
+        places = np.unique(np.linspace(0, weights.shape[2] - 1, 256).astype(int))
+        np.testing.assert_allclose(arrays["sampled_gradient"], gradients[:, :, places], rtol=1e-9, atol=1e-12)
 
 
 def test_the_average_is_that_of_the_weights_observed_so_far(random_dataset: Dataset) -> None:

@@ -1,0 +1,129 @@
+"""Networks that are the same until their schedules differ train as one until then, and nobody can tell afterwards."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ilr.data.dataset import Dataset
+from ilr.experiments.architectures import CNN, MLP
+from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every
+from ilr.experiments.noise import GaussianNoise
+from ilr.experiments.norms import BatchNorm
+from ilr.experiments.schedules import Constant, Phases, StepDecay
+from ilr.training import loop
+from ilr.training.branching import network_steps, stages
+from ilr.training.loop import train
+from ilr.training.recorder import Arrays
+from tests import fake_graph
+
+STEPS = 24
+
+TRUNK = Experiment(
+    net=MLP((7, 6)),
+    norm=BatchNorm(),
+    data=Data("random"),
+    batch_size=8,
+    learning_rate=0.2,
+    weight_decay=0.05,
+    steps=STEPS,
+    replicas=4,
+    seed=3,
+    precision="float64",
+    observe=(
+        Observe("weights", every(8, STEPS)),
+        # Of the final state, too, whose learning rate is no step's.
+        Observe("effective_learning_rate", every(4, STEPS)),
+        Observe("batch_loss", range(STEPS)),
+        Observe("average_test_accuracy", every(6, STEPS)),
+        Observe("adjacent_average_test_accuracy", every(6, STEPS)),
+        Observe("test_predictions", (0, 12, STEPS)),
+    ),
+)
+
+
+def branch(at: int, rate: float = 0.02, **fields: object) -> Experiment:
+    """The trunk with another learning rate from a step on."""
+    schedule = Phases((Constant(0.2), Constant(rate)), (at,))
+    return replace(TRUNK, learning_rate=schedule, **fields)
+
+
+def alone(slices: list[Experiment], dataset: Dataset) -> list[Arrays]:
+    return [train([one], dataset)[0] for one in slices]
+
+
+def assert_nobody_can_tell(slices: list[Experiment], dataset: Dataset) -> None:
+    assert network_steps(tuple(slices)) < sum(one.steps * one.replicas for one in slices)
+    for together, apart in zip(train(slices, dataset), alone(slices, dataset), strict=True):
+        assert together.keys() == apart.keys()
+        for name, values in apart.items():
+            np.testing.assert_array_equal(together[name], values, err_msg=name)
+
+
+BRANCHES = [TRUNK, branch(8), branch(16), branch(16, rate=0.5), branch(STEPS)]
+VARIANTS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "momentum": {"momentum": 0.9, "initial_velocity": 0.5},
+    "partners": {
+        "partners": Partners(parted_at=12),
+        "observe": (*TRUNK.observe, Observe("partner_average_test_accuracy", every(6, STEPS))),
+    },
+    "full batch": {"batch_size": None},
+    "Gaussian noise": {"gradient_noise": GaussianNoise(batches=3)},
+    "convolutions, augmented": {"net": CNN((4, 3, 5, 4)), "augmentation": CropFlip(1)},
+}
+
+
+@pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS.keys())
+def test_nobody_can_tell(fields: dict[str, object], random_dataset: Dataset) -> None:
+    assert_nobody_can_tell([replace(one, **fields) for one in BRANCHES], random_dataset)
+
+
+def test_nobody_can_tell_where_steps_are_graphs(monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset) -> None:
+    fake_graph.install(monkeypatch)
+    monkeypatch.setattr(loop, "capturable", lambda _: True)
+    assert_nobody_can_tell(BRANCHES, random_dataset)
+
+
+def test_slices_of_other_replicas_part_as_far_as_they_overlap(random_dataset: Dataset) -> None:
+    slices = [TRUNK, branch(12).slice(2, 6), branch(18).slice(3, 2), replace(branch(12), seed=4)]
+    assert_nobody_can_tell(slices, random_dataset)
+
+
+def test_what_never_parts_is_trained_once(random_dataset: Dataset) -> None:
+    written_otherwise = replace(TRUNK, learning_rate=StepDecay(0.2, 0.1, ()))
+    assert network_steps((TRUNK, written_otherwise)) == TRUNK.steps * TRUNK.replicas
+    assert_nobody_can_tell([TRUNK, written_otherwise], random_dataset)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 4}, {"initial_scale": 2.0}, {"first_replica": 4}, {"weight_decay": 0.04}], ids=str
+)
+def test_what_starts_otherwise_is_another_network(change: dict[str, object]) -> None:
+    [only] = stages((TRUNK, replace(branch(12), **change)))
+    assert len(only.replicas) == 2 * TRUNK.replicas
+
+
+def test_what_parts_at_once_does_not_train_as_one_first() -> None:
+    [only] = stages((TRUNK, branch(1)))
+    assert len(only.replicas) == 2 * TRUNK.replicas
+
+
+def test_stages_by_hand() -> None:
+    first, second, third = stages((TRUNK.slice(0, 2), branch(8).slice(0, 2), branch(16).slice(1, 2)))
+    assert [one.begin for one in (first, second, third)] == [0, 8, 16]
+    # Replicas 0 and 1 of the trunk, 0 and 1 of the first branch, 1 and 2 of the second.
+    assert first.networks.tolist() == [0, 1, 0, 1, 1, 2]
+    assert first.replicas.tolist() == [0, 1, 5]
+    assert second.networks.tolist() == [0, 1, 2, 3, 1, 4]
+    assert third.networks.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_network_steps_are_those_of_the_stages(random_dataset: Dataset) -> None:
+    slices = tuple(BRANCHES)
+    n = TRUNK.replicas
+    assert [network_steps(slices, until) for until in (0, 8, 12, 16)] == [0, 8 * n, 8 * n + 4 * 2 * n, 24 * n]
+    assert network_steps(slices) == 24 * n + 8 * 4 * n
+    ticks: list[int] = []
+    train(slices, random_dataset, tick=ticks.append)
+    assert sum(ticks) == network_steps(slices)
