@@ -59,14 +59,10 @@ class ProductsInTF32(TorchDispatchMode):
 
 @contextmanager
 def emulated(precision: str, device: torch.device) -> Iterator[None]:
-    """Stands in for `ilr.nn.arithmetic.multiplying`: steps in TF32 on a CPU."""
-    from ilr.nn.arithmetic import multiplying
+    """Stands in for `ilr.nn.arithmetic.in_a_step`: steps in TF32 on a CPU."""
+    from ilr.nn.arithmetic import in_a_step
 
-    if precision != "tf32":
-        with multiplying(precision, device):  # type: ignore[arg-type]
-            yield
-        return
-    with ProductsInTF32():
+    with ProductsInTF32() if precision == "tf32" else in_a_step(precision, device):  # type: ignore[arg-type]
         yield
 
 
@@ -77,7 +73,7 @@ def pytest_configure(config: object) -> None:  # noqa: ARG001 - the hook's
         from ilr.training import loop
 
         selection._check_arithmetic = lambda *_: None
-        loop.multiplying = emulated  # type: ignore[assignment]
+        loop.in_a_step = emulated  # type: ignore[assignment]
         loop.refused = lambda *_: ""
 
 

@@ -79,8 +79,8 @@ class Stepper:
         self.device = setting.device
         run = _Run([experiment], dataset_of(experiment.data), setting.device, lambda *_: formulation)
         if capturable(self.device):
-            inputs = run.learning_rates[0], run.weight_decays[0], *run._batches(0).drawn(0)
-            step: Callable[..., Any] = partial(run._drawn_step, frozenset(wanted))
+            inputs = run.learning_rates[0], run.weight_decays[0], *run._drawn(0)
+            step: Callable[..., Any] = partial(run._step, frozenset(wanted))
             self.replay: Replay[Any] | None = Replay(step, inputs, run.sgd.state)
         else:
             self.replay = None

@@ -1,11 +1,11 @@
 """With how many bits a step multiplies: what becomes of the precisions below float32."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from ilr.experiments.experiment import Precision
+from ilr.experiments.experiment import LOW, Precision
 
 LEAST_CAPABILITY = (8, 0)
 """Of the GPUs that multiply in TF32 and bfloat16: A100 and later."""
@@ -37,11 +37,16 @@ def multiplying(precision: Precision, device: torch.device) -> Iterator[None]:
         products.allow_tf32, convolutions.allow_tf32 = before
 
 
+def in_a_step(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """Around a step's forward and backward pass, within a block of float32: all else is computed in that."""
+    return multiplying(precision, device) if precision in LOW else nullcontext()
+
+
 def refused(precision: Precision, device: torch.device) -> str:
     """Why a device cannot multiply as a precision says; empty where it can."""
     if precision == "tf32" and device.type != "cuda":
         return f"tf32 is how GPUs multiply, and this is trained on {device}"
-    if precision in ("tf32", "bfloat16") and device.type == "cuda":
+    if precision in LOW and device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         if capability < LEAST_CAPABILITY:
             return f"{precision} needs an A100 or a later GPU, not {torch.cuda.get_device_name(device)}"

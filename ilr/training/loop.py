@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -11,12 +10,12 @@ from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
-from ilr.experiments.experiment import LOW, Experiment, Observe, check_fusable
+from ilr.experiments.experiment import Experiment, Observe, check_fusable
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
-from ilr.nn.arithmetic import multiplying, refused
+from ilr.nn.arithmetic import in_a_step, multiplying, refused
 from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
@@ -95,7 +94,6 @@ class _Run:
         self.shared = shared = slices[0]
         self.steps = shared.steps
         self.norm = shared.norm
-        self.precision = shared.precision
         self.device = device
         self.dtype: torch.dtype = getattr(torch, shared.dtype)
         self.dataset = dataset
@@ -142,10 +140,9 @@ class _Run:
         self.recorder.gather(come_from)
         batch = self.draws.batch(stage.begin)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
-        with self._multiplying():
-            self.formulation = self.choose(
-                self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
-            )
+        given = self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+        with in_a_step(self.shared.precision, self.device):
+            self.formulation = self.choose(*given)
         self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
         """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
 
@@ -164,10 +161,6 @@ class _Run:
         """
         step = 6.0 * self.net.multiply_adds() * batch.labels.shape[1] * len(self.replicas)
         return self.dtype == torch.float64 or step > LARGE_STEP
-
-    def _multiplying(self) -> AbstractContextManager[None]:
-        """Around a step's forward and backward pass: all else is computed in the type of the weights."""
-        return multiplying(self.precision, self.device) if self.precision in LOW else nullcontext()
 
     def _initial_weights(self, slices: Slices) -> Tensor:
         """[R, weight], at each slice's own scale."""
@@ -256,9 +249,11 @@ class _Run:
         return self.graphs[wanted](*inputs)
 
     def _of_batch(self, batch: Examples) -> Gradients:
-        return self.formulation.loss_and_gradients(
-            self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
-        )
+        """Each replica's loss [R] and the gradient of each layer, on one batch."""
+        with in_a_step(self.shared.precision, self.device):
+            return self.formulation.loss_and_gradients(
+                self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
+            )
 
     def _step(
         self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
@@ -267,8 +262,7 @@ class _Run:
 
         Gives those of the step's quantities that are wanted, each [R, ...].
         """
-        with self._multiplying():
-            losses, gradients = self.draws.loss_and_gradients(drawn, self._of_batch)
+        losses, gradients = self.draws.loss_and_gradients(drawn, self._of_batch)
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)
         step = Step(self.weights.clone() if compares else self.weights, losses, gradients, self.weights)
         measured = step.measure(wanted, GRADIENT)

@@ -131,6 +131,7 @@ def test_rates_of_a_gpu_are_measured_in_bulk_and_as_graphs(
         passed.append((len(weights), images.shape[1]))
 
     monkeypatch.setattr(ilr.dryrun.rates, "is_gpu", lambda _: True)
+    monkeypatch.setattr(ilr.dryrun.rates, "gpus", lambda _: 1)
     monkeypatch.setattr(ilr.dryrun.rates, "capturable", lambda _: True)
     monkeypatch.setattr(ilr.dryrun.rates, "seconds_replayed", replayed)
     monkeypatch.setattr(Formulation, "loss_and_gradients", passing)
