@@ -56,7 +56,7 @@ def of(experiment: Experiment, dataset: Dataset, formulation: Formulation) -> _R
 def traced(run: _Run) -> Devices:
     """A step that measures all that can be measured of it, from what was drawn for it."""
     rates = run.learning_rates[0], run.weight_decays[0]
-    drawn = run._drawn(0)
+    drawn = run.draws.at(0)
     with Devices() as devices:
         run._step(OF_STEPS, *rates, *drawn)
     return devices
@@ -92,7 +92,7 @@ def test_only_an_epoch_moves_anything_to_the_device(change: dict[str, Any], rand
     moved = []
     for step in range(1, 2 * per_epoch):
         with Devices() as devices:
-            _ = run.learning_rates[step], run.weight_decays[step], run._drawn(step)
+            _ = run.learning_rates[step], run.weight_decays[step], run.draws.at(step)
         if devices.elsewhere:
             moved.append(step)
     assert moved == ([] if "batch_size" in change else [per_epoch])
