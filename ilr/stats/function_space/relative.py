@@ -58,12 +58,16 @@ class Comparison:
         """That of D."""
         return self.pairs.noise
 
+    @property
+    def measures(self) -> bool:
+        """Whether there is something to measure with: the estimate of Y is positive."""
+        return self.yardstick.squared_distance > 0
+
     @cached_property
     def p_positive(self) -> float:
-        """The p-value of the hypothesis that there is nothing to measure with: that Y is not positive."""
+        """The p-value of the hypothesis that Y is not positive, where its estimate is."""
         error = self.yardstick.jackknife_error
-        # Nothing is not positive, however exactly it is known.
-        t = -in_standard_errors(-self.yardstick.squared_distance, error)
+        t = in_standard_errors(self.yardstick.squared_distance, error)
         return max(float(special.stdtr(self.size - 1, -t)), floor_of(error, self.size))
 
     @property
@@ -71,13 +75,13 @@ class Comparison:
         """The estimate √(D / Y)."""
         # What is not positive measures nothing; its error tells how large it might be, or the finest difference does.
         unit = self.yardstick.squared_distance
-        if unit <= 0:
+        if not self.measures:
             unit = max(self.yardstick.jackknife_error, 1 / self.yardstick.comparisons)
         return math.sqrt(max(self.pairs.squared_distance, 0.0) / unit)
 
     def p_further(self, doublings: float) -> float:
         """The p-value of the hypothesis that D is at most so many doublings, squared, of Y: the jackknife's t test."""
-        if self.yardstick.squared_distance <= 0:
+        if not self.measures:
             return 1.0
         share, n = doublings**2, self.size
         excess = self.pairs.squared_distance - share * self.yardstick.squared_distance
@@ -87,7 +91,7 @@ class Comparison:
 
     def p_nearer(self, doublings: float) -> float:
         """The p-value of the hypothesis that D is at least so many doublings, squared, of Y: the gamma test."""
-        if self.yardstick.squared_distance <= 0:
+        if not self.measures:
             return 1.0
         share = doublings**2
         bound = share * self.yardstick.squared_distance
