@@ -137,6 +137,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         started.start("munged", "--foreground", "--force", f"--key-file={key}", *places)
         started.start("slurmctld", "-D")
         started.start_node()
+        # Before the daemons end: what still runs would run on without them.
+        stack.callback(started.kill_node, with_tasks=True)
         _wait_until_idle(started)
         yield started
 

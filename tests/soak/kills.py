@@ -29,8 +29,12 @@ from ilr.lab.store import leases
 from ilr.report.files import EVIDENCE, MADE, read_evidence
 
 ROOT = Path(__file__).parents[2]
-EVERY_KIND = ("gradient_descent_is_not_gradient_flow_toy", "very_deep_network", "mixing_time", "norm_recurrence")
-"""Claims of the toy, of a very deep net, of a few long jobs and of many short ones; two of them take several looks."""
+EVERY_KIND = (
+    *("gradient_descent_is_not_gradient_flow_toy", "very_deep_network", "mixing_time", "norm_recurrence"),
+    "error_bump_after_drop",
+)
+"""Claims of the toy, of a very deep net, of large batches and of many short jobs, in several looks; and of jobs that
+train for long enough to keep snapshots on any machine."""
 
 ENDED = (0, 1)
 """Statuses of a run that came to its end: all claims reproduced, or not all."""

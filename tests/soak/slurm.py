@@ -13,7 +13,10 @@ from pathlib import Path
 
 from ilr.lab.checkpoints import FOLDER, UNREADABLE, About
 from tests.slurm_cluster import Cluster, cluster, why_not
-from tests.soak.kills import ENDED, EVERY_KIND, Run, differences, leftovers
+from tests.soak.kills import ENDED, Run, differences, leftovers
+
+LONG = ("error_bump_after_drop", "gradient_descent_is_not_gradient_flow_toy")
+"""Claims of nets and of the toy; the jobs of the first train for long enough to keep snapshots on any machine."""
 
 WORKERS = "--workers=2"
 """Of both engines: it decides which slices train together."""
@@ -30,7 +33,8 @@ class Disturbed:
 
     def __init__(self, started: Cluster, folder: Path, arguments: Sequence[str]) -> None:
         self.started, self.folder = started, folder
-        self.requeued = 0
+        self.hit = 0
+        """Tasks that what happened has happened to."""
         self.run = Run(folder, [*arguments, "--engine=slurm", WORKERS], started.environment)
 
     def tasks(self, states: str) -> list[str]:
@@ -38,14 +42,20 @@ class Disturbed:
         return self.started.ask("squeue", "--noheader", "--array", "--format=%i", f"--states={states}").split()
 
     def cancel_one(self) -> None:
-        """A task that trains is cancelled; the run submits it once more."""
-        self.started.ask("scancel", self.tasks("R")[0])
+        """A task that runs is cancelled; the run submits it once more."""
+        task = self.tasks("R")[0]
+        self.started.ask("scancel", task)
+        _until(lambda: task in self.tasks("CA"))
+        self.hit += 1
 
     def kill_the_daemon(self) -> None:
         """The node's daemon dies and comes back; the tasks train on."""
+        running = self.tasks("R")
         self.started.kill_node(with_tasks=False)
         time.sleep(3)
         self.started.start_node()
+        time.sleep(3)
+        self.hit += len(set(running).intersection(self.tasks("R")))
 
     def kill_the_node(self) -> None:
         """The node dies with all its tasks and comes back; Slurm puts them in the queue again."""
@@ -53,13 +63,10 @@ class Disturbed:
         self.started.kill_node(with_tasks=True)
         time.sleep(3)
         self.started.start_node()
-        until = time.monotonic() + 60
         # Slurm takes them for running until the node says that it does not know them.
-        while not set(running).isdisjoint(self.tasks("R,CG")):
-            assert time.monotonic() < until, f"of {running} some are not in the queue again"
-            time.sleep(0.5)
+        _until(lambda: set(running).isdisjoint(self.tasks("R,CG")))
         for task in set(running).intersection(self.tasks("PD")):
-            self.requeued += 1
+            self.hit += 1
             # It would be begun again in two minutes.
             self.started.ask("scontrol", "update", f"JobId={task}", "StartTime=now")
 
@@ -74,8 +81,8 @@ class Disturbed:
         return False
 
 
-FATES: dict[str, Callable[[Disturbed], None]] = {
-    "undisturbed": lambda _: None,
+FATES: dict[str, Callable[[Disturbed], None] | None] = {
+    "undisturbed": None,
     "a task is cancelled": Disturbed.cancel_one,
     "slurmd is killed and restarted": Disturbed.kill_the_daemon,
     "the node dies with its tasks and comes back": Disturbed.kill_the_node,
@@ -90,7 +97,7 @@ def main() -> int:
     if reason := why_not():
         print(f"not tried: {reason}")
         return 0
-    chosen = given.pytest or ["-k", " or ".join(EVERY_KIND)]
+    chosen = given.pytest or ["-k", " or ".join(LONG)]
     root = Path(tempfile.mkdtemp(prefix="ilr-soak-"))
     wrong = 0
     try:
@@ -108,7 +115,12 @@ def main() -> int:
 
 
 def _disturb(
-    name: str, fate: Callable[[Disturbed], None], started: Cluster, here: Path, there: Path, chosen: Sequence[str]
+    name: str,
+    fate: Callable[[Disturbed], None] | None,
+    started: Cluster,
+    here: Path,
+    there: Path,
+    chosen: Sequence[str],
 ) -> int:
     """Runs the claims on the cluster, and lets something happen to them; gives what is not as it must be."""
     # How replicas are computed fastest is measured, and another result of that would round otherwise.
@@ -116,10 +128,14 @@ def _disturb(
     began = time.monotonic()
     disturbed = Disturbed(started, there, chosen)
     happened = False
-    while not disturbed.run.ended_within(0.5):
-        if not happened and disturbed.trains():
-            fate(disturbed)
-            happened = True
+    try:
+        while not disturbed.run.ended_within(0.5):
+            if fate and not happened and disturbed.trains():
+                fate(disturbed)
+                happened = True
+    finally:
+        for process in disturbed.run.members():
+            disturbed.run.kill(process)
     status = disturbed.run.process.returncode
     if status not in ENDED:
         print(f"Slurm, {name}: exit status {status}\n{(there / 'output.txt').read_text()[-3000:]}")
@@ -127,12 +143,19 @@ def _disturb(
     found, left = differences(here, there), leftovers(there)
     tasks = disturbed.tasks("R,PD,CG")
     print(
-        f"Slurm, {name}: {disturbed.requeued} tasks put in the queue again; "
+        f"Slurm, {name}: tasks hit: {disturbed.hit}; "
         f"differences from worker processes: {', '.join(found) or 'none'}; files left: {', '.join(left) or 'none'}; "
         f"tasks left: {len(tasks)}; {time.monotonic() - began:.0f} s",
         flush=True,
     )
-    return len(found) + len(left) + len(tasks) + (not happened)
+    return len(found) + len(left) + len(tasks) + (fate is not None and not disturbed.hit)
+
+
+def _until(happens: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":
