@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
 
 def _claims(arguments: argparse.Namespace) -> int:
     from ilr.report.files import read_evidence
+    from ilr.report.text import one_line
     from ilr.trials.registration import claim_modules, compare
 
     if arguments.record is not None:
@@ -41,8 +42,8 @@ def _claims(arguments: argparse.Namespace) -> int:
         return 0
     differs = False
     for comparison in compare(read_evidence(arguments.check.parent, arguments.check.name), claims):
-        print(f"{comparison.status:<10} {comparison.id}")
+        print(f"{comparison.status:<10} {one_line(comparison.id)}")
         for line in comparison.changes:
-            print(f"{'':<10}   {line}")
+            print(f"{'':<10}   {one_line(line)}")
         differs |= comparison.breaks
     return int(differs)

@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
-from ilr.report.page.theme import ACCEPTED, CONTROL, SERIES
+from ilr.report.svg.theme import ACCEPTED, CONTROL, SERIES
 from ilr.stats.decision import Prediction
 from ilr.stats.registry import RULES
 from ilr.trials.figure_data import as_csv, in_words

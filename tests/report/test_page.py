@@ -13,7 +13,7 @@ from ilr.report.advice import command
 from ilr.report.ci.junit import render_junit
 from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.page.html import render_html
-from ilr.report.page.inline_svg import Figure
+from ilr.report.svg.inline import Figure
 from ilr.report.page.sentences import answer
 from tests.report.reading import Page, with_claims
 from tests.sample_evidence import claim, control, figure, finding, in_schema_1, prediction, sample_evidence, typed
@@ -53,13 +53,22 @@ def test_ids_are_unique_and_every_reference_finds_its_own(page: Page) -> None:
     assert set(references) <= set(ids)
 
 
-def test_two_figures_keep_their_own_clip_paths() -> None:
+def test_two_figures_share_neither_a_name_nor_a_class() -> None:
     text = figure("a", "b")
-    clip = re.findall(r'<clipPath id="([^"]*)"', text)[0]
-    first, second = Figure.parse(text, "one-").panels[0].svg, Figure.parse(text, "two-").panels[0].svg
-    assert f"url(#one-{clip})" in first
-    assert f"url(#two-{clip})" in second
-    assert not set(re.findall(r' id="([^"]*)"', first)) & set(re.findall(r' id="([^"]*)"', second))
+    assert "<clipPath" in text
+    named = []
+    for prefix in ("one-", "two-"):
+        drawn = "".join(panel.svg for panel in Figure.parse(text, prefix).panels)
+        ids = re.findall(r' id="([^"]*)"', drawn)
+        assert len(ids) == len(set(ids))
+        references = re.findall(r'(?:url\(|href=")#([\w-]+)', drawn)
+        assert references
+        assert set(references) <= set(ids)
+        classes = re.findall(r"\.([\w-]+)\{", drawn)
+        assert set(re.findall(r' class="([^"]*)"', drawn)) == set(classes)
+        named.append({*ids, *classes})
+        assert all(name.startswith(prefix) for name in named[-1])
+    assert not named[0] & named[1]
 
 
 @pytest.mark.parametrize("number", range(len(sample_evidence()["claims"])))
