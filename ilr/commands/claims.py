@@ -35,13 +35,14 @@ def _claims(arguments: argparse.Namespace) -> int:
         for claim_id in record(read_evidence(arguments.record.parent, arguments.record.name), arguments.directory):
             print(f"recorded   {claim_id}")
         return 0
+    evidence = None if arguments.check is None else read_evidence(arguments.check.parent, arguments.check.name)
     claims = [module.CLAIM for module in claim_modules(arguments.directory)]
-    if arguments.check is None:
+    if evidence is None:
         for claim in claims:
             print(f"{claim.id:<44} {claim.title}")
         return 0
     differs = False
-    for comparison in compare(read_evidence(arguments.check.parent, arguments.check.name), claims):
+    for comparison in compare(evidence, claims):
         print(f"{comparison.status:<10} {one_line(comparison.id)}")
         for line in comparison.changes:
             print(f"{'':<10}   {one_line(line)}")

@@ -125,13 +125,15 @@ class _Constant:
 
 def _leaves(parsed: Any) -> Iterator[tuple[str, Any]]:
     """Every value that holds no other, with its place as msgspec writes it."""
+    # Not by recursion: how deep it goes is up to whoever wrote it. Last in, first out, so the last is put in first.
     waiting = [("$", parsed)]
     while waiting:
         place, value = waiting.pop()
         if isinstance(value, dict):
-            waiting += [(f"{place}.{name}", inner) for name, inner in value.items()]
+            waiting += [(f"{place}.{name}", inner) for name, inner in reversed(value.items())]
         elif isinstance(value, list):
-            waiting += [(f"{place}[{number}]", inner) for number, inner in enumerate(value)]
+            inner_places = [(f"{place}[{number}]", inner) for number, inner in enumerate(value)]
+            waiting += reversed(inner_places)
         else:
             yield place, value
 
@@ -141,7 +143,7 @@ def _with_value(message: str, parsed: Any) -> str:
     before, separator, place = message.rpartition(" - at `")
     value = dict(_leaves(parsed)).get(place.removesuffix("`"))
     told = json.dumps(value)
-    if not separator or value is None or told.strip('"') in before:
+    if not separator or value is None or before.endswith((f" {told}", f"'{value}'")):
         return message
     return f"{before}, found {told if len(told) < MOST_TOLD else told[:MOST_TOLD] + '…'}{separator}{place}"
 

@@ -13,7 +13,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, longest: int = 600) -> str:
-    """The text in one line that can be printed; of a long one its beginning and its end.
+    r"""The text in one line that can be printed; of a long one its beginning and its end.
 
     >>> one_line("a\nb", longest=40)
     'a b'

@@ -1,6 +1,7 @@
 """Evidence that somebody else wrote, of every wrong kind: each command that reads it says what is wrong in one line."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,13 @@ def with_value(path: str, value: Any) -> str:
         del inner[last]
     else:
         inner[last] = value
-    text = json.dumps(evidence)
-    if isinstance(value, str) and value.startswith("raw:"):
-        text = text.replace(json.dumps(value), value.removeprefix("raw:"))
-    return text
+    return re.sub(r'"raw:([^"]*)"', r"\1", json.dumps(evidence))
 
 
 FINDING = "claims/0/findings/1"
 AT = "at `$.claims[0].findings[1]"
 HUGE = f"raw:1{'0' * (DIGITS - 1)}"
-HOSTILE = {
+HOSTILE: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "an estimate of 10^400": (with_value(f"{FINDING}/estimate", HUGE), (f"of {DIGITS} digits", f"{AT}.estimate`")),
     "a count of 10^400": (with_value(f"{FINDING}/n", HUGE), (f"of {DIGITS} digits", f"{AT}.n`")),
     "a free value of 10^400": (with_value("claims/0/values", {"x": [HUGE]}), ("`$.claims[0].values.x[0]`",)),
@@ -47,7 +45,7 @@ HOSTILE = {
     "an estimate of 1e999": (with_value(f"{FINDING}/estimate", "raw:1e999"), ("<= 1.79", f"{AT}.estimate`")),
     "p = 2": (with_value(f"{FINDING}/p", 2), ("<= 1.0, found 2 -", f"{AT}.p`")),
     "p = -1": (with_value(f"{FINDING}/p", -0.5), (">= 0.0, found -0.5 -", f"{AT}.p`")),
-    "α = 0": (with_value(f"{FINDING}/alpha", 0.0), ("> 0.0, found 0.0 -", f"{AT}.alpha`")),
+    "α = 0": (with_value(f"{FINDING}/alpha", 0.0), ("> 0.0 -", f"{AT}.alpha`")),
     "seconds without end": (with_value("seconds", 1e300), ("found 1e+300 -", "at `$.seconds`")),
     "NaN": (with_value(f"{FINDING}/estimate", float("nan")), ("NaN is no number", f"{AT}.estimate`")),
     "infinity in what is free": (with_value("claims/0/values", {"x": [[float("-inf")]]}), ("values.x[0][0]`",)),
@@ -55,17 +53,29 @@ HOSTILE = {
     "a number for text": (with_value("claims/0/title", 3), ("got `int`", "found 3", "at `$.claims[0].title`")),
     "an object for an array": (with_value("claims", {}), ("Expected `array`, got `object` - at `$.claims`",)),
     "a field that is missing": (with_value("claims/0/title", ...), ("missing required field `title`",)),
+    "one end of an interval": (with_value(f"{FINDING}/interval", [0]), ("of length 2, got 1 -", f"{AT}.interval`")),
+    "text for a truth": (with_value("claims/0/controls/0/sound", "yes"), ('found "yes"', "controls[0].sound`")),
+    "no claims": (with_value("claims", ...), ("missing required field `claims`",)),
+    "a list": ("[]", ("Expected `object`, got `array`",)),
+    "an empty object": ("{}", ("missing required field `schema`",)),
+    "half of it": ('{"schema": 1', ("is not JSON",)),
     "a verdict that is none": (with_value("claims/0/verdict", "FINE"), ("'FINE'", "at `$.claims[0].verdict`")),
     "a megabyte for a verdict": (with_value("claims/0/verdict", "V" * 10**6), ("at `$.claims[0].verdict`",)),
     "a date that is none": (with_value("started", "yesterday"), ('found "yesterday"', "at `$.started`")),
+    "a date without a zone": (with_value("started", "2026-11-21T23:30:00"), ("found ", "at `$.started`")),
+    "half of a record": (
+        with_value("claims/0/record/predictions/1/reason", ...),
+        ("'lr-drop-square-root-law'", "field `reason`"),
+    ),
     "a record of something else": (with_value("claims/0/record", {"record": "Net"}), ("lr-drop", "`predictions`")),
     "another schema": (with_value("schema", 9), ("9", "at `$.schema`")),
     "nested without end": ("[" * 100_000, ("is not JSON",)),
     "no UTF-8": ("\udcff", ("is not JSON",)),
     "nothing": ("", ("is not JSON",)),
+    "no file": (None, ("does not exist",)),
 }
 """Evidence, and what the line about it must say."""
-OF_RECORDS = {"a record of something else"}
+OF_RECORDS = {"a record of something else", "half of a record"}
 """Wrong in a part that only a page reads."""
 
 READERS: dict[str, Callable[[Path, Path], list[str]]] = {
@@ -85,8 +95,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def written(folder: Path, text: str) -> Path:
-    (folder / "evidence.json").write_bytes(text.encode("utf-8", errors="surrogateescape"))
+def written(folder: Path, text: str | None) -> Path:
+    if text is not None:
+        (folder / "evidence.json").write_bytes(text.encode("utf-8", errors="surrogateescape"))
     return folder
 
 
@@ -99,32 +110,33 @@ def assert_one_line(error: str, folder: Path, told: tuple[str, ...]) -> None:
         assert part in error
 
 
-@pytest.mark.parametrize("wrong", HOSTILE)
-@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [(command, wrong) for command in READERS for wrong in HOSTILE if command == "report" or wrong not in OF_RECORDS],
+)
 def test_one_line_names_file_field_value_and_what_is_allowed(
     command: str, wrong: str, tmp_path: Path, sound: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if wrong in OF_RECORDS and command != "report":
-        pytest.skip("not read by this command")
     text, told = HOSTILE[wrong]
     folder = written(tmp_path, text)
     assert main(READERS[command](folder, sound)) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert_one_line(said.err, folder, told)
-    assert [path.name for path in folder.iterdir()] == ["evidence.json"]
+    assert {path.name for path in folder.iterdir()} <= {"evidence.json"}
 
 
 def test_an_index_has_a_line_for_each_of_them(tmp_path: Path, sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sound").symlink_to(sound)
     write_report(typed(sample_evidence()), tmp_path / "good")
-    for number, (text, _) in enumerate(HOSTILE.values()):
+    texts = [text for text, _ in HOSTILE.values() if text is not None]
+    for number, text in enumerate(texts):
         (tmp_path / f"bad-{number}").mkdir()
         written(tmp_path / f"bad-{number}", text)
     assert main(["index", str(tmp_path)]) == 0
     *left_out, last = capsys.readouterr().out.splitlines()
     assert last == str(tmp_path / "index.html")
-    assert len(left_out) == len(HOSTILE) - len(OF_RECORDS)
+    assert len(left_out) == len(texts) - len(OF_RECORDS)
     assert all(line.startswith("left out: ") and len(line) < 900 for line in left_out)
 
 
@@ -153,7 +165,7 @@ def test_a_figure_that_is_more_than_a_drawing_is_one_line(
     command: str, wrong: str, tmp_path: Path, sound: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inside, told = FIGURES[wrong]
-    claims = [claim("one", "REPRODUCED", figures=[f"{SVG}{inside}</svg>"])]
+    claims = [claim("one", "NOT RUN", figures=[f"{SVG}{inside}</svg>"])]
     folder = written(tmp_path, json.dumps(sample_evidence() | {"claims": claims}))
     assert main(READERS[command](folder, sound)) == 2
     error = capsys.readouterr().err
@@ -177,15 +189,15 @@ def test_a_figure_that_is_more_than_a_drawing_is_one_line(
     ],
 )
 def test_a_strange_drawing_is_drawn(figure: str, tmp_path: Path) -> None:
-    evidence = typed(sample_evidence() | {"claims": [claim("one", "REPRODUCED", figures=[figure])]})
+    evidence = typed(sample_evidence() | {"claims": [claim("one", "NOT RUN", figures=[figure])]})
     write_report(evidence, tmp_path)
     Page((tmp_path / "index.html").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("view_box", ["", "0 0", "a b c d", "0 0 9 9; x", "0 0 -1 1", "1e9 nan inf 0"])
+@pytest.mark.parametrize("view_box", ["0 0", "a b c d", "0 0 9 9; x", "0 0 -1 1", "1e9 nan inf 0"])
 def test_a_view_box_is_four_numbers(view_box: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figure = f'<svg viewBox="{view_box}"/>' if view_box else '<svg width="a" viewBox=" "/>'
-    claims = [claim("one", "REPRODUCED", figures=[figure])]
+    figure = f'<svg viewBox="{view_box}"/>'
+    claims = [claim("one", "NOT RUN", figures=[figure])]
     assert main(["report", str(written(tmp_path, json.dumps(sample_evidence() | {"claims": claims})))]) == 2
     assert "its viewBox is" in capsys.readouterr().err
 
@@ -216,7 +228,6 @@ def test_hostile_text_stays_text_in_everything_that_is_made(
     for command in ("report", "export", "compare"):
         assert main(READERS[command](folder, sound)) in (0, 1), capsys.readouterr().err
     assert main(["compare", str(sound), str(folder), f"--html={folder / 'compared.html'}"]) in (0, 1)
-    assert main(["index", str(folder.parent), "--"][:2]) in (0, 2)
     said = capsys.readouterr()
     assert "\x1b" not in said.out
     assert "\x00" not in said.out
@@ -229,9 +240,7 @@ def test_hostile_text_stays_text_in_everything_that_is_made(
 
 
 @pytest.mark.parametrize("identity", ["../../escaped", "a/b", "", ".hidden", "a\x00b", "a\nb"])
-def test_no_claim_can_name_a_file_elsewhere(
-    identity: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_claim_can_name_a_file_elsewhere(identity: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = claim("one", "REPRODUCED", findings=[finding("x")]) | {"id": identity}
     told["looks"] = [{"n": 8, "level": 0.005, "findings": [], "verdict": "REPRODUCED", "controls": {}}]
     written(tmp_path, json.dumps(sample_evidence() | {"claims": [told]}))
@@ -241,9 +250,7 @@ def test_no_claim_can_name_a_file_elsewhere(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "cannot name a file" in error
-    assert [path.name for path in tmp_path.rglob("*")] == ["inner", "evidence.json", "claims"] or not list(
-        tmp_path.rglob("*.toml")
-    )
+    assert not list(tmp_path.rglob("*.toml"))
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b", "a\x7fb", "a\nb"])

@@ -12,11 +12,11 @@ from ilr.report.evidence import Attempt, ClaimEvidence, ControlEvidence, Evidenc
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
-from ilr.report.svg.inline import Figure
 from ilr.report.page.sentences import answer, of_control, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
 from ilr.report.page.sources import Source, file_address
 from ilr.report.standing import looked, tries
+from ilr.report.svg.inline import Figure
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 

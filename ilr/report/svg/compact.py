@@ -114,8 +114,8 @@ def _thinned(steps: Sequence[Step], decimals: int) -> Iterator[tuple[str, npt.ND
             end += 1
         run = rounded[at:end]
         if len(run) > 2:
-            kept = _corners(np.concatenate([points for _, points in run]))
-            run = [run[place] for place in kept]
+            points = np.concatenate([places for _, places in run])
+            run = [run[corner] for corner in _corners(points)]
         yield from run
         at = end
 

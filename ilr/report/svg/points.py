@@ -7,7 +7,7 @@ HEADER = ["panel", "line", "x", "y"]
 
 
 def in_groups(table: str) -> str:
-    """The table with a line "=panel,line" for each line of the figure, and its points after it; the script undoes it.
+    r"""The table with a line "=panel,line" for each line of the figure, and its points after it; the script undoes it.
 
     Args:
         table: CSV, as `ilr.trials.figure_data` writes it.
@@ -15,8 +15,8 @@ def in_groups(table: str) -> str:
     Returns:
         The same in fewer bytes; empty where it is another kind of table.
 
-    >>> in_groups("panel,line,x,y\\nnorm,mean,0,1\\nnorm,mean,1,2.5")
-    'panel,line,x,y\\n=norm,mean\\n0,1 1,2.5'
+    >>> in_groups("panel,line,x,y\nnorm,mean,0,1\nnorm,mean,1,2.5")
+    'panel,line,x,y\n=norm,mean\n0,1 1,2.5'
     """
     rows = list(csv.reader(io.StringIO(table)))
     if not rows or rows[0] != HEADER or any(len(row) != len(HEADER) for row in rows):
