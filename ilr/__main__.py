@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except (OSError, ValueError) as error:
-        print(f"ilr: {error}", file=sys.stderr)
+        from ilr.report.text import one_line
+
+        print(f"ilr: {one_line(str(error))}", file=sys.stderr)
         return 2
     return status
 

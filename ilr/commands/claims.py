@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
 
 def _claims(arguments: argparse.Namespace) -> int:
     from ilr.report.files import read_evidence
+    from ilr.report.text import one_line
     from ilr.trials.registration import claim_modules, compare
 
     if arguments.record is not None:
@@ -34,15 +35,16 @@ def _claims(arguments: argparse.Namespace) -> int:
         for claim_id in record(read_evidence(arguments.record.parent, arguments.record.name), arguments.directory):
             print(f"recorded   {claim_id}")
         return 0
+    evidence = None if arguments.check is None else read_evidence(arguments.check.parent, arguments.check.name)
     claims = [module.CLAIM for module in claim_modules(arguments.directory)]
-    if arguments.check is None:
+    if evidence is None:
         for claim in claims:
             print(f"{claim.id:<44} {claim.title}")
         return 0
     differs = False
-    for comparison in compare(read_evidence(arguments.check.parent, arguments.check.name), claims):
-        print(f"{comparison.status:<10} {comparison.id}")
+    for comparison in compare(evidence, claims):
+        print(f"{comparison.status:<10} {one_line(comparison.id)}")
         for line in comparison.changes:
-            print(f"{'':<10}   {line}")
+            print(f"{'':<10}   {one_line(line)}")
         differs |= comparison.breaks
     return int(differs)

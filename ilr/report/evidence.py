@@ -6,6 +6,7 @@ has an empty default, so that it can still be read; what is written has every fi
 """
 
 import datetime
+import re
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -17,8 +18,10 @@ from ilr.stats.decision import Verdict
 
 # JSON cannot write infinity, but Python reads 1e999 as that: with both bounds a number is finite.
 Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
-Seconds = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+# Thirty thousand years, so that sums of them are finite, too.
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
+Level = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
 Range = tuple[Number | None, Number | None]
@@ -127,7 +130,7 @@ class FindingEvidence(Struct, frozen=True):
     """True values that agree with the prediction."""
     rule: str
     """The rule in words, with what its error rates rest on."""
-    alpha: Probability
+    alpha: Level
     n: Count
     """Replicas the decision rests on (of the smaller group, where there are two)."""
     p: Probability
@@ -144,7 +147,7 @@ class Look(Struct, frozen=True):
 
     n: Count
     """Replicas per group so far."""
-    level: Probability
+    level: Level
     """α at this look: of the strictest prediction, where they differ."""
     findings: tuple[FindingEvidence, ...]
     """None where an earlier look had decided the claim itself, and only a control went on."""
@@ -176,7 +179,7 @@ class RegisteredPrediction(Struct, frozen=True):
     expected: Number
     margin: Number
     reason: str
-    alpha: Probability
+    alpha: Level
     power: Probability
 
 
@@ -199,6 +202,10 @@ class Registered(Struct, frozen=True):
     differs: Mapping[str, str] = {}
     """In what its setting differs from the paper's, by scale and, with the paper's lengths, as `literal`; the key
     `record` names the kind of record."""
+
+
+NAME = re.compile(r"\w[\w-]*")
+"""What a claim is called in the name of a file."""
 
 
 def file_name(claim: str) -> str:

@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,9 @@ EVIDENCE = "evidence.json"
 
 UNFINISHED = "unfinished.json"
 """The evidence of a run that goes on, or was killed: what it has judged so far. A report takes its place."""
+
+MOST_TOLD = 60
+"""Characters of a value that is not allowed."""
 
 MADE = {
     "index.html": render_html,
@@ -78,7 +82,7 @@ def render_again(directory: Path) -> None:
     evidence = read_evidence(directory)
     try:
         texts = {name: render(evidence) for name, render in MADE.items()}
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise ValueError(f"{directory / EVIDENCE}: {error}") from error
     for name, text in texts.items():
         write_whole(directory / name, text)
@@ -93,22 +97,57 @@ def read_evidence(directory: Path, name: str = EVIDENCE) -> Evidence:
     path = directory / name
     try:
         # msgspec's own JSON refuses half of a surrogate pair, which the message of a crash may hold.
-        parsed = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        parsed = json.loads(path.read_text(encoding="utf-8"), parse_constant=_Constant)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
+    for place, value in _leaves(parsed):
+        if isinstance(value, _Constant):
+            raise ValueError(f"{path}: {value.name} is no number, and JSON has none such - at `{place}`")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError(f"{path}: a number of {len(str(abs(value)))} digits, allowed are 18 - at `{place}`")
     if isinstance(parsed, dict) and parsed.get("schema") == 1:
         # Schema 2 only adds to it, and what it adds has defaults.
         parsed["schema"] = 2
     try:
         return msgspec.convert(parsed, Evidence)
-    except (msgspec.ValidationError, UnicodeError) as error:  # the latter where half a pair stands for a choice
+    except UnicodeError as error:  # where half a pair stands for a choice
         raise ValueError(f"{path}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path}: {_with_value(str(error), parsed)}") from None
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a JSON number")
+class _Constant:
+    """NaN or an infinity: Python's JSON takes them for numbers, and no evidence may hold them, wherever it is free."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _leaves(parsed: Any) -> Iterator[tuple[str, Any]]:
+    """Every value that holds no other, with its place as msgspec writes it."""
+    # Not by recursion: how deep it goes is up to whoever wrote it. Last in, first out, so the last is put in first.
+    waiting = [("$", parsed)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{place}.{name}", inner) for name, inner in reversed(value.items())]
+        elif isinstance(value, list):
+            inner_places = [(f"{place}[{number}]", inner) for number, inner in enumerate(value)]
+            waiting += reversed(inner_places)
+        else:
+            yield place, value
+
+
+def _with_value(message: str, parsed: Any) -> str:
+    """What msgspec says is wrong, with the value that it is about, where that is one and not told already."""
+    before, separator, place = message.rpartition(" - at `")
+    value = dict(_leaves(parsed)).get(place.removesuffix("`"))
+    told = json.dumps(value)
+    if not separator or value is None or before.endswith((f" {told}", f"'{value}'")):
+        return message
+    return f"{before}, found {told if len(told) < MOST_TOLD else told[:MOST_TOLD] + '…'}{separator}{place}"
 
 
 def write_whole(path: Path, text: str) -> None:

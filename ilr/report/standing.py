@@ -81,7 +81,9 @@ def _looks(claim: ClaimEvidence) -> int:
 
 
 def _p_of(claim: ClaimEvidence) -> float | None:
-    """The p-value of the claim's verdict, for all the looks it may take; `None` without a verdict."""
+    """The p-value of the claim's verdict, for all the looks it may take; `None` without a verdict, or findings."""
     findings = claim.findings
+    if not findings:
+        return None
     p = p_of_verdict(claim.verdict, [finding.p for finding in findings], [finding.p_refuted for finding in findings])
     return None if p is None else min(1.0, p * _looks(claim))

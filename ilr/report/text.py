@@ -10,3 +10,14 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def printable(text: str) -> str:
     """The text without terminal colours; what else cannot be printed becomes a replacement character."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", _TERMINAL.sub("", text))
+
+
+def one_line(text: str, longest: int = 600) -> str:
+    r"""The text in one line that can be printed; of a long one its beginning and its end.
+
+    >>> one_line("a\nb", longest=40)
+    'a b'
+    """
+    line = " ".join(printable(text).splitlines())
+    half = longest // 2
+    return line if len(line) <= longest else f"{line[:half]} … {line[-half:]}"

@@ -18,7 +18,7 @@ from ilr.lab.hardware import gpus, processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.report.files import check_plain
-from ilr.report.page.inline_svg import Figure
+from ilr.report.svg.inline import Figure
 from ilr.serialization import digest, to_json
 from ilr.session import repository
 from ilr.session.options import Options, flag, table

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ilr.report.findings import FindingText
-from ilr.report.text import printable
+from ilr.report.text import one_line
 from ilr.tools.comparison import Change, ClaimComparison, Comparison, FindingComparison
 
 _STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.OTHER: "yellow", Change.APART: "dim"}
@@ -43,7 +43,7 @@ def comparison_parts(comparison: Comparison, *, verbose: bool = False) -> Iterat
     for claim in comparison.claims:
         findings = list(claim.findings) if verbose else _telling(claim, comparison)
         if findings or claim.registration:
-            yield Text(f"\n{printable(claim.id)}: {claim.change}", "bold")
+            yield Text(f"\n{one_line(claim.id)}: {claim.change}", "bold")
         if findings:
             yield _details(findings, comparison.letters)
         for line in claim.registration:
@@ -80,5 +80,5 @@ def _table(*headers: str) -> Table:
 
 
 def _text(text: str) -> Text:
-    """Text from a report: neither markup nor an escape sequence of a terminal."""
-    return Text(printable(text))
+    """Text from a report: neither markup nor an escape sequence of a terminal, and not more than a table bears."""
+    return Text(one_line(text))

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import matplotlib
 
-from ilr.report.evidence import Evidence
-from ilr.report.page.inline_svg import Figure
+from ilr.report.evidence import NAME, Evidence
+from ilr.report.svg.inline import Figure
 
 Drawn = Literal["png", "pdf"]
 Format = Literal["svg"] | Drawn
@@ -48,7 +48,7 @@ def figures_of(evidence: Evidence) -> Iterator[Drawing]:
     """
     owners = [(claim.id, claim.figures) for claim in evidence.claims]
     for owner, figures in [*owners, ("appendix", evidence.appendix)]:
-        if figures and re.fullmatch(r"\w[\w-]*", owner) is None:
+        if figures and NAME.fullmatch(owner) is None:
             raise ValueError(f"the claim {owner!r} cannot name a file: letters, digits, - and _ are allowed")
         for number, svg in enumerate(figures, 1):
             try:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from ilr.report.ci.summary import counted
 from ilr.report.evidence import Evidence
 from ilr.report.files import EVIDENCE, read_evidence, write_whole
+from ilr.report.text import one_line
 from ilr.stats.decision import Verdict
 from ilr.tools.pages import render
 from ilr.tools.reports import facts, overridden
@@ -89,7 +90,7 @@ def index_of(folder: Path) -> Index:
         try:
             evidence = read_evidence(place)
         except (OSError, ValueError) as error:
-            unreadable.append(str(error))
+            unreadable.append(one_line(str(error)))
             continue
         name = place.relative_to(folder).as_posix()
         page = PAGE if (place / PAGE).exists() else EVIDENCE

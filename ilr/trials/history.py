@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from ilr.report.evidence import Attempt, ClaimEvidence, Evidence, History
+from ilr.report.evidence import NAME, Attempt, ClaimEvidence, Evidence, History
+from ilr.report.files import write_whole
 from ilr.trials.claim import ClaimFileError
 
 ATTEMPTS = "attempts = ["
@@ -40,9 +41,16 @@ def record(evidence: Evidence, folder: Path) -> list[str]:
     """
     appended = []
     for claim in evidence.claims:
+        if NAME.fullmatch(claim.id) is None:
+            raise ClaimFileError(f"the claim {claim.id!r} cannot name a file: letters, digits, - and _ are allowed")
+    for claim in evidence.claims:
         if not claim.looks:
             continue
         attempt = attempt_of(claim, evidence)
+        for field in ("scale", "commit", "regime"):
+            text = getattr(attempt, field)
+            if not text.isprintable():
+                raise ClaimFileError(f"the run's {field} is {text[:60]!r}, and must be one line that can be printed")
         history = history_of(claim.id, folder)
         if attempt in history.attempts:
             continue
@@ -53,7 +61,7 @@ def record(evidence: Evidence, folder: Path) -> list[str]:
             raise ClaimFileError(
                 f"{path}: the list that begins with {ATTEMPTS!r} must end with ']' on a line by itself"
             )
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
         appended.append(claim.id)
     return appended
 

@@ -14,9 +14,10 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
-from ilr.report.page.theme import ACCEPTED, CONTROL, SERIES
+from ilr.report.svg.theme import ACCEPTED, CONTROL, SERIES
 from ilr.stats.decision import Prediction
 from ilr.stats.registry import RULES
 from ilr.trials.figure_data import as_csv, in_words
@@ -100,6 +101,8 @@ def to_svg(figure: Figure, salt: str) -> str:
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             _write_powers_plainly(axis)
+        for line in axes.lines:
+            _place_markers(axes, line)
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Title": str(figure.get_label())}
     with style.context({"svg.hashsalt": salt}):
@@ -269,6 +272,20 @@ def _write_powers_plainly(axis: Axis) -> None:
         axis.set_major_formatter(_PlainPowers())
     if type(minor) is LogFormatterSciNotation:
         axis.set_minor_formatter(_PlainPowers(labelOnlyBase=minor.labelOnlyBase))
+
+
+def _place_markers(axes: Axes, line: Line2D) -> None:
+    """Puts a line's few markers at even places across the panel: evenly along its length, a noisy line has hundreds."""
+    spacing = line.get_markevery()
+    if not isinstance(spacing, tuple) or not isinstance(spacing[1], float):
+        return
+    points = np.asarray(line.get_xydata(), np.float64)
+    across = axes.transAxes.inverted().transform(axes.transData.transform(points))[:, 0]
+    across[~np.isfinite(points).all(axis=1) | ~np.isfinite(across)] = np.inf
+    wanted = np.arange(spacing[0], 1.0, spacing[1])
+    inside = wanted[(wanted >= across.min(initial=np.inf)) & (wanted <= across[across < np.inf].max(initial=-np.inf))]
+    nearest = {int(np.abs(across - place).argmin()) for place in inside}
+    line.set_markevery(sorted(nearest) or [len(points) // 2])
 
 
 def _marked(axes: Axes, label: str, style: dict[str, Any]) -> dict[str, Any]:

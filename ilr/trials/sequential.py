@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from threadpoolctl import threadpool_limits
 
 from ilr.experiments.experiment import Experiment, Precision
-from ilr.report.page.inline_svg import Figure
+from ilr.report.svg.inline import Figure
 from ilr.stats.decision import Verdict
 from ilr.trials.claim import Experiments, Recordings, Setting
 from ilr.trials.claim_file import ClaimFile

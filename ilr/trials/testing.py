@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array, Recording
 from ilr.lab.catalogue import SLICE
+from ilr.report.svg.inline import Figure as Drawing
 from ilr.serialization import digest, from_json, to_json
 from ilr.stats.registry import ON_COUNTS
 from ilr.training.trainers import trainer_of
@@ -50,6 +51,10 @@ CONCLUSIONS = re.compile(
 
 LEAST = 4
 """Replicas by which every rule finds something; a judge of large data takes seconds for each of them."""
+
+
+MOST_BYTES = 80_000
+"""Of a figure in a page that holds some thirty of them; drawn from random numbers, which take more than training."""
 
 
 def check_folder(folder: Path) -> None:
@@ -150,7 +155,7 @@ def check_judge(file: ClaimFile) -> None:
 
 def check_figure(file: ClaimFile) -> None:
     """The figure can be drawn from recordings of a single replica, or pair of partners, and of more or fewer in the
-    claim than in its controls; it has a caption, and its words conclude nothing.
+    claim than in its controls; it is no burden to a page; it has a caption, and its words conclude nothing.
     """
     plan = _plan(file, scales(file.claim)[0], seed=1)
     # A claim and its control may be decided at different looks, so each may have fewer replicas than the other.
@@ -161,7 +166,11 @@ def check_figure(file: ClaimFile) -> None:
         }
         with in_style():
             figure = file.figure(recordings, controls)
-            assert to_svg(figure, file.claim.id).startswith("<svg")
+            panels = Drawing.parse(to_svg(figure, file.claim.id), "figure-1-1-").panels
+        size = sum(len(panel.svg.encode()) for panel in panels)
+        assert size <= MOST_BYTES, (
+            f"{file.claim.id}: its figure takes {size:,} bytes of a page, more than {MOST_BYTES:,}"
+        )
     caption, *words = figure_words(figure)
     assert caption.strip(), f"{file.claim.id}: the figure has no caption"
     for text in (caption, *words):

@@ -173,6 +173,22 @@ def test_groups_differ_in_colour_dash_and_marker() -> None:
     assert axes.lines[3].get_marker() == "."
 
 
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_noisy_line_has_no_more_markers_than_a_smooth_one(scale: str) -> None:
+    noise = np.random.default_rng(1).normal(size=(2, 3000))
+    with in_style():
+        figure, [axes] = new_figure("Markers.")
+        draw_band(axes, np.arange(1, 3001), noise, "noisy")
+        draw_band(axes, [1, 2], noise[:, :2], "short")
+        axes.set(xscale=scale)
+        to_svg(figure, "claim")
+        noisy, short = (line.get_markevery() for line in axes.lines)
+        across = axes.transAxes.inverted().transform(axes.transData.transform(axes.lines[0].get_xydata()[noisy]))[:, 0]
+    assert 4 <= len(noisy) <= 5
+    assert np.diff(across) == pytest.approx(0.2, abs=0.05)
+    assert 1 <= len(short) <= 2
+
+
 def test_the_accepted_range_is_a_band_within_what_is_shown() -> None:
     _, [axes] = new_figure("Accepted.")
     axes.plot([0, 1], [0, 2])

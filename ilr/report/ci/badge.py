@@ -3,6 +3,7 @@
 from markupsafe import Markup
 
 from ilr.report.evidence import Evidence
+from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
 _CHARACTER = 6.5
@@ -32,7 +33,7 @@ def render_badge(evidence: Evidence) -> str:
         colour = _COLOURS["bad"]
     elif verdicts and reproduced == len(verdicts):
         colour = _COLOURS["all"]
-    label, text = f"claims at {evidence.scale}", f"{reproduced} of {len(verdicts)} reproduced"
+    label, text = printable(f"claims at {evidence.scale}"), f"{reproduced} of {len(verdicts)} reproduced"
     left, right = _width(label), _width(text)
     return _BADGE.format(
         width=left + right,

@@ -61,8 +61,8 @@ def _facts(evidence: Evidence) -> str:
         duration(evidence.seconds),
     ]
     if evidence.invocation.command:
-        facts.append(f"`{_cell(evidence.invocation.command)}`")
-    return ", ".join(facts)
+        facts.append(f"`{evidence.invocation.command}`")
+    return ", ".join(_cell(fact) for fact in facts)
 
 
 def _attention(claim: ClaimEvidence, evidence: Evidence) -> list[str]:

@@ -5,12 +5,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from msgspec.structs import asdict
 
-from ilr.report.evidence import ClaimEvidence, Evidence
+from ilr.report.evidence import Attempt, ClaimEvidence, Evidence
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.numbers import duration, measured, registered, size
 from ilr.report.page import overview, sources
@@ -18,6 +19,7 @@ from ilr.report.page.intervals import interval_plot
 from ilr.report.page.sections import parsed, sections_of
 from ilr.report.page.sentences import of_run, plural, spaced
 from ilr.report.standing import shaken
+from ilr.report.svg.points import in_groups
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
@@ -32,7 +34,7 @@ def render_html(evidence: Evidence) -> str:
     sections = sections_of(evidence, fallen)
     script = (files("ilr.report.page") / "templates" / "page.js").read_text(encoding="utf-8")
     page = environment().get_template("page.html.j2")
-    return page.render(
+    text = page.render(
         evidence=evidence,
         sections=sections,
         appendix=parsed(evidence.appendix, "appendix", "the appendix"),
@@ -50,6 +52,8 @@ def render_html(evidence: Evidence) -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    # Names may hold characters that no page can show.
+    return printable(text)
 
 
 def tally(claims: Sequence[ClaimEvidence]) -> list[tuple[int, Verdict]]:
@@ -68,10 +72,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "by_regime": _by_regime,
         "bytes": size,
         "date": overview.date,
         "duration": duration,
         "fields": asdict,
+        "in_groups": in_groups,
         "in_words": finding_texts,
         "looks": _looks,
         "measured": measured,
@@ -85,6 +91,11 @@ def environment() -> Environment:
     return made
 
 
+def _by_regime(attempts: Sequence[Attempt]) -> list[tuple[str, list[Attempt]]]:
+    """Attempts in their order, those in a row under one regime together."""
+    return [(regime, list(group)) for regime, group in groupby(attempts, key=lambda attempt: attempt.regime)]
+
+
 def _looks(replicas: int | Sequence[int] | None) -> str:
     """Registered numbers of replicas in words, one for each look."""
     if replicas is None:
@@ -93,4 +104,4 @@ def _looks(replicas: int | Sequence[int] | None) -> str:
 
 
 def _plot(text: FindingText) -> Markup:
-    return interval_plot(text.finding, f"{text.sentence}, expected {text.expected}")
+    return interval_plot(text.finding)

@@ -17,23 +17,23 @@ _ARROW = 7.0
 _CAP = 6.0
 
 
-def interval_plot(finding: FindingEvidence, label: str) -> Markup:
+def interval_plot(finding: FindingEvidence) -> Markup:
     """The finding drawn: accepted range a band, interval a line (open end: arrow), estimate a dot, expected a tick.
 
-    Every part is told apart by its shape, so the drawing needs no colour; `label` says the same in words.
+    Every part is told apart by its shape, so the drawing needs no colour. It has no name of its own: the cells of the
+    table around it say the same in numbers.
     """
     x = _scale(finding)
-    expected = x(finding.expected)
     is_bound = None in finding.accepted and not finding.margin
     parts = [
         *_band(_ends(finding.accepted, x)),
         # A bound without a margin is drawn as the end of the band already.
-        *([] if is_bound else [_line("expected", expected, 2, expected, _HEIGHT - 2)]),
-        *_whiskers(_ends(finding.interval, x)),
-        Markup('<circle class="estimate" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x(finding.estimate), _MIDDLE),
+        *([] if is_bound else [_path("expected", f"M{_told(x(finding.expected))} 2v{_told(_HEIGHT - 4)}")]),
+        _path("interval", _whiskers(_ends(finding.interval, x))),
+        Markup('<circle class="estimate" cx="{}" cy="{}" r="4"/>').format(_told(x(finding.estimate)), _told(_MIDDLE)),
     ]
-    return Markup('<svg class="plot" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
-        _WIDTH, _HEIGHT, label, Markup("").join(parts)
+    return Markup('<svg class="plot" viewBox="0 0 {:g} {:g}" aria-hidden="true">{}</svg>').format(
+        _WIDTH, _HEIGHT, Markup("").join(parts)
     )
 
 
@@ -70,31 +70,35 @@ def _band(ends: Range) -> list[Markup]:
     # A range that is narrow beside its interval still has to be seen.
     if right - left < 2:
         left, right = (left + right) / 2 - 1, (left + right) / 2 + 1
-    band = Markup('<rect class="accepted" x="{:.1f}" y="4" width="{:.1f}" height="{:.1f}"/>')
-    bounds = [_line("bound", end, 4, end, _HEIGHT - 4) for end in ends if end is not None]
-    return [band.format(left, right - left, _HEIGHT - 8), *bounds]
-
-
-def _whiskers(ends: Range) -> list[Markup]:
-    low, high = ends
-    left = 1.0 if low is None else low
-    right = _WIDTH - 1 if high is None else high
+    band = Markup('<rect class="accepted" x="{}" y="4" width="{}" height="{}"/>')
+    bounds = "".join(f"M{_told(end)} 4v{_told(_HEIGHT - 8)}" for end in ends if end is not None)
     return [
-        _line("interval", left, _MIDDLE, right, _MIDDLE),
-        _arrow(left, left + _ARROW) if low is None else _cap(left),
-        _arrow(right, right - _ARROW) if high is None else _cap(right),
+        band.format(_told(left), _told(right - left), _told(_HEIGHT - 8)),
+        *([_path("bound", bounds)] if bounds else []),
     ]
 
 
-def _cap(x: float) -> Markup:
-    return _line("interval", x, _MIDDLE - _CAP, x, _MIDDLE + _CAP)
+def _whiskers(ends: Range) -> str:
+    """A line from end to end, with a cap at each, or an arrow where it is open."""
+    low, high = ends
+    left = 1.0 if low is None else low
+    right = _WIDTH - 1 if high is None else high
+    line = f"M{_told(left)} {_told(_MIDDLE)}H{_told(right)}"
+    return line + _end(left, _ARROW if low is None else 0.0) + _end(right, -_ARROW if high is None else 0.0)
 
 
-def _arrow(tip: float, back: float) -> Markup:
-    points = f"{back:.1f},{_MIDDLE - _CAP:.1f} {tip:.1f},{_MIDDLE:.1f} {back:.1f},{_MIDDLE + _CAP:.1f}"
-    return Markup('<polyline class="interval" points="{}"/>').format(points)
+def _end(tip: float, back: float) -> str:
+    """A cap, or an arrow whose ends lie that far from its tip."""
+    upper, lower = _told(_MIDDLE - _CAP), _told(_MIDDLE + _CAP)
+    if not back:
+        return f"M{_told(tip)} {upper}V{lower}"
+    return f"M{_told(tip + back)} {upper}L{_told(tip)} {_told(_MIDDLE)}L{_told(tip + back)} {lower}"
 
 
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
-    line = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>')
-    return line.format(kind, x1, y1, x2, y2)
+def _path(kind: str, data: str) -> Markup:
+    return Markup('<path class="{}" d="{}"/>').format(kind, data)
+
+
+def _told(place: float) -> str:
+    """A place to a tenth of a pixel."""
+    return f"{place:.1f}".removesuffix(".0")

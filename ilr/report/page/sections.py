@@ -12,11 +12,11 @@ from ilr.report.evidence import Attempt, ClaimEvidence, ControlEvidence, Evidenc
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.page.common_scale import nearest_first, off_theory, slack
 from ilr.report.page.forest import forest_line
-from ilr.report.page.inline_svg import Figure
 from ilr.report.page.sentences import answer, of_control, sentence_case, telling_first
 from ilr.report.page.settings import Settings, settings_of
 from ilr.report.page.sources import Source, file_address
 from ilr.report.standing import looked, tries
+from ilr.report.svg.inline import Figure
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
@@ -86,6 +86,11 @@ class Section:
     command: str
     csv: str
     """All findings, as a table."""
+
+    @property
+    def told(self) -> set[tuple[str, str]]:
+        """Name and rule of the claim's own findings: what its controls need not say again."""
+        return {(finding.name, finding.rule) for finding in self.claim.findings}
 
     @property
     def seconds(self) -> float:

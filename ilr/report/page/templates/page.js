@@ -36,12 +36,23 @@ function drawing(figure) {
     + `<rect width="100%" height="100%" fill="#ffffff"/>${bare.join("")}</svg>\n`;
 }
 
+// A table of points names each line once, and gives its points in a row.
+function whole(table) {
+  let name = "";
+  return table.split("\n").flatMap((line) => {
+    if (!line.startsWith("=")) return name ? line.split(" ").map((point) => `${name},${point}`) : [line];
+    name = line.slice(1);
+    return [];
+  }).join("\n");
+}
+
 function save(button) {
   const name = button.dataset.save;
   const isDrawing = name.endsWith(".svg");
   const around = button.closest("figure") ?? button.closest("section");
   const template = isDrawing ? null : all("template.csv", around).find((one) => one.parentElement === button.closest(".scripted").parentElement);
-  const text = isDrawing ? drawing(around) : template.content.textContent;
+  const told = template?.content.textContent;
+  const text = isDrawing ? drawing(around) : template.matches(".points") ? whole(told) : told;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: isDrawing ? "image/svg+xml" : "text/csv" }));
   link.download = name;

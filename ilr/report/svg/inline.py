@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from ilr.report.page.theme import themed
+from ilr.report.svg.compact import compact
+from ilr.report.svg.theme import themed
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
@@ -44,11 +45,9 @@ PROPERTIES = frozenset((
 _REFERENCE = re.compile(r"url\((['\"]?)#([\w.:-]+)\1\)")
 _RASTER = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_DECIMALS = re.compile(r"-?\d+\.\d{2,}")
-LONG_PATH = 400
-"""Characters of a path from which on it is a curve, and no mark."""
-_SIZE = re.compile(r"(?:font|font-size):[^;]*?([\d.]+)px")
+_SIZE = re.compile(r"(?:font|font-size):[^;]*?(\d+\.?\d*)px")
 _FONT = re.compile(r"font:\s*((?:italic|oblique|bold|\d{3})\s+)*([\d.]+px)[^;]*")
+_VIEW_BOX = re.compile(r"\s*(-?\d+\.?\d*[\s,]+){2}\d+\.?\d*[\s,]+\d+\.?\d*\s*")
 _FAMILY = re.compile(r";?\s*font-family:[^;]*")
 
 
@@ -89,20 +88,28 @@ class Figure:
         if "<!ENTITY" in text:
             raise ValueError("no figure: it declares an entity")
         try:
-            original = ElementTree.fromstring(text)
-        except ElementTree.ParseError as error:
+            return cls._made(ElementTree.fromstring(text), prefix)
+        except (ElementTree.ParseError, UnicodeEncodeError) as error:
             raise ValueError(f"not well-formed SVG: {error}") from None
+        except RecursionError:
+            raise ValueError("no figure: it is nested too deep") from None
+
+    @classmethod
+    def _made(cls, original: ElementTree.Element, prefix: str) -> "Figure":
         if original.tag not in ("svg", f"{_SVG}svg"):
             raise ValueError("not an SVG file")
         metadata = original.find(f"{_SVG}metadata")
         csv = "" if metadata is None or metadata.get("id") != "csv" else "".join(metadata.itertext()).strip()
         root = _copy(original, prefix)
         assert root is not None
-        _shrink(root)
         caption, description = _taken(root, "title"), _taken(root, "desc")
         view_box = root.get("viewBox") or f"0 0 {_number(root.get('width'))} {_number(root.get('height'))}"
+        if _VIEW_BOX.fullmatch(view_box) is None:
+            raise ValueError(f"no figure: its viewBox is {view_box[:40]!r}, and must be four numbers")
         panels = _panels(root, view_box)
-        sizes = [float(size) for one in root.iter() for size in _SIZE.findall(one.get("style", ""))]
+        inside = [one for panel in panels for one in panel.iter()]
+        sizes = [float(size) for one in inside for size in _SIZE.findall(one.get("style", ""))]
+        compact(panels, prefix)
         return cls(
             caption=caption,
             description=description,
@@ -110,7 +117,7 @@ class Figure:
             panels=tuple(Panel(_serialized(panel)) for panel in panels),
             view_box=view_box,
             width=max(_number(panel.get("viewBox", "").split()[2]) for panel in panels),
-            smallest_text=min(sizes, default=10.0),
+            smallest_text=min((size for size in sizes if size > 0), default=10.0),
         )
 
 
@@ -140,24 +147,6 @@ def _copy(element: ElementTree.Element, prefix: str) -> ElementTree.Element | No
     return copy
 
 
-def _shrink(root: ElementTree.Element) -> None:
-    """Takes out what nothing refers to, and says once what all markers of a line have in common."""
-    values = [value for one in root.iter() for name, value in one.items() if name != "id"]
-    used = set(re.findall(r"#([\w.:-]+)", " ".join(values)))
-    for one in root.iter():
-        # The panels are told by their names later on.
-        if one.get("id", "") not in used and "subfigure_" not in one.get("id", ""):
-            one.attrib.pop("id", None)
-        styles = {child.get("style", "") for child in one if child.tag == "use"}
-        # Opacity is not inherited: it would be that of the group.
-        if len(one) > 1 and len(styles) == 1 and all(child.tag == "use" for child in one) and not one.get("style"):
-            [style] = styles
-            if not re.search(r"(^|;)opacity", style):
-                one.set("style", style)
-                for child in one:
-                    child.attrib.pop("style", None)
-
-
 def _text(text: str | None) -> str | None:
     """Text between elements; the file's indentation is of no use in a page."""
     return text if text and text.strip() else None
@@ -176,8 +165,9 @@ def _cleaned(element: str, attribute: str, value: str, prefix: str) -> str:
     if attribute == "style":
         value = ";".join(_declared(element, one, prefix) for one in value.split(";") if one.strip())
         return _FAMILY.sub("", _FONT.sub(r"font-size:\2;\1", value)).replace("bold ", "font-weight:bold")
-    if attribute == "d" and len(value) > LONG_PATH:
-        return " ".join(_DECIMALS.sub(_to_a_tenth, _safe(element, value, prefix)).split())
+    if attribute == "d":
+        # Its digits are cut where its places are told.
+        return _safe(element, value, prefix)
     return " ".join(_LONG_NUMBER.sub(_shortened, _safe(element, value, prefix)).split())
 
 
@@ -196,11 +186,6 @@ def _safe(element: str, value: str, prefix: str) -> str:
     if re.search(r"url\s*\(|[\\<>@{}]|/\*|image\s*\(|image-set|var\s*\(", rest, re.IGNORECASE):
         raise ValueError(f"no figure: a value of its <{element}> refers to something outside of it")
     return value
-
-
-def _to_a_tenth(number: re.Match[str]) -> str:
-    """Of a curve: a tenth of a unit is less than its line is wide."""
-    return f"{float(number.group()):.1f}".removesuffix(".0")
 
 
 def _shortened(number: re.Match[str]) -> str:
@@ -239,7 +224,7 @@ def _panels(root: ElementTree.Element, view_box: str) -> list[ElementTree.Elemen
 def _extent(part: ElementTree.Element) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a panel: the first path in it is its background."""
     path = part.find(".//path")
-    numbers = [float(one) for one in re.findall(r"-?[\d.]+", path.get("d", "") if path is not None else "")]
+    numbers = [float(one) for one in re.findall(r"-?\d+\.?\d*", path.get("d", "") if path is not None else "")]
     if len(numbers) < 4:
         raise ValueError("no figure: a panel of it has no background")
     return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
@@ -247,7 +232,7 @@ def _extent(part: ElementTree.Element) -> tuple[float, float, float, float]:
 
 def _number(text: str | None) -> float:
     """A length without its unit."""
-    found = re.match(r"[\d.]+", text or "")
+    found = re.match(r"\d+\.?\d*", text or "")
     return float(found.group()) if found else 1.0
 
 
