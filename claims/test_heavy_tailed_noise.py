@@ -57,6 +57,8 @@ BATCHES = 16
 """Of whose gradients Gaussian noise is made."""
 STILL = 512
 """Batches whose gradients are looked at while the weights stand still."""
+STILL_GAUSSIAN = 128
+"""Steps with Gaussian noise, likewise, each of which takes BATCHES batches."""
 BLOCK = 16
 """Of how many the sums are whose width is compared with that of single ones."""
 SHARE = 0.02
@@ -153,26 +155,28 @@ def experiments(setting: ilr.Setting) -> ilr.Experiments:
         ),
         **regime.trained,
     )
-    settled = still_after(regime.steps, sgd, ())
     return {
         SGD: sgd,
         LARGER: replace(sgd, learning_rate=larger, weight_decay=regime.intrinsic / larger),
         DOUBLED: replace(sgd, learning_rate=larger, weight_decay=2 * regime.intrinsic / larger),
         GAUSSIAN: replace(
-            still_after(regime.steps, sgd, sgd.observe), gradient_noise=ilr.GaussianNoise(batches=BATCHES)
+            still_after(regime.steps, sgd, sgd.observe, STILL_GAUSSIAN),
+            gradient_noise=ilr.GaussianNoise(batches=BATCHES),
         ),
-        START: still_after(0, sgd, ()),
-        SETTLED: settled,
+        START: still_after(0, sgd),
+        SETTLED: still_after(regime.steps, sgd),
     }
 
 
-def still_after(steps: int, run: ilr.Experiment, observe: tuple[ilr.Observe, ...]) -> ilr.Experiment:
-    """A run that goes on for STILL steps of η = 0 after so many of its own, looking at gradients."""
+def still_after(
+    steps: int, run: ilr.Experiment, observe: tuple[ilr.Observe, ...] = (), still: int = STILL
+) -> ilr.Experiment:
+    """A run that goes on for so many steps of η = 0 after those of its own, looking at gradients."""
     return replace(
         run,
         learning_rate=ilr.Phases((run.learning_rate, 0.0), (steps,)),
-        steps=steps + STILL,
-        observe=(*observe, ilr.Observe("sampled_gradient", range(steps, steps + STILL))),
+        steps=steps + still,
+        observe=(*observe, ilr.Observe("sampled_gradient", range(steps, steps + still))),
     )
 
 
