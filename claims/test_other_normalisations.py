@@ -16,11 +16,13 @@ the loss of the steps' own batches, averaged over replicas, which costs nothing.
 Instance norm needs maps: a hidden unit of an MLP would be normalised by itself. So it has a net of two convolutions,
 and weight norm too, as there is one thing that weight norm does not do. Nothing keeps a unit's activations around zero:
 one that the steps have turned away from all images has no gradient any more and never comes back. In an MLP of 32 units
-a layer such units gather, at any λₑ that we tried from 0.005 to 0.04: the norm jumps by orders of magnitude, accuracy
-falls, on digits down to chance. Convolutions, which see every part of an image, live on. So equilibrium needs that gradients do not vanish, besides scale invariance, and we
-predict both. Learning rates are small, so that the control, which has no normalisation and is not scale-invariant,
-does not diverge; under a normalisation η and the scale of the initial weights are one (as
-test_learning_rate_is_initial_scale.py has it), so what is cooled starts from a tenth of the usual weights.
+a layer such units gather, at any λₑ that we tried from 0.005 to 0.04: the norm jumps by orders of magnitude and the
+accuracy falls, on digits down to chance. Convolutions, which see every part of an image, live on. So equilibrium needs,
+besides scale invariance, that gradients do not vanish, and we predict both.
+
+Learning rates are small, so that the control, which has no normalisation and is not scale-invariant, does not diverge;
+under a normalisation η and the scale of the initial weights are one (as test_learning_rate_is_initial_scale.py has it),
+so what is cooled starts from a tenth of the usual weights.
 """
 
 from collections.abc import Mapping

@@ -83,12 +83,15 @@ def test_a_process_that_lost_its_gpu_tries_no_job_on_it(monkeypatch: pytest.Monk
 
 
 RUN = """
+import signal
 import sys
 from pathlib import Path
 from ilr.lab.engines import Processes
 from tests.lab.test_engines import scripted
 
 if __name__ == "__main__":
+    # A shell has what it starts in the background ignore Ctrl-C, and so would this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     list(Processes(2).run(scripted(Path(sys.argv[1]), "sleeps 1", "sleeps 2"), lambda _: None))
 """
 
