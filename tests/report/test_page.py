@@ -445,7 +445,7 @@ def test_looks_and_other_scales_are_told() -> None:
 
 def test_settings_are_told_by_group(page: Page) -> None:
     text = page.text("claim-lr-drop-square-root-law")
-    assert "net MLP 64-32-32-32-10 norm batch norm optimiser SGD data digits B 32 η(t) 0.5, ÷10 at step 3000" in text
+    assert "net MLP 64-32-32-32-10 norm batch norm optimiser SGD data digits precision float32 B 32 η(t) 0.5" in text
     assert "λₑ, first → last 0.01 → 0.001 steps 6,000 replicas 48" in text
     assert "drop, drop, no normalisation" in text
 
