@@ -207,15 +207,29 @@ def trial(request: pytest.FixtureRequest) -> "JudgedClaim":
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Marks the report of an INCONCLUSIVE claim, which fails the run unless that is allowed."""
-    report = yield
-    from ilr.trials.outcome import InconclusiveError
+    """Fails the test of a claim that does not hold, even if its test lets it pass.
 
-    if call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError):
-        report.longrepr = str(call.excinfo.value)
+    An INCONCLUSIVE claim has a mark of its own, and fails the run unless that is allowed.
+    """
+    report = yield
+    if "trial" not in getattr(item, "fixturenames", ()) or MODE not in item.config.stash:
+        return report
+    # By `xfail` an ERROR would be expected, or a REFUTED claim; nothing would tell that from success.
+    if hasattr(report, "wasxfail") and report.skipped and call.excinfo is not None:
+        del report.wasxfail
+        report.outcome, report.longrepr = "failed", str(call.excinfo.value)
+    if report.when != "call":
+        return report
+    outcome = item.funcargs["trial"].outcome  # type: ignore[attr-defined]
+    from ilr.trials.outcome import InconclusiveError, described
+
+    asked = call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError)
+    if asked or (outcome.verdict is Verdict.INCONCLUSIVE and not report.failed):
+        report.longrepr = described(outcome)
         report.user_properties.append(("verdict", Verdict.INCONCLUSIVE.value))
-        if item.config.stash[OPTIONS].allow_inconclusive:
-            report.outcome = "passed"
+        report.outcome = "passed" if item.config.stash[OPTIONS].allow_inconclusive else "failed"
+    elif outcome.verdict is not Verdict.REPRODUCED and not report.failed:
+        report.outcome, report.longrepr = "failed", described(outcome)
     return report
 
 
