@@ -95,7 +95,8 @@ def _complaint(collector: pytest.Module, report: pytest.CollectReport) -> str:
         # pytest wraps what an import has raised.
         error = call.excinfo.value.__cause__ or call.excinfo.value
         return f"{collector.path}: {described(error)}" if holds_claim(collector.path) else ""
-    claim = getattr(collector.obj, "CLAIM", None) if report.passed else None
+    # Not what other plugins make of the same file, as for --doctest-modules.
+    claim = getattr(collector.obj, "CLAIM", None) if report.passed and type(collector) is pytest.Module else None
     if type(claim).__module__ != "ilr.trials.claim":
         return ""
     # A class may hold the test: it is collected later.
