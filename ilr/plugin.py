@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator, Iterable
 from shutil import get_terminal_size
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import pytest
 
@@ -133,11 +133,16 @@ def _claims(items: Iterable[pytest.Item]) -> dict[str, ModuleType]:
     """The modules of the tests that judge a claim, by the ids of these tests."""
     modules = {}
     for item in items:
-        if isinstance(item, pytest.Function) and "trial" in item.fixturenames and hasattr(item.module, "CLAIM"):
+        if _judges(item):
             if hasattr(item, "callspec"):
                 raise pytest.UsageError(f"{item.nodeid}: the test of a claim takes no parameters, it is judged once")
             modules[item.nodeid] = item.module
     return modules
+
+
+def _judges(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    """Whether a test is one that judges a claim."""
+    return isinstance(item, pytest.Function) and "trial" in item.fixturenames and hasattr(item.module, "CLAIM")
 
 
 def _mode(options: Options) -> type[Mode]:
@@ -213,17 +218,18 @@ def pytest_runtest_makereport(
     An INCONCLUSIVE claim has a mark of its own, and fails the run unless that is allowed.
     """
     report = yield
-    if "trial" not in getattr(item, "fixturenames", ()) or MODE not in item.config.stash:
+    if not _judges(item):
         return report
     # By `xfail` an ERROR would be expected, or a REFUTED claim; nothing would tell that from success.
     if hasattr(report, "wasxfail") and report.skipped and call.excinfo is not None:
         del report.wasxfail
         report.outcome, report.longrepr = "failed", str(call.excinfo.value)
-    if report.when != "call":
-        return report
-    outcome = item.funcargs["trial"].outcome  # type: ignore[attr-defined]
-    from ilr.trials.outcome import InconclusiveError, described
+    from ilr.trials.outcome import InconclusiveError, JudgedClaim, described
 
+    judged = item.funcargs.get("trial")
+    if report.when != "call" or not isinstance(judged, JudgedClaim):
+        return report
+    outcome = judged.outcome
     asked = call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError)
     if asked or (outcome.verdict is Verdict.INCONCLUSIVE and not report.failed):
         report.longrepr = described(outcome)

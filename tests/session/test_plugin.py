@@ -92,9 +92,7 @@ def test_only_selected_claims_are_trained(pytester: pytest.Pytester, run: Run) -
 
 
 @pytest.mark.parametrize("option", ["--doctest-modules", "-Werror", "-pno:terminal", "--import-mode=importlib"])
-def test_a_claim_is_judged_whatever_else_pytest_is_asked_for(
-    pytester: pytest.Pytester, run: Run, option: str
-) -> None:
+def test_a_claim_is_judged_whatever_else_pytest_is_asked_for(pytester: pytest.Pytester, run: Run, option: str) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     assert run(option).ret == pytest.ExitCode.OK
     assert evidence(pytester)["reproduced"]["verdict"] == "REPRODUCED"
