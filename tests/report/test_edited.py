@@ -53,10 +53,10 @@ def edited(told: dict[str, Any], verdict: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
-    """The reference at tiny, its claims edited to come out as each of the verdicts in turn."""
+    """The reference at tiny, the claims that ran edited to come out as each of the verdicts in turn."""
     told = msgspec.to_builtins(read_evidence(REFERENCE / "tiny"), str_keys=True)
-    judged = [claim for claim in told["claims"] if claim["verdict"] != "NOT RUN"]
-    claims = [edited(claim, verdict) for claim, verdict in zip(judged, cycle(ANSWERS), strict=False)]
+    ran = [claim for claim in told["claims"] if claim["verdict"] != "NOT RUN"]
+    claims = [edited(claim, verdict) for claim, verdict in zip(ran, cycle(ANSWERS), strict=False)]
     return typed(told | {"claims": claims})
 
 
