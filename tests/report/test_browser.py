@@ -103,6 +103,18 @@ def test_the_page_fits_and_anybody_can_use_it(browser: Any, address: str, width:
     page.close()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scale", ["tiny", "reduced"])
+def test_a_report_of_ours_fits_and_can_be_read(browser: Any, scale: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((REFERENCE / scale / "index.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert page.evaluate(FROM_TITLE_TO_FIGURE) <= 900
+    if width == min(WIDTHS):
+        assert page.evaluate(SMALLEST_TEXT) >= 9
+    page.close()
+
+
 def test_a_claim_is_half_as_high_as_it_was(browser: Any) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto((REFERENCE / "reduced" / "index.html").as_uri())

@@ -95,8 +95,9 @@ def test_why_a_claim_is_undecided_ends_with_what_would_decide(evidence: Evidence
         assert "replicas a group would decide" in page.text(f"claim-{claim.id}")
 
 
-def test_captions_conclude_nothing() -> None:
-    for claim in read_evidence(REFERENCE / "reduced").claims:
+@pytest.mark.parametrize("scale", ["tiny", "reduced", "reduced-reviews"])
+def test_captions_conclude_nothing(scale: str) -> None:
+    for claim in read_evidence(REFERENCE / scale).claims:
         for text in claim.figures:
             caption = Figure.parse(text, "f-").caption
             assert caption
