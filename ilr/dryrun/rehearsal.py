@@ -204,16 +204,17 @@ def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experim
 
 
 def _in_memory(short: Experiment, workers: int) -> Experiment:
-    """The same with batches halved until they leave each worker its share of the memory that is free.
+    """The same with batches halved until all workers together take half of the memory that is free.
 
-    That a step goes through shows at any batch, and a machine without a GPU is none that would train the whole.
+    That a step goes through shows at any batch, and a machine without a GPU is none that would train the whole. Half,
+    as what is free now is not free for long where others work.
     """
     free = available_memory()
     while (
         free is not None
         and short.batch_size is not None
         and short.batch_size > LEAST_BATCH
-        and workers * peak_bytes(short, short.replicas) > free
+        and workers * peak_bytes(short, short.replicas) > free // 2
     ):
         short = replace(short, batch_size=short.batch_size // 2)
     return short
