@@ -154,8 +154,7 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
     found, chance = Found(claims=len(claims_of(undisturbed / "report"))), random.Random(seed)
     while True:
         if not (disturbed / "store").exists():
-            # How replicas are computed fastest is measured, and another result of that would round otherwise.
-            shutil.copytree(undisturbed / "store" / "measured", disturbed / "store" / "measured")
+            measured_alike(undisturbed, disturbed / "store")
         run = Run(disturbed, arguments)
         # Half of the moments are anywhere; half, in training, where a kill costs most.
         if chance.random() < 0.5:
@@ -187,6 +186,14 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         if found.kills == kills:
             return found
         shutil.rmtree(disturbed / "store")
+
+
+def measured_alike(undisturbed_run: Path, store: Path) -> None:
+    """Gives a store what was measured in another: how replicas are computed fastest, which would round otherwise."""
+    measured = undisturbed_run / "store" / "measured"
+    # The toy alone has nothing to measure.
+    if measured.is_dir():
+        shutil.copytree(measured, store / "measured")
 
 
 def _kill(run: Run, victims: Sequence[int], chance: random.Random, found: Found, store: Path) -> int:

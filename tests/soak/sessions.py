@@ -17,8 +17,8 @@ from pathlib import Path
 from tests.claim_files import write_claim
 from tests.conftest import LOADS_ILR
 from tests.second_user import NOBODY, SECOND_USER, no_second_user
-from tests.soak._whole import IN_PROCESSES, measured_alike, undisturbed
-from tests.soak.kills import ENDED, ROOT, Run, claims_of
+from tests.soak._whole import IN_PROCESSES, undisturbed
+from tests.soak.kills import ENDED, ROOT, Run, claims_of, measured_alike
 
 OF_THE_TOY = "gradient_descent_is_not_gradient_flow_toy"
 """A claim that is the same however its replicas are computed: what was measured may go with the store."""
@@ -106,7 +106,7 @@ def out_of_memory(folder: Path) -> int:
     lines = {line.strip() for line in ended.stdout.splitlines() if "killed by SIGKILL" in line}
     print(
         f"workers killed for want of memory at every try of one claim's job: exit status {ended.returncode}, "
-        f"verdicts {verdicts}: {' | '.join(sorted(lines))[:300]}",
+        f"verdicts {verdicts}: {min(lines, key=len, default='')}",
         flush=True,
     )
     return int(verdicts != {"reproduced": "REPRODUCED", "greedy": "ERROR"} or not lines or ended.returncode != 1)
