@@ -92,6 +92,7 @@ class Run:
         command = [sys.executable, "-m", "pytest", "claims", "--scale=tiny", "-q", "-p", "no:cacheprovider"]
         places = [f"--store={folder / 'store'}", f"--report={folder / 'report'}"]
         self.folder, self.began = folder, time.time()
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "output.txt").open("a") as output:
             self.process = subprocess.Popen(
                 [*command, *places, *arguments],
@@ -147,8 +148,6 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         folder: for everything.
     """
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
-    for place in (undisturbed, disturbed):
-        place.mkdir(parents=True)
     whole = Run(undisturbed, arguments)
     assert whole.process.wait() in ENDED, (undisturbed / "output.txt").read_text()
     found, chance = Found(claims=len(claims_of(undisturbed / "report"))), random.Random(seed)
@@ -178,7 +177,8 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         if status == -signal.SIGKILL:
             continue
         if status not in ENDED:
-            found.differences.append(f"exit status {status}, see {disturbed / 'output.txt'}")
+            # Its folder goes with this process.
+            found.differences.append(f"exit status {status}: {(disturbed / 'output.txt').read_text()[-500:]}")
             return found
         found.runs += 1
         found.differences += differences(undisturbed, disturbed)
@@ -278,7 +278,6 @@ def interruptions(count: int, longest: float, chance: random.Random, arguments: 
     taken: list[float] = []
     silent = left = 0
     place = folder / "interrupted"
-    place.mkdir()
     for number in range(count):
         run = Run(place, arguments)
         while not run.trains() and not run.ended_within(0.1):

@@ -47,8 +47,6 @@ def sessions(folder: Path, count: int, arguments: Sequence[str]) -> int:
     with undisturbed(arguments) as alone:
         measured_alike(alone, store)
         places = [folder / f"session-{number}" for number in range(count)]
-        for place in places:
-            place.mkdir()
         running = [Run(place, [*arguments, *IN_PROCESSES, f"--store={store}"]) for place in places]
         while any(one.process.poll() is None for one in running):
             for path in store.glob("*/*.safetensors"):
@@ -74,7 +72,6 @@ def deleted(folder: Path, times: int) -> int:
     arguments = ["-k", OF_THE_TOY, *IN_PROCESSES]
     with undisturbed(arguments) as alone:
         place = folder / "deleted"
-        place.mkdir()
         measured_alike(alone, place / "store")
         run, done = Run(place, arguments), 0
         while not run.ended_within(2.0):
