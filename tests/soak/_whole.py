@@ -34,11 +34,3 @@ def undisturbed(arguments: Sequence[str]) -> Iterator[Path]:
     finally:
         if not shared:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def measured_alike(undisturbed_run: Path, store: Path) -> None:
-    """Gives a store what was measured in another: how replicas are computed fastest, which would round otherwise."""
-    measured = undisturbed_run / "store" / "measured"
-    # The toy alone has nothing to measure.
-    if measured.is_dir():
-        shutil.copytree(measured, store / "measured")

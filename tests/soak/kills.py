@@ -92,6 +92,7 @@ class Run:
         command = [sys.executable, "-m", "pytest", "claims", "--scale=tiny", "-q", "-p", "no:cacheprovider"]
         places = [f"--store={folder / 'store'}", f"--report={folder / 'report'}"]
         self.folder, self.began = folder, time.time()
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "output.txt").open("a") as output:
             self.process = subprocess.Popen(
                 [*command, *places, *arguments],
@@ -147,15 +148,12 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         folder: for everything.
     """
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
-    for place in (undisturbed, disturbed):
-        place.mkdir(parents=True)
     whole = Run(undisturbed, arguments)
     assert whole.process.wait() in ENDED, (undisturbed / "output.txt").read_text()
     found, chance = Found(claims=len(claims_of(undisturbed / "report"))), random.Random(seed)
     while True:
         if not (disturbed / "store").exists():
-            # How replicas are computed fastest is measured, and another result of that would round otherwise.
-            shutil.copytree(undisturbed / "store" / "measured", disturbed / "store" / "measured")
+            measured_alike(undisturbed, disturbed / "store")
         run = Run(disturbed, arguments)
         # Half of the moments are anywhere; half, in training, where a kill costs most.
         if chance.random() < 0.5:
@@ -179,7 +177,8 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         if status == -signal.SIGKILL:
             continue
         if status not in ENDED:
-            found.differences.append(f"exit status {status}, see {disturbed / 'output.txt'}")
+            # Its folder goes with this process.
+            found.differences.append(f"exit status {status}: {(disturbed / 'output.txt').read_text()[-500:]}")
             return found
         found.runs += 1
         found.differences += differences(undisturbed, disturbed)
@@ -187,6 +186,14 @@ def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], fol
         if found.kills == kills:
             return found
         shutil.rmtree(disturbed / "store")
+
+
+def measured_alike(undisturbed_run: Path, store: Path) -> None:
+    """Gives a store what was measured in another: how replicas are computed fastest, which would round otherwise."""
+    measured = undisturbed_run / "store" / "measured"
+    # The toy alone has nothing to measure.
+    if measured.is_dir():
+        shutil.copytree(measured, store / "measured")
 
 
 def _kill(run: Run, victims: Sequence[int], chance: random.Random, found: Found, store: Path) -> int:
@@ -271,7 +278,6 @@ def interruptions(count: int, longest: float, chance: random.Random, arguments: 
     taken: list[float] = []
     silent = left = 0
     place = folder / "interrupted"
-    place.mkdir()
     for number in range(count):
         run = Run(place, arguments)
         while not run.trains() and not run.ended_within(0.1):

@@ -17,8 +17,8 @@ from pathlib import Path
 from tests.claim_files import write_claim
 from tests.conftest import LOADS_ILR
 from tests.second_user import NOBODY, SECOND_USER, no_second_user
-from tests.soak._whole import IN_PROCESSES, measured_alike, undisturbed
-from tests.soak.kills import ENDED, ROOT, Run, claims_of
+from tests.soak._whole import IN_PROCESSES, undisturbed
+from tests.soak.kills import ENDED, ROOT, Run, claims_of, measured_alike
 
 OF_THE_TOY = "gradient_descent_is_not_gradient_flow_toy"
 """A claim that is the same however its replicas are computed: what was measured may go with the store."""
@@ -47,8 +47,6 @@ def sessions(folder: Path, count: int, arguments: Sequence[str]) -> int:
     with undisturbed(arguments) as alone:
         measured_alike(alone, store)
         places = [folder / f"session-{number}" for number in range(count)]
-        for place in places:
-            place.mkdir()
         running = [Run(place, [*arguments, *IN_PROCESSES, f"--store={store}"]) for place in places]
         while any(one.process.poll() is None for one in running):
             for path in store.glob("*/*.safetensors"):
@@ -74,7 +72,6 @@ def deleted(folder: Path, times: int) -> int:
     arguments = ["-k", OF_THE_TOY, *IN_PROCESSES]
     with undisturbed(arguments) as alone:
         place = folder / "deleted"
-        place.mkdir()
         measured_alike(alone, place / "store")
         run, done = Run(place, arguments), 0
         while not run.ended_within(2.0):
@@ -106,7 +103,7 @@ def out_of_memory(folder: Path) -> int:
     lines = {line.strip() for line in ended.stdout.splitlines() if "killed by SIGKILL" in line}
     print(
         f"workers killed for want of memory at every try of one claim's job: exit status {ended.returncode}, "
-        f"verdicts {verdicts}: {' | '.join(sorted(lines))[:300]}",
+        f"verdicts {verdicts}: {min(lines, key=len, default='')}",
         flush=True,
     )
     return int(verdicts != {"reproduced": "REPRODUCED", "greedy": "ERROR"} or not lines or ended.returncode != 1)

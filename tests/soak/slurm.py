@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ilr.lab.checkpoints import FOLDER, UNREADABLE, About
 from tests.slurm_cluster import Cluster, cluster, why_not
-from tests.soak._whole import measured_alike, undisturbed
-from tests.soak.kills import ENDED, Run, claims_of, differences, leftovers
+from tests.soak._whole import undisturbed
+from tests.soak.kills import ENDED, Run, claims_of, differences, leftovers, measured_alike
 
 UNDISTURBED = "undisturbed"
 
