@@ -42,6 +42,9 @@ not."""
 LEAST_BATCH = 2
 """Examples of a batch that is cut down for want of memory: batch normalisation needs two."""
 
+BATCHES = 4
+"""Batches of training examples that are left where batches are cut down."""
+
 JUDGED_REPLICAS = 8
 """Replicas of the recordings that judges are given."""
 
@@ -194,7 +197,7 @@ def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experim
         # Those that are the same when shortened alone fail as one again.
         alone: dict[Experiment, list[Experiment]] = {}
         for experiment in group:
-            one = replace(_short([experiment], short.replicas), batch_size=short.batch_size)
+            one = replace(_short([experiment], short.replicas), batch_size=short.batch_size, data=short.data)
             alone.setdefault(one, []).append(experiment)
         if error and len(alone) > 1:
             found += _rehearsed(alone.values(), replicas, lab)
@@ -204,7 +207,7 @@ def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experim
 
 
 def _in_memory(short: Experiment, workers: int) -> Experiment:
-    """The same with batches halved until all workers together take half of the memory that is free.
+    """The same with batches halved, and few examples, until all workers together take half of the free memory.
 
     That a step goes through shows at any batch, and a machine without a GPU is none that would train the whole. Half,
     as what is free now is not free for long where others work.
@@ -212,11 +215,15 @@ def _in_memory(short: Experiment, workers: int) -> Experiment:
     free = available_memory()
     while (
         free is not None
+        and short.data is not None
         and short.batch_size is not None
         and short.batch_size > LEAST_BATCH
         and workers * peak_bytes(short, short.replicas) > free // 2
     ):
-        short = replace(short, batch_size=short.batch_size // 2)
+        batch_size = short.batch_size // 2
+        # An evaluation passes the first training examples through the net at once.
+        examples = min(BATCHES * batch_size, info_of(short.data).train)
+        short = replace(short, batch_size=batch_size, data=replace(short.data, train=examples))
     return short
 
 

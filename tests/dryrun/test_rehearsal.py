@@ -82,7 +82,7 @@ def test_batches_are_cut_down_to_the_memory_there_is(
     assert result.parseoutcomes() == {"rehearsed": 2}
     result.stdout.re_match_lines(
         [
-            r"REHEARSED  MLP 8-8, batch norm, mnist, .*batch 2\b.*: 2 experiments of on-images",
+            r"REHEARSED  MLP 8-8, batch norm, mnist, 8 examples, batch 2\b.*: 2 experiments of on-images",
             r"in batches of 2, as 16 take more memory than is free",
         ],
         consecutive=True,
