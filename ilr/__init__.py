@@ -11,8 +11,10 @@ from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet,
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.own_data import NpzFile, OwnData, npz
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.serialization import record
 from ilr.stats import tails, theory
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.groups import Group
@@ -103,7 +105,9 @@ __all__ = [
     "LayerNorm",
     "Measurements",
     "NoNorm",
+    "NpzFile",
     "Observe",
+    "OwnData",
     "Partners",
     "Phases",
     "PreResNet",
@@ -135,8 +139,10 @@ __all__ = [
     "l1_distance",
     "label_lines",
     "new_figure",
+    "npz",
     "observe_all",
     "rank_correlations",
+    "record",
     "run",
     "tails",
     "theory",

@@ -17,7 +17,7 @@ from ilr.fields import fit_fields
 T = TypeVar("T")
 
 _RECORDS: dict[str, type] = {}
-TOLD = {"Claim": ("question", "differs")}
+TOLD = {"Claim": ("question", "differs"), "NpzFile": ("path",)}
 """Fields that tell of a record and decide nothing: they are no part of its digest, so their words may be mended."""
 
 
@@ -45,6 +45,11 @@ def record(cls: type[T]) -> type[T]:
             f"two records are called {cls.__name__}: in {_RECORDS[cls.__name__].__module__} and {cls.__module__}"
         )
     return frozen
+
+
+def is_record(value: Any) -> bool:
+    """Whether the class of a value is a record itself; one that only inherits from a record is none."""
+    return "__dataclass_fields__" in vars(type(value)) and type(value).__name__ in _RECORDS
 
 
 def to_json(value: Any) -> Any:

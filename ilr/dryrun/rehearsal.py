@@ -116,7 +116,7 @@ class Rehearsal(Mode):
                 ended = f"ERROR      {one.error}"
             claims = [claim.id for claim in self.selection.claims.values() if one.concerns(claim)]
             yield f"{ended}: {count(len(one.stands_for), 'experiment')} of {', '.join(claims)}"
-        for name in sorted({one.data.name for one in self.selection.experiments if one.data}):
+        for name in sorted({one.data.name for one in self.selection.experiments if one.data}, key=str):
             try:
                 read(name, self.selection.options.data_root)
             except DataUnavailableError as error:

@@ -8,9 +8,11 @@ from typing import Literal
 from ilr.experiments.architectures import Net, Toy
 from ilr.experiments.noise import GradientNoise
 from ilr.experiments.norms import Norm
+from ilr.experiments.own_data import OwnData
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
-from ilr.serialization import record
+from ilr.fields import shown
+from ilr.serialization import is_record, record
 
 Steps = range | tuple[int, ...]
 """Steps at which something is observed: the state before the update of that step, so step 0 is the
@@ -32,12 +34,16 @@ class Data:
     `side` averages the images down to side × side pixels; the original side must be a multiple of it.
     """
 
-    name: str
+    name: str | OwnData
+    """In the catalogue; or a record of your own."""
     train: int | None = None
     test: int | None = None
     side: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.name, OwnData) and not is_record(self.name):
+            kind = type(self.name).__name__
+            raise ValueError(f"Data: name={shown(self.name)} must be a record: put @ilr.record above class {kind}")
         for field in ("train", "test", "side"):
             value = getattr(self, field)
             if value is not None and value < 1:
@@ -45,7 +51,7 @@ class Data:
 
     def __str__(self) -> str:
         size = "" if self.train is None else f", {self.train} examples"
-        return self.name + size + ("" if self.side is None else f" at {self.side}×{self.side}")
+        return f"{self.name}{size}" + ("" if self.side is None else f" at {self.side}×{self.side}")
 
 
 @record

@@ -101,12 +101,15 @@ class Lab:
     def __post_init__(self) -> None:
         self._data = DataFolder(self.data_root, self.stand_in)
         self._catalogue = Catalogue(self.store, self._data, self.device, refresh=self.refresh)
-        self.data_sha256: Mapping[str, str] = self._catalogue.data_sha256
-        """By name, of each data set that an experiment so far is trained on."""
         self._errors: dict[Key, str | None] = {}
         """How the last training of each key ended."""
         self._own_peak = 0
         self._since = datetime.now(UTC) if self.refresh else None
+
+    @property
+    def data_sha256(self) -> Mapping[str, str]:
+        """By name, of each data set that an experiment so far is trained on."""
+        return self._catalogue.data_sha256
 
     def plan(self, experiments: Iterable[Experiment]) -> TrainingPlan:
         """Looks every slice up and groups those that are missing into jobs, longest first; changes nothing.

@@ -19,7 +19,7 @@ from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.report.files import check_plain
 from ilr.report.svg.inline import Figure
-from ilr.serialization import digest, to_json
+from ilr.serialization import decisive, digest, to_json
 from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
@@ -244,7 +244,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         # The toy loss is computed in float64, whatever is said of nets.
         precision=PRECISIONS["float64" if experiment.data is None else experiment.precision],
         trained_by=source.trained_by,
-        record=to_json(experiment),
+        record=decisive(to_json(experiment)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ilr.data.catalog import check_fit
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.fields import shown
 from ilr.lab.cost import operations, recorded_bytes
@@ -131,6 +132,7 @@ def _check_kind(kind: Experiment) -> None:
         ValueError: it cannot be built.
         DataUnavailableError: there is no such data set, or it is smaller than asked for.
     """
+    check_fit(kind)
     recorded_bytes(kind)
     operations(kind)
 
