@@ -298,7 +298,7 @@ def test_a_class_that_is_no_record_is_refused() -> None:
     for own in (Plain(), Heir(0)):
         with pytest.raises(ValueError, match=r"Data: name=.* must be a record: put @ilr.record above class"):
             Data(own)
-    with pytest.raises(ValueError, match=r"Data: name=<class .*Plain'> must be a text or OwnData"):
+    with pytest.raises(ValueError, match=r"Data: name=<class .* must be a text or OwnData"):
         Data(Plain)  # type: ignore[arg-type]
 
 
