@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ilr.session.alone import run
+    from ilr.alone import run
     from ilr.stats.function_space import agreement, l1_distance
     from ilr.stats.means import rank_correlations
     from ilr.trials.outcome import JudgedClaim
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
 
 _HEAVY = {
-    "ilr.session.alone": ("run",),
+    "ilr.alone": ("run",),
     "ilr.stats.function_space": ("agreement", "l1_distance"),
     "ilr.stats.means": ("rank_correlations",),
     "ilr.trials.outcome": ("JudgedClaim",),

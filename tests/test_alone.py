@@ -21,7 +21,7 @@ def test_one_experiment_is_trained_or_found(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ilr.session.alone.CACHE", tmp_path / "ilr")
+    monkeypatch.setattr("ilr.alone.CACHE", tmp_path / "ilr")
     store = None if in_cache else str(tmp_path / "store")
     recording = ilr.run(small_experiment, store=store, device="cpu")
     assert recording.experiment == small_experiment
