@@ -179,6 +179,7 @@ def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
         looks_planned=outcome.looks_planned,
         as_registered=outcome.as_registered,
         literal=outcome.literal,
+        variation=outcome.variation,
         regime=_regime(outcome),
         history=outcome.history,
         digests=_digests(outcome.planned.experiments),
