@@ -159,7 +159,7 @@ def claim_evidence(outcome: Outcome, file: str) -> schema.ClaimEvidence:
 
 
 def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
-    claim, findings = outcome.claim, _findings(outcome.findings)
+    claim, findings = outcome.claim, finding_evidence(outcome.findings)
     return schema.ClaimEvidence(
         id=claim.id,
         title=claim.title,
@@ -194,7 +194,7 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
         takes_away=control.takes_away,
         verdict=judged.verdict,
         sound=judged.sound,
-        findings=_findings(judged.findings),
+        findings=finding_evidence(judged.findings),
         message=judged.message,
         digests=_digests(outcome.planned.controls[control.name]),
         values=judged.values,
@@ -202,7 +202,7 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
 
 
 def _look(look: Look) -> schema.Look:
-    return schema.Look(look.n, look.level, _findings(look.findings), look.verdict, look.controls)
+    return schema.Look(look.n, look.level, finding_evidence(look.findings), look.verdict, look.controls)
 
 
 def _regime(outcome: Outcome) -> str:
@@ -215,7 +215,8 @@ def _regime(outcome: Outcome) -> str:
     return f"{first}; {first.steps:,} steps; {replicas} replicas a group"
 
 
-def _findings(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
+def finding_evidence(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
+    """Findings as the report reads them."""
     names = schema.FindingEvidence.__struct_fields__
     # Not msgspec.convert, which checks: a run that found something odd is to be written down first.
     return tuple(schema.FindingEvidence(**{name: getattr(finding, name) for name in names}) for finding in findings)

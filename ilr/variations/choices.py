@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ilr.data.catalog import DATASETS, DataUnavailableError, whole_info
@@ -123,12 +124,22 @@ def is_in_a_file(typed: str) -> bool:
 def from_file(typed: str) -> Any:
     """What a file of Python calls by some name, as `nets.py:VIT`.
 
-    The file is imported as what lies beside a claim is, so that worker processes find it, too.
-
     Raises:
         ValueError: there is no such file or name, or it cannot be imported.
     """
     file, _, name = typed.rpartition(":")
+    module = imported(file)
+    if not hasattr(module, name):
+        raise ValueError(f"{file} has no {name!r}")
+    return getattr(module, name)
+
+
+def imported(file: str) -> ModuleType:
+    """A file of Python as a module that worker processes find, too, by its name.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be imported.
+    """
     path = Path(file).expanduser().absolute()
     if not path.is_file():
         raise ValueError(f"{file} is no file")
@@ -140,9 +151,7 @@ def from_file(typed: str) -> Any:
         raise ValueError(f"{file} cannot be imported: {type(error).__name__}: {error}") from None
     if Path(str(module.__file__)) != path:
         raise ValueError(f"{file} is called as {module.__file__}, which is imported already: rename it")
-    if not hasattr(module, name):
-        raise ValueError(f"{file} has no {name!r}")
-    return getattr(module, name)
+    return module
 
 
 def _of_kind(value: Any, typed: str, kind: type, what: str) -> Any:
