@@ -131,7 +131,12 @@ def from_file(typed: str) -> Any:
     module = imported(file)
     if not hasattr(module, name):
         raise ValueError(f"{file} has no {name!r}")
-    return getattr(module, name)
+    value = getattr(module, name)
+    try:
+        # A record that needs nothing may be named by its class.
+        return value() if isinstance(value, type) else value
+    except Exception as error:  # whatever a stranger's class raises, the answer is one line
+        raise ValueError(f"{typed} cannot be built: {type(error).__name__}: {error}") from None
 
 
 def imported(file: str) -> ModuleType:
