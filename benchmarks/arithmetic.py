@@ -96,8 +96,8 @@ def shifts(usual: Mapping[str, Any], other: Mapping[str, Any]) -> list[float]:
     of_usual = [*usual["findings"], *(one for control in usual["controls"] for one in control["findings"])]
     of_other = [*other["findings"], *(one for control in other["controls"] for one in control["findings"])]
     for one, two in zip(of_usual, of_other, strict=True):
-        # An interval that is open tells its half by its closed end.
-        half = max(abs(end - one["estimate"]) for end in one["interval"] if end is not None)
+        # An interval that is open tells its half by its closed end; one that is open on both sides has none.
+        half = max((abs(end - one["estimate"]) for end in one["interval"] if end is not None), default=0.0)
         moved.append(abs(two["estimate"] - one["estimate"]) / half if half else 0.0)
     return moved
 

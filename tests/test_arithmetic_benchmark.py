@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.arithmetic import BITS, ProductsInTF32, rounded, shifts
+from benchmarks.arithmetic import BITS, ProductsInTF32, main, rounded, shifts
 
 
 @given(st.floats(width=32, allow_nan=False, allow_subnormal=False))
@@ -61,11 +61,19 @@ def test_shifts_are_in_halves_of_the_usual_interval() -> None:
         return {"estimate": estimate, "interval": interval}
 
     usual = {
-        "findings": [finding(1.0, 0.5, 1.5), finding(2.0, 1.0, None)],
+        "findings": [finding(1.0, 0.5, 1.5), finding(2.0, 1.0, None), finding(1.0, None, None)],
         "controls": [{"findings": [finding(0, 0, 0)]}],
     }
     other = {
-        "findings": [finding(1.25, 0.0, 9.0), finding(2.5, 1.0, None)],
+        "findings": [finding(1.25, 0.0, 9.0), finding(2.5, 1.0, None), finding(2.0, None, None)],
         "controls": [{"findings": [finding(0, 0, 0)]}],
     }
-    assert shifts(usual, other) == [0.5, 0.5, 0.0]
+    assert shifts(usual, other) == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_it_trains_chosen_claims_twice_and_tells_what_moved(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--arithmetic=tf32", "-k", "gradient_flow_toy"]) == 0
+    _, claim, everything = capfd.readouterr().out.splitlines()
+    assert claim.split()[:3] == ["gradient-descent-is-not-gradient-flow-toy", "REPRODUCED", "REPRODUCED"]
+    assert everything.startswith("all")
+    assert "0 verdicts differ" in everything

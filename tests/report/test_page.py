@@ -445,7 +445,7 @@ def test_looks_and_other_scales_are_told() -> None:
 
 def test_settings_are_told_by_group(page: Page) -> None:
     text = page.text("claim-lr-drop-square-root-law")
-    assert "net MLP 64-32-32-32-10 norm batch norm optimiser SGD data digits B 32 η(t) 0.5, ÷10 at step 3000" in text
+    assert "net MLP 64-32-32-32-10 norm batch norm optimiser SGD data digits precision float32 B 32 η(t) 0.5" in text
     assert "λₑ, first → last 0.01 → 0.001 steps 6,000 replicas 48" in text
     assert "drop, drop, no normalisation" in text
 
@@ -465,8 +465,8 @@ def test_many_findings_are_folded_away_unless_they_decide() -> None:
     names = [finding(f"quantity {i}", "REFUTED" if i == 8 else "REPRODUCED") for i in range(9)]
     page = Page(render_html(with_claims([claim("one", "REFUTED", findings=names)])))
     text = page.text("claim-one")
-    assert "5 more findings, all REPRODUCED" in text
-    assert text.index("quantity 8") < text.index("5 more findings")
+    assert "6 more findings, all REPRODUCED" in text
+    assert text.index("quantity 8") < text.index("6 more findings")
 
 
 def test_two_claims_with_one_id_are_refused() -> None:
