@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ilr.__main__ import main
 from ilr.data.catalog import DataUnavailableError, check_fit, info_of
 from ilr.data.dataset import Pixels, load
 from ilr.data.readers import read
@@ -17,6 +18,7 @@ from ilr.experiments.experiment import CropFlip, Data, Experiment
 from ilr.experiments.own_data import NpzFile, OwnData, arrays_of, npz
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.scheduler import TrainingFailedError
+from ilr.lab.store import recording_file as form
 from ilr.serialization import digest, from_json, record, to_json
 from tests.stores import trained_at
 
@@ -317,3 +319,19 @@ def test_what_does_not_fit_the_data_is_refused_before_training(
     check_fit(experiment)
     with pytest.raises(ValueError, match=complaint):
         check_fit(replace(experiment, **changes))
+
+
+def test_the_store_lists_and_verifies_what_it_cannot_load(
+    tmp_path: Path, small_experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is not here any more, and a record whose load() fails by now."""
+    own, path, store = giving(tuple(arrays().values())), written(tmp_path), tmp_path / "store"
+    trained_at(store, on(small_experiment, own), on(small_experiment, npz(path)))
+    path.unlink()
+    GIVEN[own.number] = raises
+    arrays_of.cache_clear()
+    form._forms_of_one.cache_clear()
+    assert main(["store", "ls", f"--store={store}"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[1] for line in lines) == ["Given", "NpzFile"]
+    assert main(["store", "verify", f"--store={store}"]) == 0
