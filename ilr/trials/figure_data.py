@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 MOST_POINTS = 40
 """Of one line in the table: a page holds some thirty figures."""
@@ -50,7 +50,7 @@ def _panel(axes: Axes) -> str:
     title = axes.get_title("left") or axes.get_title() or axes.get_ylabel() or "panel"
     lines = list(_lines(axes))
     # Of groups side by side, each with its name below it, the place says nothing.
-    is_named = isinstance(axes.xaxis.get_major_formatter(), FixedFormatter)
+    is_named = isinstance(axes.xaxis.get_major_locator(), FixedLocator)
     side_by_side = is_named and all(len(line.x) == 1 for line in lines)
     against = "" if side_by_side and not axes.get_xlabel() else f" against {_axis(axes, 'x')}"
     told = [f"Panel “{title}”: {_axis(axes, 'y')}{against}."]

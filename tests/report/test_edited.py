@@ -1,6 +1,7 @@
 """A report of ours, edited so that its claims come out otherwise: the page says what came out, and nothing else."""
 
 import re
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,17 @@ def edited(told: dict[str, Any], verdict: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
-    """The reference at tiny, its claims edited to come out as each of the verdicts in turn."""
+    """The reference at tiny, the claims that ran edited to come out as each of the verdicts in turn."""
     told = msgspec.to_builtins(read_evidence(REFERENCE / "tiny"), str_keys=True)
-    verdicts = list(ANSWERS) * len(told["claims"])
-    claims = [edited(claim, verdict) for claim, verdict in zip(told["claims"], verdicts, strict=False)]
+    ran = [claim for claim in told["claims"] if claim["verdict"] != "NOT RUN"]
+    claims = [edited(claim, verdict) for claim, verdict in zip(ran, cycle(ANSWERS), strict=False)]
     return typed(told | {"claims": claims})
 
 
 def test_every_claim_is_answered_and_listed_by_what_came_out(evidence: Evidence) -> None:
     page = Page(render_html(evidence))
     text = page.text()
-    assert "0 of 18 claims reproduced" in text
+    assert f"0 of {len(evidence.claims)} claims reproduced" in text
     for claim in evidence.claims:
         section = page.text(f"claim-{claim.id}")
         # What the page says by itself, before the history, which holds other runs.
