@@ -11,8 +11,10 @@ from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet,
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.serialization import record
 from ilr.stats import tails, theory
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.groups import Group
@@ -77,7 +79,9 @@ _HEAVY = {
 __all__ = [
     "CNN",
     "MLP",
+    "SGD",
     "SVAG",
+    "AdamW",
     "Array",
     "Axes",
     "BatchNorm",
@@ -101,9 +105,11 @@ __all__ = [
     "InstanceNorm",
     "JudgedClaim",
     "LayerNorm",
+    "Lion",
     "Measurements",
     "NoNorm",
     "Observe",
+    "Optimizer",
     "Partners",
     "Phases",
     "PreResNet",
@@ -115,6 +121,7 @@ __all__ = [
     "ResizedCropFlip",
     "Schedule",
     "Setting",
+    "SignSGD",
     "StepDecay",
     "Toy",
     "Verdict",
@@ -137,6 +144,7 @@ __all__ = [
     "new_figure",
     "observe_all",
     "rank_correlations",
+    "record",
     "run",
     "tails",
     "theory",
