@@ -11,6 +11,7 @@ from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet,
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.own_data import NpzFile, OwnData, npz
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
@@ -79,7 +80,9 @@ _HEAVY = {
 __all__ = [
     "CNN",
     "MLP",
+    "SGD",
     "SVAG",
+    "AdamW",
     "Array",
     "Axes",
     "BatchNorm",
@@ -103,10 +106,12 @@ __all__ = [
     "InstanceNorm",
     "JudgedClaim",
     "LayerNorm",
+    "Lion",
     "Measurements",
     "NoNorm",
     "NpzFile",
     "Observe",
+    "Optimizer",
     "OwnData",
     "Partners",
     "Phases",
@@ -119,6 +124,7 @@ __all__ = [
     "ResizedCropFlip",
     "Schedule",
     "Setting",
+    "SignSGD",
     "StepDecay",
     "Toy",
     "Verdict",

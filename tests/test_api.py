@@ -31,7 +31,6 @@ CLASSES_AND_FUNCTIONS = (
         "OwnData",
         "NpzFile",
         "npz",
-        "record",
         "Observe",
         "Partners",
         "CropFlip",
@@ -39,6 +38,7 @@ CLASSES_AND_FUNCTIONS = (
     ),
     *("MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
     *("GaussianNoise", "SVAG"),
+    *("AdamW", "Lion", "Optimizer", "SGD", "SignSGD"),
     *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
     *("changed", "every", "for_each", "group", "observe_all"),
@@ -55,7 +55,7 @@ CLASSES_AND_FUNCTIONS = (
         "new_figure",
         "ticks_at",
     ),
-    *("agreement", "l1_distance", "rank_correlations", "run", "tails", "theory"),
+    *("agreement", "l1_distance", "rank_correlations", "record", "run", "tails", "theory"),
 )
 TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")
 

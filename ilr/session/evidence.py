@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ilr.experiments.experiment import Experiment, Precision
+from ilr.experiments.optimizers import SGD
 from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import gpus, processor
 from ilr.lab.scheduler import Lab
@@ -237,7 +238,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         computed="; ".join(source.formulations),
         net=str(experiment.net),
         norm=str(experiment.norm),
-        optimiser=f"SGD, momentum {experiment.momentum:g}" if experiment.momentum else "SGD",
+        optimiser=str(experiment.optimizer or SGD(experiment.momentum)),
         data=", ".join(data),
         learning_rate=str(experiment.learning_rate),
         weight_decay=str(experiment.weight_decay),

@@ -11,6 +11,7 @@ from typing import Any
 from ilr.data.catalog import DATASETS, DataUnavailableError, whole_info
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.own_data import OwnData, npz
 from ilr.fields import shown
 from ilr.serialization import is_record
@@ -25,6 +26,14 @@ NORMS = {
     "instance": InstanceNorm(),
     "weight": WeightNorm(),
     "none": NoNorm(),
+}
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": SGD(),
+    "momentum": SGD(momentum=0.9),
+    "nesterov": SGD(momentum=0.9, nesterov=True),
+    "adamw": AdamW(),
+    "lion": Lion(),
+    "signsgd": SignSGD(),
 }
 NETS = {"mlp": MLP, "cnn": CNN}
 
@@ -99,6 +108,19 @@ def data(typed: str) -> Choice:
     except DataUnavailableError as error:
         raise ValueError(str(error)) from None
     return Choice(typed, value)
+
+
+def optimizer(typed: str) -> Choice:
+    """An optimiser: `sgd`, `momentum` (0.9), `nesterov`, `adamw`, `lion`, `signsgd`, or one of somebody's own.
+
+    Raises:
+        ValueError: it is none; the message says what is allowed.
+    """
+    if is_in_a_file(typed):
+        return Choice(typed, _of_kind(from_file(typed), typed, Optimizer, "an optimiser"))
+    if typed not in OPTIMIZERS:
+        raise ValueError(f"choose from {', '.join(OPTIMIZERS)}, or {IN_A_FILE}")
+    return Choice(typed, OPTIMIZERS[typed])
 
 
 def momentum(typed: str) -> Choice:

@@ -16,6 +16,7 @@ from typing import Any
 from ilr.data.catalog import DataUnavailableError, whole_info
 from ilr.experiments.architectures import Toy
 from ilr.experiments.experiment import Data, Experiment
+from ilr.experiments.optimizers import SGD, Optimizer
 from ilr.experiments.own_data import OwnData
 from ilr.fields import in_a_line
 from ilr.variations import choices
@@ -54,6 +55,13 @@ def _with_data(experiment: Experiment, name: str | OwnData) -> Experiment:
     return replace(experiment, data=kept)
 
 
+def _with_optimizer(experiment: Experiment, optimizer: Optimizer) -> Experiment:
+    """The same by another optimiser, which plain SGD's momentum, if any, gives way to."""
+    if type(optimizer) is SGD and optimizer.plain:
+        return replace(experiment, optimizer=None, momentum=optimizer.momentum)
+    return replace(experiment, optimizer=optimizer, momentum=0.0)
+
+
 AXES: dict[str, Axis] = {
     "norm": Axis("norm", "norms", choices.norm, lambda one: one.norm, lambda one, norm: replace(one, norm=norm)),
     "net": Axis(
@@ -66,6 +74,14 @@ AXES: dict[str, Axis] = {
         told=lambda net: in_a_line(str(net), 40),
     ),
     "data": Axis("data set", "data sets", choices.data, lambda one: one.data and one.data.name, _with_data),
+    # Before momentum, which is one of plain SGD and of no other.
+    "optimizer": Axis(
+        "optimiser",
+        "optimisers",
+        choices.optimizer,
+        lambda one: one.optimizer or SGD(one.momentum),
+        _with_optimizer,
+    ),
     "momentum": Axis(
         "momentum",
         "momenta",
@@ -134,7 +150,7 @@ def _own(axis: Axis, experiments: Named) -> Any:
         raise NoSenseError(f"it is about the toy loss, whose {axis.noun} cannot be another")
     own = {axis.get(one): None for one in experiments.values()}
     if len(own) > 1:
-        raise NoSenseError(f"it compares {axis.nouns} itself: {', '.join(axis.told(value) for value in own)}")
+        raise NoSenseError(f"it compares {axis.nouns} itself: {'; '.join(axis.told(value) for value in own)}")
     return next(iter(own))
 
 

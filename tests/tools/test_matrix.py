@@ -116,7 +116,7 @@ def test_every_combination_is_a_variation() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ([], "nothing to vary: give --norm=batch,group or another of --norm, --net"),
+        ([], "nothing to vary: give --norm=batch,group or another of --norm, --net, --data, --optimizer"),
         (["--norm=batch,what"], "--norm=what: choose from batch"),
         (["--norm=batch,"], "--norm=: choose from batch"),
         (["--norm=batch,batch"], "two variations would have the folder norm-batch"),

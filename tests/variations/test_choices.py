@@ -9,6 +9,7 @@ import pytest
 from ilr.data.catalog import whole_info
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, SignSGD
 from ilr.variations.choices import Choice
 from ilr.variations.variation import AXES
 
@@ -53,6 +54,12 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("net", "mlp", MLP()),
         ("net", "mlp:5", MLP((5,))),
         ("net", "cnn:8-16", CNN((8, 16))),
+        ("optimizer", "sgd", SGD()),
+        ("optimizer", "momentum", SGD(momentum=0.9)),
+        ("optimizer", "nesterov", SGD(momentum=0.9, nesterov=True)),
+        ("optimizer", "adamw", AdamW()),
+        ("optimizer", "lion", Lion()),
+        ("optimizer", "signsgd", SignSGD()),
         ("momentum", "0", 0.0),
         ("momentum", ".9", 0.9),
         ("data", "digits", "digits"),
@@ -93,6 +100,11 @@ def test_an_npz_file(tmp_path: Path) -> None:
         ("net", "mlp:8,8", "must be whole numbers"),
         ("net", "cnn:-8", "must be whole numbers"),
         ("net", "cnn:999999999999", "must be whole numbers"),
+        (
+            "optimizer",
+            "adam",
+            "choose from sgd, momentum, nesterov, adamw, lion, signsgd, or FILE",
+        ),
         ("momentum", "1", "must be a number, 0 or more and below 1"),
         ("momentum", "-0.1", "must be a number, 0 or more and below 1"),
         ("momentum", "nan", "must be a number"),
@@ -114,6 +126,7 @@ def test_what_is_no_choice_is_one_line(axis: str, typed: str, complaint: str) ->
     ("axis", "name", "complaint"),
     [
         ("norm", "NUMBER", "NUMBER is 3, and must be a norm: a record that is an ilr.Norm"),
+        ("optimizer", "NORM", "must be an optimiser: a record that is an ilr.Optimizer"),
         ("data", "NORM", "must be a data set: a record that is an ilr.OwnData"),
         ("net", "NUMBER", "NUMBER is 3, and must be the record of a net"),
         ("net", "ABSENT", "has no 'ABSENT'"),

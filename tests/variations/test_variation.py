@@ -11,6 +11,7 @@ import pytest
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.norms import GroupNorm, LayerNorm, NoNorm
+from ilr.experiments.optimizers import AdamW
 from ilr.report.files import read_evidence
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.history import record
@@ -48,6 +49,31 @@ def test_several_choices_at_once(small_experiment: Experiment) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "typed", "after"),
+    [
+        ({"momentum": 0.5}, "sgd", {"momentum": 0.0}),
+        ({}, "momentum", {"momentum": 0.9}),
+        ({"momentum": 0.5}, "adamw", {"momentum": 0.0, "optimizer": AdamW()}),
+        ({"optimizer": AdamW()}, "momentum", {"momentum": 0.9, "optimizer": None}),
+        ({"initial_velocity": 1.0}, "momentum", {"momentum": 0.9, "initial_velocity": 1.0}),
+    ],
+)
+def test_an_optimiser_takes_the_place_of_plain_momentum(
+    before: Any, typed: str, after: Any, small_experiment: Experiment
+) -> None:
+    varied, _, _ = variation(optimizer=typed).of({"run": replace(small_experiment, **before)}, {})
+    assert varied["run"] == replace(small_experiment, **after)
+
+
+def test_an_optimiser_has_no_momentum_but_its_own(small_experiment: Experiment) -> None:
+    with pytest.raises(NoSenseError, match=r"momentum=0\.9 is that of an experiment without optimizer"):
+        variation(optimizer="adamw", momentum="0.9").of({"run": small_experiment}, {})
+    varied, _, told = variation(optimizer="sgd", momentum="0.9").of({"run": small_experiment}, {})
+    assert varied["run"].momentum == 0.9
+    assert told == "momentum 0.9 in place of no momentum"
+
+
 def test_a_control_without_a_norm_stays_without(small_experiment: Experiment) -> None:
     control = {"run": replace(small_experiment, norm=NoNorm())}
     _, controls, _ = variation(norm="group").of({"run": small_experiment}, {"unnormalised": control})
@@ -82,10 +108,12 @@ def test_other_data_are_cut_down_where_there_is_as_much(
 @pytest.mark.parametrize(
     ("changes", "typed", "reason"),
     [
-        ({"norm": LayerNorm()}, {"norm": "group"}, "it compares norms itself: batch norm, layer norm"),
-        ({"net": CNN((4,))}, {"net": "mlp"}, "it compares nets itself: MLP 8-8, CNN 4"),
-        ({"momentum": 0.5}, {"momentum": "0.9"}, "it compares momenta itself: no momentum, momentum 0.5"),
-        ({"data": Data("mnist")}, {"data": "digits"}, "it compares data sets itself: digits, mnist"),
+        ({"norm": LayerNorm()}, {"norm": "group"}, "it compares norms itself: batch norm; layer norm"),
+        ({"net": CNN((4,))}, {"net": "mlp"}, "it compares nets itself: MLP 8-8; CNN 4"),
+        ({"momentum": 0.5}, {"optimizer": "lion"}, "it compares optimisers itself: SGD; SGD, momentum 0.5"),
+        ({"optimizer": AdamW()}, {"optimizer": "sgd"}, "it compares optimisers itself: SGD; AdamW, β"),
+        ({"momentum": 0.5}, {"momentum": "0.9"}, "it compares momenta itself: no momentum; momentum 0.5"),
+        ({"data": Data("mnist")}, {"data": "digits"}, "it compares data sets itself: digits; mnist"),
     ],
 )
 def test_a_claim_that_compares_is_not_varied(
@@ -101,7 +129,7 @@ def test_a_claim_that_compares_is_not_varied(
 
 @pytest.mark.parametrize("axis", AXES)
 def test_the_toy_is_not_varied(axis: str, small_toy: Experiment) -> None:
-    typed = TYPED.get(axis, "digits")
+    typed = (TYPED | {"data": "digits", "optimizer": "adamw"})[axis]
     with pytest.raises(NoSenseError, match=r"it is about the toy loss, whose .* cannot be another"):
         variation(**{axis: typed}).of({"run": small_toy}, {})
 
