@@ -45,20 +45,29 @@ def _matrix(arguments: argparse.Namespace) -> int:
 
     variations = combinations({name: getattr(arguments, name) for name in AXES})
     passed_on = _passed_on(arguments.pytest)
-    failed = False
+    worst = PASSED
     for number, variation in enumerate(variations, 1):
         print(f"\n{variation or AS_REGISTERED} ({number} of {len(variations)})", flush=True)
         status = _run(passed_on, variation, arguments.to / folder_of(variation))
         if status in (INTERRUPTED, USAGE_ERROR):
             # The user's wish; or what would be the same for every other variation.
+            worst = status
             print("the same command goes on from there" if status == INTERRUPTED else "", file=sys.stderr)
-            return status
-        failed |= status not in (PASSED, FAILED)
+            break
+        if status not in (PASSED, FAILED):
+            worst = FAILED
     first: list[Choices] = [{name: str(one) for name, one in variation.choices.items()} for variation in variations]
-    for line in write_matrix(arguments.to, list(AXES), first).unreadable:
+    try:
+        matrix = write_matrix(arguments.to, list(AXES), first)
+    except ValueError:
+        # What has stopped before its first report has said why.
+        if worst == PASSED:
+            raise
+        return worst
+    for line in matrix.unreadable:
         print(f"left out: {line}")
     print(arguments.to / "index.html")
-    return int(failed)
+    return worst
 
 
 def _passed_on(arguments: Sequence[str]) -> list[str]:

@@ -184,6 +184,17 @@ def test_a_run_that_judges_nothing_is_no_success(
     runs = Runs(status, 0)
     assert run(runs, tmp_path, monkeypatch) == (1 if runs_more else status)
     assert len(runs.asked) == (2 if runs_more else 1)
+    # What there is stands on the page.
+    assert (tmp_path / "here" / "index.html").exists()
+
+
+def test_a_run_that_leaves_no_report_has_said_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_run", lambda *_: 4)
+    monkeypatch.chdir(tmp_path)
+    assert main(["matrix", "--norm=own,group", "--to=here"]) == 4
+    assert not capsys.readouterr().err.strip()
 
 
 def test_evidence_of_before_has_no_variation(tmp_path: Path) -> None:
