@@ -1,6 +1,7 @@
 """`ilr matrix`: all claims under every combination of some choices, and one page of what survives."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -125,12 +126,19 @@ def folder_of(variation: Variation) -> str:
 def _run(arguments: Sequence[str], variation: Variation, report: Path) -> int:
     """The exit status of pytest, in a process of its own: what it held is free for the next one."""
     choices = [f"--{name}={choice.typed}" for name, choice in variation.choices.items()]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "ilr.plugin", *arguments, *choices, f"--report={report}"]
-    )
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C reaches pytest, too: it keeps what it has, and ends.
-            continue
+    return ended([sys.executable, "-m", "pytest", "-p", "ilr.plugin", *arguments, *choices, f"--report={report}"])
+
+
+def ended(command: Sequence[str]) -> int:
+    """The exit status of a command, which ends by itself when this process is told to: it keeps what it has."""
+    process = subprocess.Popen(command)
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                # Ctrl-C reaches the whole terminal.
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)

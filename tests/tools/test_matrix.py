@@ -1,6 +1,8 @@
 """The matrix: claims by variations, over reports; and the command that runs them one after another."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,22 @@ def test_evidence_of_before_has_no_variation(tmp_path: Path) -> None:
     del told["claims"][0]["variation"]
     path.write_text(json.dumps(told), encoding="utf-8")
     assert matrix_of(tmp_path, ["norm"]).columns[0].evidence.claims[0].variation == ""
+
+
+WAITS = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_is_told_to_end_lets_pytest_end_first() -> None:
+    """By a scheduler, say: pytest keeps what it has."""
+    script = f"from ilr.commands.matrix import ended; import sys; sys.exit(ended([sys.executable, '-c', {WAITS!r}]))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait() == 2
