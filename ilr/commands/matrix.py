@@ -131,9 +131,20 @@ def _run(arguments: Sequence[str], variation: Variation, report: Path) -> int:
 
 def ended(command: Sequence[str]) -> int:
     """The exit status of a command, which ends by itself when this process is told to: it keeps what it has."""
-    process = subprocess.Popen(command)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    process: subprocess.Popen[bytes] | None = None
+    told = False
+
+    def end(*_: object) -> None:
+        nonlocal told
+        told = True
+        if process is not None:
+            process.terminate()
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
+        process = subprocess.Popen(command)
+        if told:  # before there was anything to end
+            process.terminate()
         while True:
             try:
                 return process.wait()
