@@ -82,6 +82,7 @@ ACCURACY = ilr.Prediction(
     margin=0.0,
     reason="Twice that of chance among ten classes.",
 )
+KEEPS = {"net": "it is about the depth of its own"}
 CLAIM = ilr.Claim(
     id="very-deep-network",
     title="A hundred layers of batch norm explode at initialisation and reach no equilibrium",

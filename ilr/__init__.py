@@ -11,8 +11,11 @@ from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet,
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
+from ilr.experiments.own_data import NpzFile, OwnData, npz
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.serialization import record
 from ilr.stats import tails, theory
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.groups import Group
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ilr.lab.scheduler import run
+    from ilr.alone import run
     from ilr.stats.function_space import agreement, l1_distance
     from ilr.stats.means import rank_correlations
     from ilr.trials.outcome import JudgedClaim
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
     )
 
 _HEAVY = {
-    "ilr.lab.scheduler": ("run",),
+    "ilr.alone": ("run",),
     "ilr.stats.function_space": ("agreement", "l1_distance"),
     "ilr.stats.means": ("rank_correlations",),
     "ilr.trials.outcome": ("JudgedClaim",),
@@ -77,7 +80,9 @@ _HEAVY = {
 __all__ = [
     "CNN",
     "MLP",
+    "SGD",
     "SVAG",
+    "AdamW",
     "Array",
     "Axes",
     "BatchNorm",
@@ -101,9 +106,13 @@ __all__ = [
     "InstanceNorm",
     "JudgedClaim",
     "LayerNorm",
+    "Lion",
     "Measurements",
     "NoNorm",
+    "NpzFile",
     "Observe",
+    "Optimizer",
+    "OwnData",
     "Partners",
     "Phases",
     "PreResNet",
@@ -115,6 +124,7 @@ __all__ = [
     "ResizedCropFlip",
     "Schedule",
     "Setting",
+    "SignSGD",
     "StepDecay",
     "Toy",
     "Verdict",
@@ -135,8 +145,10 @@ __all__ = [
     "l1_distance",
     "label_lines",
     "new_figure",
+    "npz",
     "observe_all",
     "rank_correlations",
+    "record",
     "run",
     "tails",
     "theory",

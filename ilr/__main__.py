@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ilr.commands import claims, new, reports, store
+from ilr.commands import claims, matrix, new, pilot, reports, store
 from ilr.session.process import replace_unprintable
 from ilr.version import __version__
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ilr", description="A reproducibility benchmark of the intrinsic-learning-rate paper.")
     parser.add_argument("--version", action="version", version=f"ilr {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for one in (reports, claims, new, store):
+    for one in (reports, claims, new, pilot, matrix, store):
         one.add(commands)
     return parser
 

@@ -17,7 +17,7 @@ from ilr.fields import fit_fields
 T = TypeVar("T")
 
 _RECORDS: dict[str, type] = {}
-TOLD = {"Claim": ("question", "differs")}
+TOLD = {"Claim": ("question", "differs"), "NpzFile": ("path",)}
 """Fields that tell of a record and decide nothing: they are no part of its digest, so their words may be mended."""
 
 
@@ -47,6 +47,11 @@ def record(cls: type[T]) -> type[T]:
     return frozen
 
 
+def is_record(value: Any) -> bool:
+    """Whether the class of a value is a record itself; one that only inherits from a record is none."""
+    return "__dataclass_fields__" in vars(type(value)) and type(value).__name__ in _RECORDS
+
+
 def to_json(value: Any) -> Any:
     """The JSON form of a record (or of a value a record may hold).
 
@@ -64,7 +69,8 @@ def to_json(value: Any) -> Any:
             return [to_json(item) for item in value]
         case _ if is_dataclass(value) and type(value).__name__ in _RECORDS:
             return {"record": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
-    raise TypeError(f"a record cannot hold {value!r} of type {type(value).__name__}")
+    hint = ": write @ilr.record above its class" if is_dataclass(value) and not isinstance(value, type) else ""
+    raise TypeError(f"a record cannot hold {value!r} of type {type(value).__name__}{hint}")
 
 
 def from_json(value: Any) -> Any:

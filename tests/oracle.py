@@ -20,6 +20,7 @@ from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreRe
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.noise import SVAG, GaussianNoise, GradientNoise
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
 from ilr.training.noise import BLOCK
@@ -226,6 +227,67 @@ def plain_net(experiment: Experiment, dataset: Dataset) -> nn.Sequential:
     return plain.finish(net)
 
 
+class DecoupledSGD(torch.optim.SGD):
+    """Torch's own, after the weights have been multiplied by 1 − ηλ."""
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+            decay, group["weight_decay"] = group["weight_decay"], 0.0
+        super().step()
+        group["weight_decay"] = decay
+
+
+class PlainLion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al. (2023), line by line."""
+
+    def __init__(self, weights: list[Tensor], betas: tuple[float, float]) -> None:
+        super().__init__(weights, {"lr": 1.0, "weight_decay": 0.0, "betas": betas})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for weight in group["params"]:
+                m = self.state[weight].setdefault("m", torch.zeros_like(weight))
+                c = beta1 * m + (1 - beta1) * weight.grad
+                weight.copy_(weight - group["lr"] * (torch.sign(c) + group["weight_decay"] * weight))
+                m.copy_(beta2 * m + (1 - beta2) * weight.grad)
+
+
+class SignsBySGD(torch.optim.SGD):
+    """Torch's own, which is given the signs of gradients or of their running means in their place."""
+
+    def __init__(self, weights: list[Tensor], beta: float) -> None:
+        super().__init__(weights, lr=1.0)
+        self.beta, self.means = beta, [torch.zeros_like(weight) for weight in weights]
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for weight, mean in zip(self.param_groups[0]["params"], self.means, strict=True):
+            mean.lerp_(weight.grad, 1 - self.beta)
+            weight.grad = torch.sign(mean)
+        super().step()
+
+
+def plain_optimizer(optimizer: Optimizer, weights: list[Tensor]) -> torch.optim.Optimizer:
+    """What a user of torch would step one network's weights by; rates are set before every step."""
+    match optimizer:
+        case SGD(decoupled=True):
+            return DecoupledSGD(weights, lr=1.0, momentum=optimizer.momentum, nesterov=optimizer.nesterov)
+        case SGD():
+            return torch.optim.SGD(weights, lr=1.0, momentum=optimizer.momentum, nesterov=optimizer.nesterov)
+        case AdamW():
+            return torch.optim.AdamW(weights, betas=(optimizer.beta1, optimizer.beta2), eps=optimizer.eps)
+        case Lion():
+            return PlainLion(weights, (optimizer.beta1, optimizer.beta2))
+        case SignSGD():
+            return SignsBySGD(weights, optimizer.momentum)
+    raise TypeError(f"no oracle for {optimizer}")
+
+
 def crop_and_flip_plain(images: Tensor, draws: np.ndarray, padding: int, black: np.ndarray) -> Tensor:
     """What a user would write with torchvision's functions, image by image."""
     changed = []
@@ -297,7 +359,7 @@ def train_plain(experiment: Experiment, replica: int, dataset: Dataset) -> Train
     draws = Draws(augmentation, order.replicas, size, order.steps_per_epoch) if augmentation else None
     learning_rates = experiment.learning_rate.values(experiment.steps)
     weight_decays = experiment.weight_decay.values(experiment.steps)
-    optimiser = torch.optim.SGD(weights, lr=1.0, momentum=experiment.momentum)
+    optimiser = plain_optimizer(experiment.optimizer or SGD(experiment.momentum), weights)
     if experiment.momentum:
         for weight in weights:
             optimiser.state[weight]["momentum_buffer"] = experiment.initial_velocity * weight.detach().clone()

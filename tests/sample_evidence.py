@@ -16,6 +16,7 @@ NEW_IN_SCHEMA_2 = {
     "evidence": {"invocation"},
     "claim": {
         "looks", "looks_planned", "as_registered", "literal", "regime", "history", "digests", "values", "file",
+        "variation",
     },
     "control": {"digests", "values"},
     "experiment": {

@@ -25,9 +25,20 @@ CLASSES_AND_FUNCTIONS = (
         "Setting",
         "Verdict",
     ),
-    *("Experiment", "Data", "Observe", "Partners", "CropFlip", "ResizedCropFlip"),
+    *(
+        "Experiment",
+        "Data",
+        "OwnData",
+        "NpzFile",
+        "npz",
+        "Observe",
+        "Partners",
+        "CropFlip",
+        "ResizedCropFlip",
+    ),
     *("MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
     *("GaussianNoise", "SVAG"),
+    *("AdamW", "Lion", "Optimizer", "SGD", "SignSGD"),
     *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
     *("changed", "every", "for_each", "group", "observe_all"),
@@ -44,7 +55,7 @@ CLASSES_AND_FUNCTIONS = (
         "new_figure",
         "ticks_at",
     ),
-    *("agreement", "l1_distance", "rank_correlations", "run", "tails", "theory"),
+    *("agreement", "l1_distance", "rank_correlations", "record", "run", "tails", "theory"),
 )
 TYPES = ("Array", "ControlRecordings", "Experiments", "Measurements", "Recordings")
 

@@ -24,7 +24,7 @@ def test_it_runs_and_comes_to_verdicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mpl.use("agg")
-    monkeypatch.setattr("ilr.lab.scheduler.user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("ilr.alone.CACHE", tmp_path)
     names: dict[str, object] = {}
     shown = None
     for cell in CODE:

@@ -81,7 +81,7 @@ class Stepper:
         if capturable(self.device):
             inputs = run.learning_rates[0], run.weight_decays[0], *run._drawn(0)
             step: Callable[..., Any] = partial(run._step, frozenset(wanted))
-            self.replay: Replay[Any] | None = Replay(step, inputs, run.sgd.state)
+            self.replay: Replay[Any] | None = Replay(step, inputs, run.optimizer.state)
         else:
             self.replay = None
             self.run = partial(run._eager, 0, frozenset(wanted))

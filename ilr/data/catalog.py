@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from ilr.experiments.experiment import Data
+from ilr.experiments.architectures import CNN, BottleneckResNet, PreResNet, ResNet
+from ilr.experiments.experiment import Data, Experiment
+from ilr.experiments.own_data import OwnData, arrays_of
 
 
 class DataUnavailableError(Exception):
@@ -77,12 +79,23 @@ DATASETS = {
 """The whole data sets, by name."""
 
 
-def whole_info(name: str) -> DatasetInfo:
-    """What is known of the whole data set called `name`.
+IMAGE_NETS = (CNN, PreResNet, ResNet, BottleneckResNet)
+"""Nets that convolve: vectors are nothing to them."""
+
+
+def whole_info(name: str | OwnData) -> DatasetInfo:
+    """What is known of the whole data set called `name`, or of one of somebody's own, which is loaded for that.
 
     Raises:
-        DataUnavailableError: no such data set.
+        DataUnavailableError: no such data set, or not as it must be.
     """
+    if isinstance(name, OwnData):
+        try:
+            own = arrays_of(name)
+        except ValueError as error:
+            raise DataUnavailableError(str(error)) from None
+        channels, side, _ = own.images.shape[1:]
+        return DatasetInfo(channels, side, own.classes, train=len(own.labels), test=len(own.test_labels))
     if name not in DATASETS:
         raise DataUnavailableError(f"no data set is called {name!r}; choose from {', '.join(DATASETS)}")
     return DATASETS[name]
@@ -95,3 +108,24 @@ def info_of(data: Data) -> DatasetInfo:
         DataUnavailableError: no such data set, or it cannot be cut down as asked.
     """
     return whole_info(data.name).cut(data)
+
+
+def check_fit(experiment: Experiment) -> None:
+    """Refuses what cannot be trained on the data of an experiment, before anything is.
+
+    Raises:
+        ValueError: vectors for a net or an augmentation of images, or fewer examples than a batch takes.
+        DataUnavailableError: as `info_of`.
+    """
+    data = experiment.data
+    if data is None:
+        return
+    info = info_of(data)
+    vectors = f"{data} has vectors of {info.channels} features"
+    if info.side == 1 and isinstance(experiment.net, IMAGE_NETS):
+        raise ValueError(f"{experiment.net} takes images, and {vectors}: take an MLP")
+    if info.side == 1 and experiment.augmentation is not None:
+        raise ValueError(f"{experiment.augmentation} is for images, and {vectors}")
+    batch = experiment.batch_size
+    if batch is not None and batch > info.train:
+        raise ValueError(f"a batch of {batch} cannot be drawn from the {info.train} training examples of {data}")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ilr.data.catalog import whole_info
 from ilr.data.lazy_images import Float32, Int64, LazyImages, NoiseImages
-from ilr.data.readers import Bytes, RawData, read
+from ilr.data.readers import Bytes, RawData, Resident, read
 from ilr.experiments.experiment import Data
 
 LARGEST_IN_FLOAT32 = 2**28
@@ -111,7 +111,7 @@ def _prepared(data: Data, raw: RawData) -> Dataset:
     )
 
 
-def _cut(images: Bytes | LazyImages, size: int, side: int) -> npt.NDArray[Any] | LazyImages:
+def _cut(images: Resident | LazyImages, size: int, side: int) -> npt.NDArray[Any] | LazyImages:
     """The first `size` images, averaged down to `side`."""
     if isinstance(images, LazyImages):
         return images.first(size)
@@ -130,5 +130,9 @@ def _moments(images: npt.NDArray[Any]) -> tuple[Float32, Float32]:
     mean = images.mean(axis=(0, 2, 3), dtype=np.float64)  # [channel]
     # The sum of squares, because np.std would make a float64 copy: CIFAR-10's takes more than a gigabyte.
     squares = np.einsum("ncij,ncij->c", images, images, dtype=np.float64, casting="unsafe")
-    deviation = np.sqrt(squares / (images.size / len(mean)) - mean**2)
+    deviation = np.sqrt(np.maximum(squares / (images.size / len(mean)) - mean**2, 0))
+    # A feature of somebody's own data may be the same in all examples: it is then 0, as its deviation is no more than
+    # rounding.
+    same = images.max(axis=(0, 2, 3)) == images.min(axis=(0, 2, 3))
+    deviation[same | (deviation < np.finfo(np.float32).tiny)] = 1
     return mean.astype(np.float32)[:, None, None], deviation.astype(np.float32)[:, None, None]

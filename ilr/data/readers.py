@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 from ilr.data.catalog import PUBLISHED, DatasetInfo, DataUnavailableError, whole_info
 from ilr.data.lazy_images import ImageFiles, Int64, LazyImages
+from ilr.experiments.own_data import OwnData, arrays_of
 
 Bytes = npt.NDArray[np.uint8]
+Resident = Bytes | npt.NDArray[np.float32]
+"""Those of the catalogue are bytes; one of somebody's own may have other numbers."""
 
 SHUFFLE = 20201206
 """Sets whose files are sorted are shuffled once, the same for every seed: all replicas share one split."""
@@ -23,11 +26,11 @@ SHUFFLE = 20201206
 
 @dataclass(frozen=True)
 class RawData:
-    """A data set as read: bytes [example, channel, row, column] or lazy images, with labels [example]."""
+    """A data set as read: images [example, channel, row, column] or lazy ones, with labels [example]."""
 
-    train_images: Bytes | LazyImages
+    train_images: Resident | LazyImages
     train_labels: Int64
-    test_images: Bytes | LazyImages
+    test_images: Resident | LazyImages
     test_labels: Int64
     classes: int
     sha256: str
@@ -42,13 +45,15 @@ class RawData:
 
 
 @cache
-def read(name: str, root: Path | None) -> RawData:
-    """The whole data set called `name`; files are looked for below `root`.
+def read(name: str | OwnData, root: Path | None) -> RawData:
+    """The whole data set called `name`, whose files are looked for below `root`; or one of somebody's own.
 
     Raises:
         DataUnavailableError: no such data set, or its files are not there or not whole.
     """
     info = whole_info(name)
+    if isinstance(name, OwnData):
+        return _own(name, info)
     raw = READERS[name](root, info)
     _check(name, raw, info)
     return raw
@@ -77,13 +82,21 @@ def _check(name: str, raw: RawData, info: DatasetInfo) -> None:
         raise DataUnavailableError(f"{name} has {info.classes} classes, not {raw.classes}, as found")
 
 
-def _resident(info: DatasetInfo, images: Bytes, labels: Any, test_images: Bytes, test_labels: Any) -> RawData:
+def _resident(info: DatasetInfo, images: Resident, labels: Any, test_images: Resident, test_labels: Any) -> RawData:
     """Training images and labels, test images and labels, with their checksum."""
     checksum = hashlib.sha256()
     for array in (images, labels, test_images, test_labels):
         checksum.update(np.ascontiguousarray(array).tobytes())
     labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
     return RawData(images, labels, test_images, test_labels, info.classes, checksum.hexdigest())
+
+
+def _own(own: OwnData, info: DatasetInfo) -> RawData:
+    """A data set of somebody's own, whose checksum tells arrays of the same bytes apart."""
+    arrays = arrays_of(own)
+    raw = _resident(info, arrays.images, arrays.labels, arrays.test_images, arrays.test_labels)
+    form = f"{arrays.images.dtype.name} {info.image_shape} {raw.sha256}"
+    return replace(raw, sha256=hashlib.sha256(form.encode()).hexdigest())
 
 
 def _digits(_root: Path | None, info: DatasetInfo) -> RawData:

@@ -127,7 +127,7 @@ class Rehearsal(Mode):
             batch = one.stands_for[0].batch_size
             if one.experiment.batch_size != batch:
                 yield f"in batches of {one.experiment.batch_size}, as {batch} take more memory than is free"
-        for name in sorted({one.data.name for one in self.selection.experiments if one.data}):
+        for name in sorted({one.data.name for one in self.selection.experiments if one.data}, key=str):
             try:
                 read(name, self.selection.options.data_root)
             except DataUnavailableError as error:

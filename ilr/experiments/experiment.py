@@ -8,9 +8,12 @@ from typing import Literal
 from ilr.experiments.architectures import Net, Toy
 from ilr.experiments.noise import GradientNoise
 from ilr.experiments.norms import Norm
+from ilr.experiments.optimizers import SGD, Optimizer
+from ilr.experiments.own_data import OwnData
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
-from ilr.serialization import record
+from ilr.fields import shown
+from ilr.serialization import is_record, record
 
 Steps = range | tuple[int, ...]
 """Steps at which something is observed: the state before the update of that step, so step 0 is the
@@ -32,12 +35,16 @@ class Data:
     `side` averages the images down to side × side pixels; the original side must be a multiple of it.
     """
 
-    name: str
+    name: str | OwnData
+    """In the catalogue; or a record of your own."""
     train: int | None = None
     test: int | None = None
     side: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.name, OwnData) and not is_record(self.name):
+            kind = type(self.name).__name__
+            raise ValueError(f"Data: name={shown(self.name)} must be a record: put @ilr.record above class {kind}")
         for field in ("train", "test", "side"):
             value = getattr(self, field)
             if value is not None and value < 1:
@@ -45,7 +52,7 @@ class Data:
 
     def __str__(self) -> str:
         size = "" if self.train is None else f", {self.train} examples"
-        return self.name + size + ("" if self.side is None else f" at {self.side}×{self.side}")
+        return f"{self.name}{size}" + ("" if self.side is None else f" at {self.side}×{self.side}")
 
 
 @record
@@ -148,6 +155,9 @@ class Experiment:
     augmentation: Augmentation | None = None
     """How the images of a batch are changed at random; those of evaluations never are."""
     momentum: float = 0.0
+    """Of SGD; other optimisers have their own."""
+    optimizer: Optimizer | None = None
+    """`None`: SGD. `SGD(momentum=β)` becomes `momentum=β` and `None`, which is the same."""
     gradient_noise: GradientNoise | None = None
     """What a step takes in place of its batch's gradient; `None`: that gradient, which is SGD."""
     first_replica: int = 0
@@ -164,11 +174,27 @@ class Experiment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", as_schedule(self.learning_rate))
         object.__setattr__(self, "weight_decay", as_schedule(self.weight_decay))
+        self._settle_optimizer()
         self._check_numbers()
         self._check_replicas()
         self._check_data()
         self.norm.check(self.net)
         self._check_observations()
+
+    def _settle_optimizer(self) -> None:
+        """Plain SGD is written in one way; what is plain SGD's goes with no other optimiser."""
+        if self.optimizer is None:
+            return
+        for field in ("momentum", "initial_velocity"):
+            if value := getattr(self, field):
+                raise ValueError(
+                    f"Experiment: {field}={value:g} is that of an experiment without optimizer, not of {self.optimizer}"
+                )
+        if type(self.optimizer) is SGD and self.optimizer.plain:
+            object.__setattr__(self, "momentum", self.optimizer.momentum)
+            object.__setattr__(self, "optimizer", None)
+        elif isinstance(self.net, Toy):
+            raise ValueError(f"Experiment: optimizer={self.optimizer} is for nets: the toy loss takes SGD's steps")
 
     def _check_numbers(self) -> None:
         """Each by itself is one that training can do something with."""
@@ -231,6 +257,8 @@ class Experiment:
             parts.append(str(self.augmentation))
         if self.momentum:
             parts.append(f"momentum {self.momentum:g}")
+        if self.optimizer is not None:
+            parts.append(str(self.optimizer))
         if self.gradient_noise is not None:
             parts.append(str(self.gradient_noise))
         if self.precision in LOW:

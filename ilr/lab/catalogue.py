@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ilr.experiments.experiment import Experiment
+from ilr.experiments.own_data import OwnData
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.store.keys import Key, training_code_sha256
 from ilr.lab.store.own_code import own_code_sha256
@@ -48,8 +49,7 @@ class Catalogue:
     """
 
     def __init__(self, store: Store, data: DataFolder, device: str, *, refresh: bool = False) -> None:
-        self.data_sha256: dict[str, str] = {}
-        """By name, of each data set that an experiment so far is trained on."""
+        self._data_sha256: dict[str | OwnData, str] = {}
         self._store = store
         self._data = data
         self._device_kind = device.partition(":")[0]
@@ -57,6 +57,11 @@ class Catalogue:
         self._keys: dict[Experiment, tuple[Key, ...]] = {}
         self._unique: dict[Key, Key] = {}
         self._lookups: dict[Key, Lookup] = {}
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """By name, of each data set that an experiment so far is trained on."""
+        return {str(name): sha256 for name, sha256 in self._data_sha256.items()}
 
     def keys(self, experiment: Experiment) -> tuple[Key, ...]:
         """One key for each slice of an experiment, in order of replica.
@@ -115,9 +120,9 @@ class Catalogue:
         if experiment.data is not None:
             name = experiment.data.name
             # Asked for once: where files are absent, every asking looks for them again.
-            if name not in self.data_sha256:
-                self.data_sha256[name] = self._data.sha256(name)
-            data_sha256 = self.data_sha256[name]
+            if name not in self._data_sha256:
+                self._data_sha256[name] = self._data.sha256(name)
+            data_sha256 = self._data_sha256[name]
         own_code = own_code_sha256(experiment)
         ids = experiment.replica_ids
         for cut in range(ids.start // SLICE * SLICE, ids.stop, SLICE):

@@ -7,6 +7,7 @@ from ilr.data.catalog import DataUnavailableError
 from ilr.data.dataset import Dataset, load, synthetic
 from ilr.data.readers import read
 from ilr.experiments.experiment import Data
+from ilr.experiments.own_data import OwnData
 
 STAND_IN = "random data in its place"
 """Takes the place of the sha256 of a data set whose files are absent: no recording of real data has such a key."""
@@ -21,8 +22,8 @@ class DataFolder:
     stand_in: bool = False
     """Let random data of the same form stand in for sets whose files are absent."""
 
-    def sha256(self, name: str) -> str:
-        """The sha256 of the data set called `name`, or STAND_IN.
+    def sha256(self, name: str | OwnData) -> str:
+        """The sha256 of the data set called `name`, or of one of somebody's own; or STAND_IN.
 
         Raises:
             DataUnavailableError: it is not there, and nothing may stand in for it.
@@ -30,7 +31,8 @@ class DataFolder:
         try:
             return read(name, self.root).sha256
         except DataUnavailableError:
-            if not self.stand_in:
+            # Of what cannot be loaded not even the form is known.
+            if not self.stand_in or isinstance(name, OwnData):
                 raise
             return STAND_IN
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ilr.data.catalog import DataUnavailableError
 from ilr.experiments.experiment import Experiment
 from ilr.lab.store.keys import RECORDING, training_code_sha256
 from ilr.lab.store.leases import remove_abandoned
@@ -70,12 +71,17 @@ def kept(root: Path) -> Iterator[Kept]:
             bytes=status.st_size,
             saved=status.st_mtime,
             net=str(net.get("record", "")),
-            data=str(data.get("name", "")),
+            data=_name(data.get("name", "")),
             steps=int(experiment.get("steps", 0)),
             replicas=int(experiment.get("replicas", 0)),
             readable=bool(key),
             current=key.get("code_sha256") == training_code_sha256(),
         )
+
+
+def _name(name: Any) -> str:
+    """What a data set is called in a key: by the catalogue, or by the record of somebody's own."""
+    return str(name.get("record", "")) if isinstance(name, dict) else str(name)
 
 
 def size(root: Path) -> Size:
@@ -132,8 +138,8 @@ def _check_recording(path: Path, content: bytes) -> None:
     named = [hashlib.sha256(text.encode()).hexdigest() for text in (canonical_json(key["experiment"]), header.key)]
     if [path.parent.name, path.stem] != named:
         raise DamagedError("it is the recording of something else")
-    # What a claim's own file defines cannot be made here.
-    with suppress(ValueError):
+    # What a claim's own file defines cannot be made here, nor can somebody's own data be loaded.
+    with suppress(ValueError, DataUnavailableError):
         experiment = from_json(key["experiment"])
         if isinstance(experiment, Experiment):
             check_forms(header, experiment)

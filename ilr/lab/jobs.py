@@ -12,7 +12,9 @@ import msgspec
 import torch
 from torch import Tensor
 
-from ilr.experiments.experiment import Experiment
+from ilr.data.catalog import DataUnavailableError
+from ilr.data.dataset import Dataset
+from ilr.experiments.experiment import Data, Experiment
 from ilr.lab.checkpoints import Checkpoint
 from ilr.lab.cost import work
 from ilr.lab.data_folder import DataFolder
@@ -104,7 +106,7 @@ class Job:
         chooser, checkpoint = _Chooser(self), self.checkpoint
         trainer = trainer_of(self.slices[0])
         refused = len(refusals)
-        results = trainer.train(self.slices, self.data.load, self.device, self._in_work(tick), chooser, checkpoint)
+        results = trainer.train(self.slices, self._load, self.device, self._in_work(tick), chooser, checkpoint)
         seconds = checkpoint.seconds
         facts = Facts(
             ilr=__version__,
@@ -124,6 +126,16 @@ class Job:
             share = key.experiment.replicas / self.replicas
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
         checkpoint.drop()
+
+    def _load(self, data: Data) -> Dataset:
+        """The data, if it is still that by which the recordings are to be found.
+
+        Raises:
+            DataUnavailableError: it is not, or it is not there.
+        """
+        if self.data.sha256(data.name) != self.keys[0].data_sha256:
+            raise DataUnavailableError(f"{data.name} is not what it was when this was planned")
+        return self.data.load(data)
 
     def _launched(self, refused: int) -> str:
         """How a GPU was given the kernels of a step, if so many steps were refused as graphs before this job."""

@@ -8,17 +8,15 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.recording import Recording, join
 from ilr.lab.catalogue import SLICE, Catalogue, Origin
 from ilr.lab.checkpoints import begun, tidy
 from ilr.lab.cost import operations, recorded_bytes, seconds, training_bytes
 from ilr.lab.data_folder import DataFolder
-from ilr.lab.engines import Engine, InProcess
+from ilr.lab.engines import Engine
 from ilr.lab.gpus import most_at_once, seconds_on_gpus
-from ilr.lab.hardware import default_device, is_gpu, peak_memory
+from ilr.lab.hardware import is_gpu, peak_memory
 from ilr.lab.jobs import Job
 from ilr.lab.store.keys import Key
 from ilr.lab.store.leases import LeasedError, is_leased, remove_abandoned
@@ -101,12 +99,15 @@ class Lab:
     def __post_init__(self) -> None:
         self._data = DataFolder(self.data_root, self.stand_in)
         self._catalogue = Catalogue(self.store, self._data, self.device, refresh=self.refresh)
-        self.data_sha256: Mapping[str, str] = self._catalogue.data_sha256
-        """By name, of each data set that an experiment so far is trained on."""
         self._errors: dict[Key, str | None] = {}
         """How the last training of each key ended."""
         self._own_peak = 0
         self._since = datetime.now(UTC) if self.refresh else None
+
+    @property
+    def data_sha256(self) -> Mapping[str, str]:
+        """By name, of each data set that an experiment so far is trained on."""
+        return self._catalogue.data_sha256
 
     def plan(self, experiments: Iterable[Experiment]) -> TrainingPlan:
         """Looks every slice up and groups those that are missing into jobs, longest first; changes nothing.
@@ -307,27 +308,6 @@ class Lab:
         """
         largest = max((source.peak_memory for source in sources), default=0)
         return max(peak_memory(), self._own_peak + self.engine.processes * largest)
-
-
-def run(
-    experiment: Experiment, *, store: Path | None = None, device: str | None = None, data_root: Path | None = None
-) -> Recording:
-    """The recording of one experiment: found in a store, or trained in this process and kept there.
-
-    Args:
-        experiment: what to train.
-        store: folder of recordings; by default the one that `pytest claims` uses, in the user's cache.
-        device: a torch device; by default the GPU where there is one.
-        data_root: folder of data files, for the sets that do not ship with a package.
-
-    Raises:
-        DataUnavailableError: the experiment's data set is not there.
-        TrainingFailedError: training failed.
-        StoreError: the store cannot be written, or its disk is too small.
-    """
-    lab = Lab(Store(store or user_cache_path("ilr")), InProcess(), device or default_device(), data_root)
-    lab.train(lab.plan([experiment]))
-    return lab.recording(experiment)
 
 
 def _halves(job: Job) -> list[Job]:

@@ -64,6 +64,8 @@ def next_step(claim: ClaimEvidence, evidence: Evidence) -> Step | None:
             return Step("mend what the message names, then judge it again", again)
         case Verdict.NOT_RUN if untrained:
             return Step("let it train", again)
+        case Verdict.NOT_RUN if claim.variation:
+            return Step("nothing: it says nothing about that", "")
         case Verdict.NOT_RUN:
             return Step("choose a scale at which it runs, by --scale", "")
 

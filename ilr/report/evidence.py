@@ -243,6 +243,9 @@ class ClaimEvidence(Struct, frozen=True):
     """Whether these are the looks that the claim registered; an option can ask for another number of replicas."""
     literal: bool = False
     """Whether it trained for the lengths that the paper states, in place of those that theory asks for."""
+    variation: str = ""
+    """What it was tried under in place of the claim's own net, norm, data or momentum, in words; as the options
+    say it where that made no sense; empty where it was tried as registered."""
     regime: str = ""
     """What was trained, in the words of `Attempt.regime`."""
     history: History = History()

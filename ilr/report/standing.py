@@ -31,13 +31,16 @@ def tries(claim: ClaimEvidence, scale: str, seed: int) -> str:
     """Which try at the claim this is at its scale, and how often its regime has changed: "third try, regime changed
     twice".
 
-    A try is a judged run. The same seed with the same regime is the same run again, and counts once.
+    A try is a judged run; a variation of the claim is none. The same seed with the same regime is the same run again,
+    and counts once.
 
     Args:
         claim: with the history that was known when it was judged.
         scale: of the run.
         seed: of the run.
     """
+    if claim.variation:
+        return ""
     regimes = []
     for attempt in claim.history.attempts:
         repeated = attempt.seed == seed and attempt.regime == claim.regime
@@ -58,6 +61,8 @@ def looked(claim: ClaimEvidence) -> str:
     text = f"look {len(claim.looks)} of {len(claim.looks_planned)}, n = {claim.looks[-1].n}"
     if claim.literal:
         text += ", literal lengths"
+    if claim.variation:
+        text += f", {claim.variation}"
     return text if claim.as_registered else f"{text}, which is not registered"
 
 

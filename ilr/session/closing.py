@@ -56,6 +56,8 @@ def _looks(claim: ClaimEvidence) -> str:
     look = f"  look {len(claim.looks)} of {len(claim.looks_planned)}, n = {claim.looks[-1].n}"
     if claim.literal:
         look += " (literal lengths)"
+    if claim.variation:
+        look += f" ({claim.variation})"
     return look if claim.as_registered else f"{look} (not registered)"
 
 

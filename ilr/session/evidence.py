@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from ilr.experiments.experiment import Experiment, Precision
+from ilr.experiments.optimizers import SGD
 from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import gpus, processor
 from ilr.lab.scheduler import Lab
 from ilr.report import evidence as schema
 from ilr.report.files import check_plain
 from ilr.report.svg.inline import Figure
-from ilr.serialization import digest, to_json
+from ilr.serialization import decisive, digest, to_json
 from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
@@ -159,7 +160,7 @@ def claim_evidence(outcome: Outcome, file: str) -> schema.ClaimEvidence:
 
 
 def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
-    claim, findings = outcome.claim, _findings(outcome.findings)
+    claim, findings = outcome.claim, finding_evidence(outcome.findings)
     return schema.ClaimEvidence(
         id=claim.id,
         title=claim.title,
@@ -179,6 +180,7 @@ def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
         looks_planned=outcome.looks_planned,
         as_registered=outcome.as_registered,
         literal=outcome.literal,
+        variation=outcome.variation,
         regime=_regime(outcome),
         history=outcome.history,
         digests=_digests(outcome.planned.experiments),
@@ -193,7 +195,7 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
         takes_away=control.takes_away,
         verdict=judged.verdict,
         sound=judged.sound,
-        findings=_findings(judged.findings),
+        findings=finding_evidence(judged.findings),
         message=judged.message,
         digests=_digests(outcome.planned.controls[control.name]),
         values=judged.values,
@@ -201,7 +203,7 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
 
 
 def _look(look: Look) -> schema.Look:
-    return schema.Look(look.n, look.level, _findings(look.findings), look.verdict, look.controls)
+    return schema.Look(look.n, look.level, finding_evidence(look.findings), look.verdict, look.controls)
 
 
 def _regime(outcome: Outcome) -> str:
@@ -214,7 +216,8 @@ def _regime(outcome: Outcome) -> str:
     return f"{first}; {first.steps:,} steps; {replicas} replicas a group"
 
 
-def _findings(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
+def finding_evidence(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
+    """Findings as the report reads them."""
     names = schema.FindingEvidence.__struct_fields__
     # Not msgspec.convert, which checks: a run that found something odd is to be written down first.
     return tuple(schema.FindingEvidence(**{name: getattr(finding, name) for name in names}) for finding in findings)
@@ -235,7 +238,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         computed="; ".join(source.formulations),
         net=str(experiment.net),
         norm=str(experiment.norm),
-        optimiser=f"SGD, momentum {experiment.momentum:g}" if experiment.momentum else "SGD",
+        optimiser=str(experiment.optimizer or SGD(experiment.momentum)),
         data=", ".join(data),
         learning_rate=str(experiment.learning_rate),
         weight_decay=str(experiment.weight_decay),
@@ -244,7 +247,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         # The toy loss is computed in float64, whatever is said of nets.
         precision=PRECISIONS["float64" if experiment.data is None else experiment.precision],
         trained_by=source.trained_by,
-        record=to_json(experiment),
+        record=decisive(to_json(experiment)),
     )
 
 

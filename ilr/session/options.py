@@ -15,6 +15,9 @@ from ilr.experiments.experiment import LOW, Precision
 from ilr.fields import in_a_line
 from ilr.trials.claim import MOST_REPLICAS
 from ilr.trials.scales import SCALES, Scale
+from ilr.variations import choices
+from ilr.variations.choices import Choice
+from ilr.variations.variation import AXES, Variation
 
 LONGEST_NUMBER = 4000
 """Digits that Python reads."""
@@ -25,14 +28,8 @@ LONGEST_REASON = 500
 LARGEST_SEED = 2**63 - 1
 """What any program that reads a report takes for a whole number."""
 
-MOST_WORKERS = 10_000
-"""Of a cluster."""
-
-LONGEST_TASK = 366 * 24 * 60
-"""Minutes."""
-
-MOST_GPUS = 1_000
-"""Of a task on a cluster."""
+MOST_WORKERS, MOST_GPUS, LONGEST_TASK = 10_000, 1_000, 366 * 24 * 60
+"""Of a cluster: its tasks, the GPUs and the minutes of a task."""
 
 WORKERS_PER_CORE = 4
 """More only take memory from each other."""
@@ -201,6 +198,11 @@ class Options:
     literal: Annotated[
         bool, Option("at full: train for the lengths that the paper states, where theory needs less")
     ] = False
+    norm: Annotated[Choice | None, Option("another norm than the claims' own", choices.norm)] = None
+    net: Annotated[Choice | None, Option("another net than the claims' own", choices.net)] = None
+    data: Annotated[Choice | None, Option("other data: a name, FILE.npz, FILE.py:NAME", choices.data)] = None
+    optimizer: Annotated[Choice | None, Option("another optimiser than the claims' own", choices.optimizer)] = None
+    momentum: Annotated[Choice | None, Option("another momentum, at the same rates", choices.momentum)] = None
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None
@@ -244,6 +246,11 @@ class Options:
     allow_inconclusive: Annotated[bool, Option("do not let an INCONCLUSIVE claim fail the run")] = False
     selected: tuple[str, ...] = ()
     """Paths, -k, -m and the like, which chose among the claims, as they were given: pytest's own, no rows."""
+
+    @property
+    def variation(self) -> Variation:
+        """What stands in place of the claims' own choices."""
+        return Variation({name: getattr(self, name) for name in AXES if getattr(self, name) is not None})
 
 
 def table() -> dict[str, Option]:

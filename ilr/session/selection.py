@@ -89,6 +89,7 @@ class Selection:
                 options.replicas,
                 arithmetic=options.arithmetic,
                 literal=options.literal,
+                variation=options.variation,
             )
             claims[name] = SelectedClaim(file, trial)
         if broken and not claims:

@@ -39,6 +39,7 @@ class Session(Mode):
         options = selection.options
         # Another regime's verdicts take no report's place.
         folder = f"{options.scale}-literal" if options.literal else options.scale
+        folder += options.variation.suffix
         self.report = options.report or selection.root / "reports" / folder
         if options.report is None:
             check_default("report", self.report)

@@ -86,7 +86,7 @@ def index_of(folder: Path) -> Index:
     """The reports under a folder; what cannot be read costs a line and nothing else."""
     runs: list[Run] = []
     unreadable: list[str] = []
-    for place in _places(folder):
+    for place in places(folder):
         try:
             evidence = read_evidence(place)
         except (OSError, ValueError) as error:
@@ -102,7 +102,7 @@ def index_of(folder: Path) -> Index:
     return Index(tuple(runs), tuple(unreadable), tuple((name, quote(name)) for name in pages))
 
 
-def _places(folder: Path) -> Iterator[Path]:
+def places(folder: Path) -> Iterator[Path]:
     """Every folder under this one that holds evidence, in order of path."""
     for place, folders, files in os.walk(folder):
         folders.sort()

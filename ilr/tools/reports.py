@@ -7,6 +7,9 @@ from pathlib import Path
 from ilr.report.evidence import Evidence
 from ilr.report.files import EVIDENCE, read_evidence
 
+AS_REGISTERED = "as-registered"
+"""The folder of the report, among those of variations, that is none."""
+
 
 @dataclass(frozen=True)
 class Report:

@@ -27,6 +27,7 @@ from ilr.training.noise import Gradients
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
+from ilr.training.stepping import RecordSteps, norm_power
 
 Slices = Sequence[Experiment]
 """Experiments that train as one batch, such as parts of one: their fusion keys are equal."""
@@ -116,7 +117,13 @@ class _Run:
         self.head = self._initial_head()
         self.average = torch.zeros_like(self.weights)
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
-        self.sgd = SGD(self.net.layers_of(self.weights), shared.momentum, velocity)
+        layers = self.net.layers_of(self.weights)
+        self.optimizer: SGD | RecordSteps = (
+            SGD(layers, shared.momentum, velocity)
+            if shared.optimizer is None
+            else RecordSteps(shared.optimizer, layers)
+        )
+        self.norm_power = -2 if shared.optimizer is None else norm_power(shared.optimizer)
         first, *self.later = stages(self.slices)
         self._enter(first, first.replicas)
 
@@ -136,7 +143,7 @@ class _Run:
         self.weights, self.head, self.average = self.weights[index], self.head[index], self.average[index]
         if self.earlier is not None:
             self.earlier = self.earlier[index]
-        self.sgd = self.sgd.of(index, self.net.layers_of(self.weights))
+        self.optimizer = self.optimizer.of(index, self.net.layers_of(self.weights))
         self.recorder.gather(come_from)
         batch = self.draws.batch(stage.begin)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
@@ -204,9 +211,7 @@ class _Run:
 
     def _snapshot(self, step: int) -> Snapshot:
         """All that this and later steps follow from, as arrays of this moment: on a CPU training changes them."""
-        tensors = {"weights": self.weights}
-        for index, velocity in enumerate(self.sgd.velocities):
-            tensors[f"velocity {index}"] = velocity
+        tensors = {"weights": self.weights, **self.optimizer.kept}
         if self.averaged:
             tensors["average"] = self.average
         if self.earlier is not None:
@@ -221,8 +226,8 @@ class _Run:
         self._part(step)
         # In place: the layers, and later the graphs, are of these very tensors.
         self.weights.copy_(self._tensor(snapshot["weights"]))
-        for index, velocity in enumerate(self.sgd.velocities):
-            velocity.copy_(self._tensor(snapshot[f"velocity {index}"]))
+        for name, tensor in self.optimizer.kept.items():
+            tensor.copy_(torch.from_numpy(snapshot[name]))
         self.averaged = int(snapshot["averaged"].item())
         if self.averaged:
             self.average.copy_(self._tensor(snapshot["average"]))
@@ -240,7 +245,7 @@ class _Run:
         inputs = self.learning_rates[step], self.weight_decays[step], *self.draws.at(step)
         if wanted not in self.graphs:
             try:
-                self.graphs[wanted] = Replay(partial(self._step, wanted), inputs, self.sgd.state)
+                self.graphs[wanted] = Replay(partial(self._step, wanted), inputs, self.optimizer.state)
             except CaptureError as error:
                 refusals.append(str(error))
                 warnings.warn(f"every kernel is launched on its own, which takes longer: {error}", stacklevel=2)
@@ -258,7 +263,7 @@ class _Run:
     def _step(
         self, wanted: Collection[str], learning_rate: Tensor, weight_decay: Tensor, *drawn: Tensor
     ) -> dict[str, Tensor]:
-        """One step of SGD at rates [R, 1], on what was drawn for it.
+        """One step at rates [R, 1], on what was drawn for it.
 
         Gives those of the step's quantities that are wanted, each [R, ...].
         """
@@ -266,7 +271,7 @@ class _Run:
         compares = any(QUANTITIES[quantity].needs is UPDATE for quantity in wanted)
         step = Step(self.weights.clone() if compares else self.weights, losses, gradients, self.weights)
         measured = step.measure(wanted, GRADIENT)
-        self.sgd.step(gradients, learning_rate, weight_decay)
+        self.optimizer.step(gradients, learning_rate, weight_decay)
         return measured | step.measure(wanted, UPDATE)
 
     def _observe_state(self, step: int, due: Sequence[Observe]) -> None:
@@ -284,6 +289,7 @@ class _Run:
             weight_vectors=self.weights,
             head=self.head,
             learning_rate=self.learning_rates[step],
+            norm_power=self.norm_power,
             probe_direction=self._probe_direction,
             train=self.train_set,
             test=self.test_set,

@@ -107,6 +107,8 @@ class Networks:
     """Gives unit vectors [R, weight] along which curvature is compared."""
     train: ExampleSet
     test: ExampleSet
+    norm_power: int | None = -2
+    """That of the weight norm in the optimiser's effective learning rate: `ilr.training.stepping.norm_power`."""
     average: Tensor | None = None
     """[R, weight], mean of the weights at the steps at which a quantity of the running average is observed, so far."""
     adjacent: Tensor | None = None
@@ -168,8 +170,11 @@ class Networks:
         return length(self.weight_vectors)
 
     def effective_learning_rate(self) -> Tensor:
-        """η/‖w‖² [R]."""
-        return self.learning_rate[:, 0] / self.weight_norm().square()
+        """η/‖w‖² [R], or what is in its place for another optimiser than SGD: η for weights of norm 1."""
+        assert self.norm_power is not None
+        # Not as a power, which rounds otherwise than a square does.
+        norm = self.weight_norm()
+        return self.learning_rate[:, 0] / {-2: norm.square(), -1: norm, 0: torch.ones_like(norm)}[self.norm_power]
 
     @cached_property
     def _of_average(self) -> "Networks":

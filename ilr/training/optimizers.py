@@ -39,6 +39,11 @@ class SGD:
         return found
 
     @property
+    def kept(self) -> dict[str, Tensor]:
+        """What later steps need besides the weights, by name."""
+        return {f"velocity {index}": velocity for index, velocity in enumerate(self.velocities)}
+
+    @property
     def state(self) -> list[Tensor]:
         """The tensors that a step changes."""
         return [*self.layers, *self.velocities]

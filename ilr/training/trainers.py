@@ -13,9 +13,12 @@ import torch
 from ilr.data.catalog import info_of
 from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
+from ilr.experiments.optimizers import Optimizer
+from ilr.experiments.own import where
 from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build
 from ilr.nn.arithmetic import multiplying
+from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import current
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.norms import in_training
@@ -24,6 +27,7 @@ from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
+from ilr.training.stepping import norm_power, tried
 from ilr.training.toy import train_toy
 
 Load = Callable[[Data], Dataset]
@@ -120,6 +124,8 @@ class NetTrainer(Trainer):
         self.data = data
         self.info = info = info_of(data)
         self.net = net = build(experiment, info.image_shape, info.classes)
+        if experiment.optimizer is not None:
+            _try(experiment.optimizer, experiment, net)
         self.batch = experiment.batch_size or info.train
         passed = min(EVALUATION_EXAMPLES, info.train)
         number = np.dtype(experiment.dtype).itemsize
@@ -195,6 +201,22 @@ class ToyTrainer(Trainer):
     def dtype(self, observation: Observe) -> np.dtype[np.generic]:
         """Always float64."""
         return np.dtype("float64")
+
+
+def _try(optimizer: Optimizer, experiment: Experiment, net: FusedNet) -> None:
+    """Tries an optimiser before anything trains.
+
+    Raises:
+        OwnRecordError: it does not do what it must.
+        ValueError: the experiment observes what its steps do not have.
+    """
+    tried(optimizer, tuple(net.shapes), getattr(torch, experiment.dtype))
+    observed = {observation.quantity for observation in experiment.observe}
+    if "effective_learning_rate" in observed and norm_power(optimizer) is None:
+        raise ValueError(
+            f"{where(optimizer)}: its steps follow no power of the weight norm, so that there is no "
+            "'effective_learning_rate': observe 'weight_norm' and 'step_angle'"
+        )
 
 
 def trainer_of(experiment: Experiment) -> Trainer:

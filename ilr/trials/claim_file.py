@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ilr.data.catalog import DataUnavailableError, check_fit
 from ilr.experiments.experiment import Experiment, fusion_key
-from ilr.fields import shown
+from ilr.fields import in_a_line, shown
 from ilr.lab.cost import operations, recorded_bytes
 from ilr.report.evidence import History
 from ilr.serialization import digest
 from ilr.stats.registry import RULES
 from ilr.trials.claim import MOST_REPLICAS, Claim, ClaimFileError, Experiments, Recordings, Setting
 from ilr.trials.history import history_of
-from ilr.trials.judging import Judge, described
+from ilr.trials.judging import LONGEST_MESSAGE, Judge, described
 from ilr.trials.outcome import PlannedExperiments
+from ilr.variations.variation import AS_REGISTERED, AXES, NOTHING_KEPT, Variation
 
 Planner = Callable[[Setting], Experiments]
 
@@ -38,6 +40,8 @@ class ClaimFile:
     figure: Callable[[Recordings, Mapping[str, Recordings]], Figure]
     controls: Mapping[str, Planner]
     history: History
+    keeps: Mapping[str, str] = field(default_factory=dict)
+    """Why the claim is about its own choice alone, by the axes of variations."""
 
     @classmethod
     def of(cls, module: ModuleType) -> "ClaimFile":
@@ -75,22 +79,52 @@ class ClaimFile:
             figure=module.figure,
             controls={name: getattr(module, function) for name, function in expected.items()},
             history=history_of(claim.id, path.parent),
+            keeps=_kept(module, path),
         )
 
-    def plan(self, setting: Setting) -> PlannedExperiments:
-        """The experiments of the claim and its controls; an error in the claim's file becomes part of the plan."""
+    def plan(self, setting: Setting, variation: Variation = AS_REGISTERED) -> PlannedExperiments:
+        """The experiments of the claim and its controls; an error in the claim's file becomes part of the plan.
+
+        Args:
+            setting: of one look.
+            variation: what is chosen in place of the claim's own net, norm and so on.
+        """
         if not self.claim.replicas.looks(setting.scale):
             return PlannedExperiments(not_run=f"does not run at scale {setting.scale}: {self.claim.not_run}")
         try:
-            return PlannedExperiments(
-                _checked(self.experiments(setting), "experiments"),
-                {name: _checked(plan(setting), f"the control {name!r}") for name, plan in self.controls.items()},
-                setting.replicas,
-            )
+            experiments = _checked(self.experiments(setting), "experiments")
+            controls = {name: _checked(plan(setting), f"the control {name!r}") for name, plan in self.controls.items()}
+            return self._varied(PlannedExperiments(experiments, controls, setting.replicas), variation)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # one broken claim must not take the others with it
             return PlannedExperiments(error=f"its experiments could not be planned: {described(error)}")
+
+    def _varied(self, planned: PlannedExperiments, variation: Variation) -> PlannedExperiments:
+        """What is planned under a variation, or why that makes no sense."""
+        if not variation:
+            return planned
+        try:
+            experiments, controls, told = variation.of(planned.experiments, planned.controls, self.keeps)
+            varied = replace(planned, experiments=experiments, controls=controls, variation=told)
+            for experiment in varied.all():
+                _check_kind(fusion_key(experiment))
+        except (ValueError, DataUnavailableError) as error:
+            reason = in_a_line(str(error), LONGEST_MESSAGE)
+            return PlannedExperiments(not_run=f"makes no sense with {variation}: {reason}", variation=str(variation))
+        return varied
+
+
+def _kept(module: ModuleType, path: Path) -> Mapping[str, str]:
+    """What a claim's file says of variations that make no sense.
+
+    Raises:
+        ClaimFileError: of something else.
+    """
+    keeps: Any = getattr(module, "KEEPS", NOTHING_KEPT)
+    if not isinstance(keeps, Mapping) or not all(name in AXES and isinstance(keeps[name], str) for name in keeps):
+        raise ClaimFileError(f"{path}: KEEPS={shown(keeps)} must give reasons by names among {', '.join(AXES)}")
+    return keeps
 
 
 def _checked(planned: Any, function: str) -> Experiments:
@@ -131,6 +165,7 @@ def _check_kind(kind: Experiment) -> None:
         ValueError: it cannot be built.
         DataUnavailableError: there is no such data set, or it is smaller than asked for.
     """
+    check_fit(kind)
     recorded_bytes(kind)
     operations(kind)
 
@@ -141,12 +176,12 @@ def _check_rates(experiment: Experiment, place: str) -> None:
     Raises:
         ValueError: one does not.
     """
-    for field, values in {"learning_rate": experiment.learning_rates, "weight_decay": experiment.weight_decays}.items():
+    for rate, values in {"learning_rate": experiment.learning_rates, "weight_decay": experiment.weight_decays}.items():
         with np.errstate(all="ignore"):
             given = np.asarray(values())
         if given.shape != (experiment.steps + 1,) or not np.issubdtype(given.dtype, np.floating):
             raise ValueError(
-                f"{place}: {field}.values({experiment.steps + 1}) gives {given.dtype} of the shape {given.shape}, "
+                f"{place}: {rate}.values({experiment.steps + 1}) gives {given.dtype} of the shape {given.shape}, "
                 f"not a float for each of {experiment.steps + 1} steps"
             )
 

@@ -37,9 +37,12 @@ def record(evidence: Evidence, folder: Path) -> list[str]:
         folder: of the claims.
 
     Raises:
-        ClaimFileError: a history cannot be read, or does not end its list of attempts on a line of its own.
+        ClaimFileError: the run was a variation, or a history cannot be read or does not end its list of attempts on a
+            line of its own.
     """
     appended = []
+    if any(claim.variation for claim in evidence.claims):
+        raise ClaimFileError("this run tried claims under other choices than they register: it is no attempt at them")
     for claim in evidence.claims:
         if NAME.fullmatch(claim.id) is None:
             raise ClaimFileError(f"the claim {claim.id!r} cannot name a file: letters, digits, - and _ are allowed")

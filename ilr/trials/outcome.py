@@ -22,6 +22,9 @@ class PlannedExperiments:
     """Per group, as the setting asks; of what several looks judged, at the last of them."""
     not_run: str = ""
     error: str = ""
+    variation: str = ""
+    """What was chosen in place of the claim's own, in words; where that makes no sense, as it was asked for; empty
+    where they are as registered."""
 
     def all(self) -> tuple[Experiment, ...]:
         """Every experiment once, in order of appearance."""
@@ -96,6 +99,8 @@ class Outcome:
     """Whether these are the looks that the claim registered."""
     literal: bool = False
     """Whether it trained for the lengths that the paper states."""
+    variation: str = ""
+    """What it was tried under in place of its own choices, in words."""
     figures: tuple[str, ...] = ()
     """SVG texts."""
     seconds: float = 0.0

@@ -15,6 +15,7 @@ from ilr.trials.judging import RecordingOf, described, judgement
 from ilr.trials.outcome import Judgement, Look, Outcome, PlannedExperiments
 from ilr.trials.plotting import in_style, to_svg
 from ilr.trials.scales import Scale
+from ilr.variations.variation import AS_REGISTERED, Variation
 
 CLAIM = ""
 """Stands for the claim itself where its controls stand by name."""
@@ -56,6 +57,7 @@ class SequentialTrial:
         *,
         arithmetic: Precision = "float32",
         literal: bool = False,
+        variation: Variation = AS_REGISTERED,
     ) -> "SequentialTrial":
         """The trial of a claim that begins.
 
@@ -66,12 +68,13 @@ class SequentialTrial:
             replicas: per group, at a single look in place of those that are registered.
             arithmetic: the precision of what is registered in float32.
             literal: for the lengths that the paper states, where the claim has such.
+            variation: what is chosen in place of the claim's own net, norm and so on.
         """
         registered = file.claim.replicas.looks(scale)
         looks = (replicas,) if replicas and registered else registered
         literal = literal and bool(file.claim.differs.literal)
         settings = [Setting(scale, seed, n, looks[-1], literal) for n in looks] or [Setting(scale, seed, 0)]
-        plans = tuple(file.plan(setting).multiplied_in(arithmetic) for setting in settings)
+        plans = tuple(file.plan(setting, variation).multiplied_in(arithmetic) for setting in settings)
         return cls(file, plans, as_registered=looks == registered, literal=literal)
 
     @property
@@ -132,7 +135,8 @@ class SequentialTrial:
     def outcome(self, recording_of: RecordingOf) -> Outcome:
         """How the claim came out, with its figure; afterwards the recordings are forgotten."""
         plan = self.plans[0]
-        outcome = Outcome(self.file.claim, Verdict.NOT_RUN, plan.not_run, self.file.history, plan)
+        claim, history = self.file.claim, self.file.history
+        outcome = Outcome(claim, Verdict.NOT_RUN, plan.not_run, history, plan, variation=plan.variation)
         if plan.error:
             return replace(outcome, verdict=Verdict.ERROR, message=plan.error)
         if not self._judged:

@@ -17,6 +17,7 @@ from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, Net, PreResNet
 from ilr.experiments.experiment import CropFlip, Experiment, Observe, Partners
 from ilr.experiments.noise import GaussianNoise
+from ilr.experiments.optimizers import AdamW
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES
 from ilr.experiments.schedules import Constant, Cosine, Phases
 from ilr.lab import checkpoints
@@ -124,6 +125,16 @@ def test_training_goes_on_before_and_after_networks_part(random_dataset: Dataset
 def test_noise_goes_on_to_the_last_bit(random_dataset: Dataset) -> None:
     observe = tuple(one for one in EVERYTHING.observe if one.row.needs is not OF_PARTNERS)
     experiment = replace(EVERYTHING, gradient_noise=GaussianNoise(2), partners=None, observe=observe)
+
+    def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
+        return train([experiment], random_dataset, "cpu", tick, all_at_once, keeper)
+
+    assert_goes_on(experiment.steps * experiment.replicas, training, (1, 5))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_what_an_optimiser_keeps_goes_on_to_the_last_bit(precision: str, random_dataset: Dataset) -> None:
+    experiment = replace(EVERYTHING, momentum=0.0, initial_velocity=0.0, optimizer=AdamW(), precision=precision)
 
     def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
         return train([experiment], random_dataset, "cpu", tick, all_at_once, keeper)

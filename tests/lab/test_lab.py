@@ -16,8 +16,7 @@ from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array
 from ilr.experiments.schedules import Constant, Phases
 from ilr.lab.engines import Engine, InProcess, Processes
-from ilr.lab.jobs import Job
-from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan, run
+from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan
 from ilr.lab.store import Facts, Key, Store, deciding_files
 from ilr.serialization import record
 from ilr.training.loop import train
@@ -178,25 +177,6 @@ def test_what_failed_in_company_is_trained_alone(make_lab: MakeLab, small_toy: E
     assert lab.recording(small_toy).final("train_loss").shape == (2,)
     with pytest.raises(TrainingFailedError, match="divi"):
         lab.recording(bad)
-
-
-@pytest.mark.parametrize("in_cache", [False, True], ids=["store given", "user's cache"])
-def test_one_experiment_is_trained_or_found(
-    in_cache: bool, tmp_path: Path, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ilr.lab.scheduler.user_cache_path", lambda name: tmp_path / name)
-    store = None if in_cache else tmp_path / "store"
-    recording = run(small_experiment, store=store, device="cpu")
-    assert recording.experiment == small_experiment
-    assert {path.name for path in tmp_path.iterdir()} == {"ilr" if in_cache else "store"}
-    monkeypatch.setattr(Job, "run", lambda *_: pytest.fail("trained again"))
-    again = run(small_experiment, store=store, device="cpu")
-    np.testing.assert_array_equal(again["weight_norm"], recording["weight_norm"])
-
-
-def test_one_experiment_that_cannot_be_trained_says_why(tmp_path: Path, toy_that_fails: Experiment) -> None:
-    with pytest.raises(TrainingFailedError, match="cannot be observed on the toy loss"):
-        run(toy_that_fails, store=tmp_path)
 
 
 def test_unknown_data_is_noticed_before_training(make_lab: MakeLab, small_experiment: Experiment) -> None:

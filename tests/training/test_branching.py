@@ -10,6 +10,7 @@ from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every
 from ilr.experiments.noise import GaussianNoise
 from ilr.experiments.norms import BatchNorm
+from ilr.experiments.optimizers import AdamW
 from ilr.experiments.schedules import Constant, Phases, StepDecay
 from ilr.training import loop
 from ilr.training.branching import network_steps, stages
@@ -64,6 +65,7 @@ BRANCHES = [TRUNK, branch(8), branch(16), branch(16, rate=0.5), branch(STEPS)]
 VARIANTS: dict[str, dict[str, object]] = {
     "plain": {},
     "momentum": {"momentum": 0.9, "initial_velocity": 0.5},
+    "AdamW": {"optimizer": AdamW()},
     "partners": {
         "partners": Partners(parted_at=12),
         "observe": (*TRUNK.observe, Observe("partner_average_test_accuracy", every(6, STEPS))),
@@ -79,10 +81,13 @@ def test_nobody_can_tell(fields: dict[str, object], random_dataset: Dataset) -> 
     assert_nobody_can_tell([replace(one, **fields) for one in BRANCHES], random_dataset)
 
 
-def test_nobody_can_tell_where_steps_are_graphs(monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset) -> None:
+@pytest.mark.parametrize("fields", [{}, {"optimizer": AdamW()}], ids=str)
+def test_nobody_can_tell_where_steps_are_graphs(
+    fields: dict[str, object], monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset
+) -> None:
     fake_graph.install(monkeypatch)
     monkeypatch.setattr(loop, "capturable", lambda _: True)
-    assert_nobody_can_tell(BRANCHES, random_dataset)
+    assert_nobody_can_tell([replace(one, **fields) for one in BRANCHES], random_dataset)
 
 
 def test_slices_of_other_replicas_part_as_far_as_they_overlap(random_dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every, fusion_key
 from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.nn.architectures import build
@@ -98,6 +99,9 @@ def test_fused_training_equals_the_oracle(net: str, momentum: float, schedule: s
         {"gradient_noise": SVAG(4), "augmentation": CropFlip(padding=2), "momentum": 0.9},
         {"gradient_noise": GaussianNoise(3), "norm": LayerNorm(), "learning_rate": Cosine(0.3, STEPS)},
         {"gradient_noise": GaussianNoise(2, variance=0.5)},
+        {"optimizer": AdamW(), "learning_rate": Cosine(0.02, STEPS)},
+        {"optimizer": Lion(), "learning_rate": Constant(0.01), "gradient_noise": GaussianNoise(2)},
+        {"optimizer": SGD(momentum=0.9, nesterov=True, decoupled=True), "trainable_head": True},
     ],
     ids=str,
 )

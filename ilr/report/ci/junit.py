@@ -41,6 +41,8 @@ def render_junit(evidence: Evidence) -> str:
         facts["replicas"] = "given on the command line: one look, not registered"
     if longer := [claim.id for claim in evidence.claims if claim.literal]:
         facts["literal"] = f"the paper's lengths for {', '.join(longer)}"
+    if varied := sum(bool(claim.variation) for claim in evidence.claims):
+        facts["variation"] = f"{varied} of {len(evidence.claims)} claims under other choices than they register"
     _add_properties(suite, facts.items())
     for claim, outcome in zip(evidence.claims, outcomes, strict=True):
         case = ElementTree.SubElement(

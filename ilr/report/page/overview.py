@@ -95,6 +95,11 @@ def warnings(evidence: Evidence) -> list[str]:
             f"{plural(longer, 'claim')} trained for the lengths that the paper states, as --literal asks, in place of "
             "those in which theory decides."
         )
+    if varied := [claim.variation for claim in evidence.claims if claim.variation and claim.looks]:
+        told.append(
+            f"{plural(len(varied), 'claim')} tried under {_listed(varied)}: this says how far they reach, and is no "
+            "trial of them as they are registered."
+        )
     if arithmetic := evidence.invocation.overrides.get("--arithmetic"):
         told.append(f"Float32 nets multiplied in {arithmetic}, as the command line asked: no claim registered that.")
     trained_by = [experiment.trained_by for experiment in evidence.experiments.values()]

@@ -1,0 +1,107 @@
+"""`ilr pilot`: a claim's first look on an exploratory seed, and how many replicas each prediction would need."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ilr.session.options import BadOptionError, Options, check, flag, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ilr.dryrun.pilot import Need, Pilot
+
+TAKEN = ("scale", "seed", "store", "engine", "workers", "device", "data_root")
+"""Options of pytest that it has, too."""
+
+
+def add(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    pilot = commands.add_parser(
+        "pilot",
+        help="train a claim's first look on an exploratory seed, and size it",
+        description="Train the first look of the claim in FILE on an exploratory seed (1001), and say how many "
+        "replicas each prediction would need. It is no trial, and writes no report.",
+    )
+    pilot.add_argument("file", metavar="FILE", help="the claim's file")
+    for name in TAKEN:
+        pilot.add_argument(flag(name), dest=name, help=table()[name].help.replace("(default: 0)", "(default: 1001)"))
+    pilot.set_defaults(run=_pilot)
+
+
+def _pilot(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from ilr.dryrun.pilot import SEED, Pilot
+    from ilr.session.progress import training_progress
+    from ilr.session.selection import lab_for
+    from ilr.trials.claim_file import ClaimFile
+    from ilr.variations.choices import imported
+
+    options = _options(arguments, SEED)
+    pilot = Pilot.of(ClaimFile.of(imported(arguments.file)), options.scale, options.seed)
+    lab = lab_for(options, options.store)
+    console = Console()
+    plan = pilot.training(lab)
+    with training_progress(plan, lab.engine.workers, console) as tick:
+        lab.train(plan, tick)
+    needs = pilot.needs(lab)
+    print()
+    console.print(_table(needs))
+    for line in _told(pilot, needs):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def _options(arguments: argparse.Namespace, seed: int) -> Options:
+    given = dict.fromkeys(table()) | {name: getattr(arguments, name) for name in TAKEN}
+    given["seed"] = given["seed"] or str(seed)
+    try:
+        return check(argparse.Namespace(**given))
+    except BadOptionError as error:
+        raise ValueError(str(error)) from None
+
+
+def _table(needs: Sequence["Need"]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    table.add_column("finding", overflow="fold")
+    for header in ("estimate", "interval", "accepted", "n", "as it stands", "would need"):
+        table.add_column(header, no_wrap=True)
+    for need in needs:
+        text = need.text
+        name = f"control {need.control}: {text.finding.name}" if need.control else text.finding.name
+        numbers = (text.estimate, text.interval, text.accepted, str(text.finding.n), str(text.finding.verdict))
+        table.add_row(Text(name), *numbers, "–" if need.replicas is None else f"{need.replicas:,}")
+    return table
+
+
+def _told(pilot: "Pilot", needs: Sequence["Need"]) -> Iterator[str]:
+    """What the numbers come to, and what to write down."""
+    from ilr.dryrun.pilot import outlooks
+    from ilr.stats.decision import Verdict
+
+    yield ""
+    yield "Replicas a group for a verdict, were the truth as found:"
+    for one in outlooks(needs):
+        whose = f"control {one.control}" if one.control else "the claim"
+        number = "no practical number" if one.replicas is None else f"{one.replicas:,}"
+        unsound = one.control and one.verdict is Verdict.REPRODUCED
+        yield f"  {whose}: {number}, to be {one.verdict}{', which makes the claim UNSOUND' if unsound else ''}"
+    yield f"Registered: {', then '.join(f'{n:,}' for n in pilot.looks)}."
+    yield ""
+    first = next(iter(pilot.planned.experiments.values()))
+    yield "This is no trial: judge the claim on another seed. If its regime is kept or left, its history says so:"
+    yield ""
+    yield "[[regimes]]"
+    for name, value in (
+        ("scale", pilot.scale),
+        ("tried", f"{first}; {first.steps:,} steps"),
+        ("found", ""),
+        ("seeds", str(pilot.seed)),
+    ):
+        # JSON's strings are TOML's, too.
+        yield f"{name} = {json.dumps(value, ensure_ascii=False)}"

@@ -1,0 +1,195 @@
+"""A choice as it is typed, `group:4` or `nets.py:VIT` or `mine.npz`, made into what an experiment takes."""
+
+import math
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ilr.data.catalog import DATASETS, DataUnavailableError, whole_info
+from ilr.experiments.architectures import CNN, MLP
+from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
+from ilr.experiments.own_data import OwnData, npz
+from ilr.fields import shown
+from ilr.serialization import is_record
+
+GROUPS = 2
+"""Of group norm, unless a number is given: those of the claim on other normalisations, which fit every net of ours."""
+
+NORMS = {
+    "batch": BatchNorm(),
+    "group": GroupNorm(GROUPS),
+    "layer": LayerNorm(),
+    "instance": InstanceNorm(),
+    "weight": WeightNorm(),
+    "none": NoNorm(),
+}
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": SGD(),
+    "momentum": SGD(momentum=0.9),
+    "nesterov": SGD(momentum=0.9, nesterov=True),
+    "adamw": AdamW(),
+    "lion": Lion(),
+    "signsgd": SignSGD(),
+}
+NETS = {"mlp": MLP, "cnn": CNN}
+
+IN_A_FILE = "FILE.py:NAME of your own"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What stands in place of a claim's own choice."""
+
+    typed: str
+    """As it was given."""
+    value: Any
+    """What an experiment's field takes."""
+
+    def __str__(self) -> str:
+        """As evidence may say it: without the folders of a machine."""
+        path = Path(self.typed)
+        return f"DIR/{path.name}" if path.is_absolute() or self.typed.startswith("~") else self.typed
+
+
+def norm(typed: str) -> Choice:
+    """A normalisation: `batch`, `group`, `group:4`, `layer`, `instance`, `weight`, `none`, or one of somebody's own.
+
+    Raises:
+        ValueError: it is none; the message says what is allowed.
+    """
+    name, _, groups = typed.partition(":")
+    if is_in_a_file(typed):
+        return Choice(typed, _of_kind(from_file(typed), typed, Norm, "a norm"))
+    if name == "group" and groups:
+        return Choice(typed, GroupNorm(_counts(groups, typed)[0]))
+    if typed not in NORMS:
+        raise ValueError(f"choose from {', '.join(NORMS)}, group:4 for other groups than {GROUPS}, or {IN_A_FILE}")
+    return Choice(typed, NORMS[typed])
+
+
+def net(typed: str) -> Choice:
+    """A net: `mlp` or `cnn`, with widths as in `mlp:64-64` or their own, or one of somebody's own.
+
+    Raises:
+        ValueError: it is none; the message says what is allowed.
+    """
+    name, _, widths = typed.partition(":")
+    if is_in_a_file(typed):
+        value = from_file(typed)
+        if not is_record(value):
+            raise ValueError(f"{typed} is {shown(value)}, and must be the record of a net")
+        return Choice(typed, value)
+    if name not in NETS:
+        raise ValueError(f"choose from {', '.join(NETS)}, with widths as in mlp:64-64, or {IN_A_FILE}")
+    kind = NETS[name]
+    return Choice(typed, kind(_counts(widths, typed)) if widths else kind())
+
+
+def data(typed: str) -> Choice:
+    """A data set: an `.npz` file, one of the catalogue by its name, or one of somebody's own.
+
+    Raises:
+        ValueError: it is none, or not as it must be; the message says what is allowed.
+    """
+    if typed in DATASETS:
+        return Choice(typed, typed)
+    if is_in_a_file(typed):
+        value: Any = _of_kind(from_file(typed), typed, OwnData, "a data set")
+    elif typed.endswith(".npz"):
+        value = npz(typed)
+    else:
+        raise ValueError(f"choose from {', '.join(DATASETS)}, a FILE.npz, or {IN_A_FILE}")
+    try:
+        whole_info(value)
+    except DataUnavailableError as error:
+        raise ValueError(str(error)) from None
+    return Choice(typed, value)
+
+
+def optimizer(typed: str) -> Choice:
+    """An optimiser: `sgd`, `momentum` (0.9), `nesterov`, `adamw`, `lion`, `signsgd`, or one of somebody's own.
+
+    Raises:
+        ValueError: it is none; the message says what is allowed.
+    """
+    if is_in_a_file(typed):
+        return Choice(typed, _of_kind(from_file(typed), typed, Optimizer, "an optimiser"))
+    if typed not in OPTIMIZERS:
+        raise ValueError(f"choose from {', '.join(OPTIMIZERS)}, or {IN_A_FILE}")
+    return Choice(typed, OPTIMIZERS[typed])
+
+
+def momentum(typed: str) -> Choice:
+    """A momentum β.
+
+    Raises:
+        ValueError: it is no number, or none that momentum may be.
+    """
+    try:
+        value = float(typed)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise ValueError("must be a number, 0 or more and below 1")
+    return Choice(typed, value)
+
+
+def is_in_a_file(typed: str) -> bool:
+    """Whether a choice is named by the file that defines it."""
+    return typed.rpartition(":")[0].endswith(".py")
+
+
+def from_file(typed: str) -> Any:
+    """What a file of Python calls by some name, as `nets.py:VIT`.
+
+    Raises:
+        ValueError: there is no such file or name, or it cannot be imported.
+    """
+    file, _, name = typed.rpartition(":")
+    module = imported(file)
+    if not hasattr(module, name):
+        raise ValueError(f"{file} has no {name!r}")
+    value = getattr(module, name)
+    try:
+        # A record that needs nothing may be named by its class.
+        return value() if isinstance(value, type) else value
+    except Exception as error:  # whatever a stranger's class raises, the answer is one line
+        raise ValueError(f"{typed} cannot be built: {type(error).__name__}: {error}") from None
+
+
+def imported(file: str) -> ModuleType:
+    """A file of Python as a module that worker processes find, too, by its name.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be imported.
+    """
+    path = Path(file).expanduser().absolute()
+    if not path.is_file():
+        raise ValueError(f"{file} is no file")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        module = import_module(path.stem)
+    except Exception as error:  # whatever a stranger's file raises, the answer is one line
+        raise ValueError(f"{file} cannot be imported: {type(error).__name__}: {error}") from None
+    if Path(str(module.__file__)) != path:
+        raise ValueError(f"{file} is called as {module.__file__}, which is imported already: rename it")
+    return module
+
+
+def _of_kind(value: Any, typed: str, kind: type, what: str) -> Any:
+    if not isinstance(value, kind) or not is_record(value):
+        raise ValueError(f"{typed} is {shown(value)}, and must be {what}: a record that is an ilr.{kind.__name__}")
+    return value
+
+
+def _counts(text: str, typed: str) -> tuple[int, ...]:
+    """Numbers joined by hyphens."""
+    parts = text.split("-")
+    if not all(part.isdecimal() and int(part[:9]) > 0 and len(part) < 9 for part in parts):
+        raise ValueError(f"{typed}: {text!r} must be whole numbers, 1 or more, joined by hyphens")
+    return tuple(int(part) for part in parts)
