@@ -7,10 +7,10 @@ name that needs them.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet, Toy
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet, Toy
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.noise import SVAG, GaussianNoise
-from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.norms import BatchNorm, GroupNorm, InNet, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
 from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.recording import Array, Recording
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
@@ -102,12 +102,15 @@ __all__ = [
     "GaussianNoise",
     "Group",
     "GroupNorm",
+    "InNet",
     "InstanceNorm",
     "JudgedClaim",
     "LayerNorm",
     "Lion",
     "Measurements",
+    "Net",
     "NoNorm",
+    "Norm",
     "Observe",
     "Optimizer",
     "Partners",

@@ -26,10 +26,10 @@ CLASSES_AND_FUNCTIONS = (
         "Verdict",
     ),
     *("Experiment", "Data", "Observe", "Partners", "CropFlip", "ResizedCropFlip"),
-    *("MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
+    *("Net", "MLP", "CNN", "PreResNet", "ResNet", "BottleneckResNet", "Toy"),
     *("GaussianNoise", "SVAG"),
     *("AdamW", "Lion", "Optimizer", "SGD", "SignSGD"),
-    *("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
+    *("Norm", "BatchNorm", "GroupNorm", "InNet", "InstanceNorm", "LayerNorm", "NoNorm", "WeightNorm"),
     *("Constant", "Cosine", "Exponential", "Phases", "Schedule", "StepDecay", "WarmupLinear"),
     *("changed", "every", "for_each", "group", "observe_all"),
     *(
