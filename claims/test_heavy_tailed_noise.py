@@ -253,12 +253,11 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     tail.set(title="share of the noise that is larger", xlabel="in standard deviations", ylim=(1e-6, 1))
     tail.legend()
 
-    groups = {f"{name},\napart": np.array([apart(one) for one in noise[name]]) for name in names}
-    groups |= {f"{name},\ntogether": np.array([together(one) for one in noise[name]]) for name in names}
-    ilr.draw_groups(
-        index, {name.replace("at ", "").replace("Gaussian noise", "Gauss"): v for name, v in groups.items()}
-    )
-    index.tick_params(axis="x", labelsize="x-small")
+    shorter = {START: "start", SETTLED: "equi-\nlibrium", GAUSSIAN: "Gauss"}
+    groups = {f"{shorter[name]},\napart": np.array([apart(one) for one in noise[name]]) for name in names}
+    groups |= {f"{shorter[name]},\ntogether": np.array([together(one) for one in noise[name]]) for name in names}
+    ilr.draw_groups(index, groups)
+    index.tick_params(axis="x", labelsize="small")
     index.axhline(2.0, color="black", linewidth=0.6)
     index.set_title("Simsekli's index")
 

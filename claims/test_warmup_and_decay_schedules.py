@@ -205,14 +205,14 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     for budget, schedule in product(BUDGETS, SCHEDULES):
         to_eta, to_lambda = sensitivities(recordings, schedule, budget)
         draw_pair(sensitive, len(labels), to_eta, to_lambda)
-        labels.append(f"{schedule}, {BUDGETS[budget]:g}")
+        labels.append(f"{schedule.removesuffix(' and decay')}\n{BUDGETS[budget]:g}")
     to_eta, to_lambda = sensitivities(controls["constant-schedule"], SCHEDULES[0], "short")
     draw_pair(sensitive, len(labels), to_eta, to_lambda, marker="x")
-    labels.append(f"constant, {BUDGETS['long']:g}")
+    labels.append(f"constant\n{BUDGETS['long']:g}")
     sensitive.axhline(0.0, color="black", linewidth=0.6)
     sensitive.set_xticks(range(len(labels)), labels=labels)
-    sensitive.tick_params(axis="x", labelrotation=90)
-    sensitive.set(title="sensitivity of test accuracy")
+    sensitive.tick_params(axis="x", labelsize="small")
+    sensitive.set(title="sensitivity of test accuracy", xlabel="schedule and ∫λₑdt")
     sensitive.legend()
     for schedule, marker, colour in zip(SCHEDULES, ("o", "s", "^"), ("C2", "C3", "C4"), strict=True):
         for budget in BUDGETS:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator, Iterable
 from shutil import get_terminal_size
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import pytest
 
@@ -95,7 +95,8 @@ def _complaint(collector: pytest.Module, report: pytest.CollectReport) -> str:
         # pytest wraps what an import has raised.
         error = call.excinfo.value.__cause__ or call.excinfo.value
         return f"{collector.path}: {described(error)}" if holds_claim(collector.path) else ""
-    claim = getattr(collector.obj, "CLAIM", None) if report.passed else None
+    # Not what other plugins make of the same file, as for --doctest-modules.
+    claim = getattr(collector.obj, "CLAIM", None) if report.passed and type(collector) is pytest.Module else None
     if type(claim).__module__ != "ilr.trials.claim":
         return ""
     # A class may hold the test: it is collected later.
@@ -132,11 +133,16 @@ def _claims(items: Iterable[pytest.Item]) -> dict[str, ModuleType]:
     """The modules of the tests that judge a claim, by the ids of these tests."""
     modules = {}
     for item in items:
-        if isinstance(item, pytest.Function) and "trial" in item.fixturenames and hasattr(item.module, "CLAIM"):
+        if _judges(item):
             if hasattr(item, "callspec"):
                 raise pytest.UsageError(f"{item.nodeid}: the test of a claim takes no parameters, it is judged once")
             modules[item.nodeid] = item.module
     return modules
+
+
+def _judges(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    """Whether a test is one that judges a claim."""
+    return isinstance(item, pytest.Function) and "trial" in item.fixturenames and hasattr(item.module, "CLAIM")
 
 
 def _mode(options: Options) -> type[Mode]:
@@ -207,15 +213,30 @@ def trial(request: pytest.FixtureRequest) -> "JudgedClaim":
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Marks the report of an INCONCLUSIVE claim, which fails the run unless that is allowed."""
-    report = yield
-    from ilr.trials.outcome import InconclusiveError
+    """Fails the test of a claim that does not hold, even if its test lets it pass.
 
-    if call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError):
-        report.longrepr = str(call.excinfo.value)
+    An INCONCLUSIVE claim has a mark of its own, and fails the run unless that is allowed.
+    """
+    report = yield
+    if not _judges(item):
+        return report
+    # By `xfail` an ERROR would be expected, or a REFUTED claim; nothing would tell that from success.
+    if hasattr(report, "wasxfail") and report.skipped and call.excinfo is not None:
+        del report.wasxfail
+        report.outcome, report.longrepr = "failed", str(call.excinfo.value)
+    from ilr.trials.outcome import InconclusiveError, JudgedClaim, described
+
+    judged = item.funcargs.get("trial")
+    if report.when != "call" or not isinstance(judged, JudgedClaim):
+        return report
+    outcome = judged.outcome
+    asked = call.excinfo is not None and call.excinfo.errisinstance(InconclusiveError)
+    if asked or (outcome.verdict is Verdict.INCONCLUSIVE and not report.failed):
+        report.longrepr = described(outcome)
         report.user_properties.append(("verdict", Verdict.INCONCLUSIVE.value))
-        if item.config.stash[OPTIONS].allow_inconclusive:
-            report.outcome = "passed"
+        report.outcome = "passed" if item.config.stash[OPTIONS].allow_inconclusive else "failed"
+    elif outcome.verdict is not Verdict.REPRODUCED and not report.failed:
+        report.outcome, report.longrepr = "failed", described(outcome)
     return report
 
 

@@ -15,7 +15,9 @@ from ilr.data.catalog import DataUnavailableError, info_of
 from ilr.data.readers import read
 from ilr.experiments.experiment import Experiment, Observe, fusion_key
 from ilr.experiments.recording import Recording
+from ilr.lab.cost import peak_bytes
 from ilr.lab.hardware import is_gpu
+from ilr.lab.limits import available_memory
 from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan
 from ilr.serialization import digest
 from ilr.session.mode import Mode
@@ -36,6 +38,9 @@ formulation is chosen among all that a run would try, because that is where kern
 TEST_EXAMPLES = 256
 """The test set is cut down to these; the training set, whose first examples pass through as many at a time as ever, is
 not."""
+
+LEAST_BATCH = 2
+"""Examples of a batch that is cut down for want of memory: batch normalisation needs two."""
 
 JUDGED_REPLICAS = 8
 """Replicas of the recordings that judges are given."""
@@ -116,6 +121,9 @@ class Rehearsal(Mode):
                 ended = f"ERROR      {one.error}"
             claims = [claim.id for claim in self.selection.claims.values() if one.concerns(claim)]
             yield f"{ended}: {count(len(one.stands_for), 'experiment')} of {', '.join(claims)}"
+            batch = one.stands_for[0].batch_size
+            if one.experiment.batch_size != batch:
+                yield f"in batches of {one.experiment.batch_size}, as {batch} take more memory than is free"
         for name in sorted({one.data.name for one in self.selection.experiments if one.data}):
             try:
                 read(name, self.selection.options.data_root)
@@ -167,7 +175,13 @@ def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experim
         replicas: that are trained of some kinds; of others it is `REPLICAS`.
         lab: trains them.
     """
-    shortened = {_short(group, replicas.get(_kind(group[0]), REPLICAS)): group for group in groups}
+    shortened: dict[Experiment, list[Experiment]] = {}
+    for group in groups:
+        short = _short(group, replicas.get(_kind(group[0]), REPLICAS))
+        if not is_gpu(lab.device):
+            short = _in_memory(short, max(lab.engine.processes, 1))
+        # Kinds that differ in their batches alone may be one when these are cut down.
+        shortened.setdefault(short, []).extend(group)
     # As one job each, as if there were one worker.
     jobs = tuple(job for short in shortened for job in lab.jobs(lab.keys(short), 1))
     lab.train(TrainingPlan(jobs, stored=0, seconds=0.0))
@@ -180,12 +194,30 @@ def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experim
         # Those that are the same when shortened alone fail as one again.
         alone: dict[Experiment, list[Experiment]] = {}
         for experiment in group:
-            alone.setdefault(_short([experiment], short.replicas), []).append(experiment)
+            one = replace(_short([experiment], short.replicas), batch_size=short.batch_size)
+            alone.setdefault(one, []).append(experiment)
         if error and len(alone) > 1:
             found += _rehearsed(alone.values(), replicas, lab)
         else:
             found.append(Rehearsed(short, tuple(group), 0.0 if error else lab.source(short).seconds, error))
     return found
+
+
+def _in_memory(short: Experiment, workers: int) -> Experiment:
+    """The same with batches halved until all workers together take half of the memory that is free.
+
+    That a step goes through shows at any batch, and a machine without a GPU is none that would train the whole. Half,
+    as what is free now is not free for long where others work.
+    """
+    free = available_memory()
+    while (
+        free is not None
+        and short.batch_size is not None
+        and short.batch_size > LEAST_BATCH
+        and workers * peak_bytes(short, short.replicas) > free // 2
+    ):
+        short = replace(short, batch_size=short.batch_size // 2)
+    return short
 
 
 def _wrong_form(recording: Recording) -> str:

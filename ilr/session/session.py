@@ -105,7 +105,8 @@ class Session(Mode):
     def finish(self) -> bool:
         """Writes the report of what was judged, if anything was, where it replaces none that has more."""
         if not self.outcomes:
-            return True
+            # What was judged and no test has asked for, as all are skipped, is no success.
+            return not self.judged
         trials = [self.selection.claims[name].trial for name in self.outcomes]
         # What --no-train stopped was not judged to its end.
         judged = {trial.file.claim.id for trial in trials if not trial.ended}
@@ -129,7 +130,7 @@ class Session(Mode):
         """The verdicts with what needs attention, a comparison, what was asked for, and where everything is."""
         if self.found is None:
             if self.judged:
-                yield f"interrupted: {count(len(self.judged), 'claim')} judged so far, in {self.report / UNFINISHED}"
+                yield f"unfinished: {count(len(self.judged), 'claim')} judged so far, in {self.report / UNFINISHED}"
             return
         yield from closing_lines(self.found, width, verbose=verbose)
         if self.before is not None:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 MOST_POINTS = 40
 """Of one line in the table: a page holds some thirty figures."""
@@ -47,13 +48,19 @@ def as_csv(figure: Figure) -> str:
 
 def _panel(axes: Axes) -> str:
     title = axes.get_title("left") or axes.get_title() or axes.get_ylabel() or "panel"
-    told = [f"Panel “{title}”: {_axis(axes, 'y')} against {_axis(axes, 'x')}."]
-    for line in _lines(axes):
+    lines = list(_lines(axes))
+    # Of groups side by side, each with its name below it, the place says nothing.
+    is_named = isinstance(axes.xaxis.get_major_locator(), FixedLocator)
+    side_by_side = is_named and all(len(line.x) == 1 for line in lines)
+    against = "" if side_by_side and not axes.get_xlabel() else f" against {_axis(axes, 'x')}"
+    told = [f"Panel “{title}”: {_axis(axes, 'y')}{against}."]
+    for line in lines:
         values = line.y[np.isfinite(line.y)]
         if not values.size:
             continue
         if len(line.x) == 1:
-            told.append(f"{line.label}: {values[0]:.3g} at {line.x[0]:.3g}.")
+            where = "" if side_by_side else f" at {line.x[0]:.3g}"
+            told.append(f"{line.label}: {values[0]:.3g}{where}.")
             continue
         told.append(
             f"{line.label}: from {values[0]:.3g} at {line.x[0]:.3g} to {values[-1]:.3g} at {line.x[-1]:.3g}, "

@@ -122,8 +122,9 @@ def _read_only(recording: Recording) -> Recording:
     """The recording with arrays that no judge can write into: the figure, and other claims, see the same ones."""
     arrays = {}
     for name, array in recording.arrays.items():
+        # Of an array that can be written, a judge could make a view so again.
+        array.flags.writeable = False
         arrays[name] = array.view()
-        arrays[name].flags.writeable = False
     return Recording(recording.experiment, MappingProxyType(arrays))
 
 

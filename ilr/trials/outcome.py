@@ -116,12 +116,12 @@ class JudgedClaim:
         """Passes if the claim is REPRODUCED and its controls are sound; otherwise fails with what was found."""
         verdict = self.outcome.verdict
         if verdict is Verdict.INCONCLUSIVE:
-            raise InconclusiveError(_described(self.outcome))
+            raise InconclusiveError(described(self.outcome))
         if verdict is not Verdict.REPRODUCED:
-            pytest.fail(_described(self.outcome), pytrace=False)
+            pytest.fail(described(self.outcome), pytrace=False)
 
 
-def _described(outcome: Outcome) -> str:
+def described(outcome: Outcome) -> str:
     """What was found, for a claim that did not hold: a line a finding."""
     lines = [f"{outcome.claim.id}: {outcome.verdict.value}", *([outcome.message] if outcome.message else [])]
     for finding in outcome.findings:

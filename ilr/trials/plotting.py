@@ -53,7 +53,12 @@ STYLE: dict[str, Any] = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
+    # What is behind a legend shows through it, and does not cross its words.
+    "legend.frameon": True,
+    "legend.framealpha": 0.8,
+    "legend.edgecolor": "none",
+    "legend.fancybox": False,
+    "legend.borderpad": 0.2,
     "legend.fontsize": "medium",
     "legend.handlelength": 2.8,
     "lines.linewidth": 1.4,

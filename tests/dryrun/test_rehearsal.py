@@ -71,6 +71,24 @@ def test_on_a_gpu_the_largest_job_is_rehearsed_as_it_would_train(
     assert trained == [(12, 16)]
 
 
+def test_batches_are_cut_down_to_the_memory_there_is(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ImageNet's batches two networks take more than a desk's machine has: a step goes through all the same."""
+    monkeypatch.setattr(rehearsal, "available_memory", lambda: 1)
+    on_images(write_claim(pytester.path / "claims", "on-images"))
+    write_claim(pytester.path / "claims", "without-batches")
+    result = run("--rehearse")
+    assert result.parseoutcomes() == {"rehearsed": 2}
+    result.stdout.re_match_lines(
+        [
+            r"REHEARSED  MLP 8-8, batch norm, mnist, .*batch 2\b.*: 2 experiments of on-images",
+            r"in batches of 2, as 16 take more memory than is free",
+        ],
+        consecutive=True,
+    )
+
+
 def test_a_rehearsed_claim_has_a_word_of_its_own(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     write_claim(pytester.path / "claims", "other")

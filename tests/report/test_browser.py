@@ -29,6 +29,10 @@ DRAWN = "#claim-function-space-equilibrium figure"
 """The figure of two panels."""
 WIDTHS = (390, 1024, 1280, 2560)
 GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
+HALF_OF_WHAT_IT_WAS = 1228
+"""Pixels at a width of 1280: sections of the report at reduced of 22 November were 2,456 high in the mean."""
+HEIGHTS = """() => [...document.querySelectorAll("section.claim")].map((one) => one.getBoundingClientRect().height)"""
 SMALLEST_TEXT = """() => Math.min(...[...document.querySelectorAll(".panels svg")].flatMap((svg) => {
   const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
   return [...svg.querySelectorAll("text")].map((text) => parseFloat(getComputedStyle(text).fontSize) * scale);
@@ -97,6 +101,26 @@ def test_the_page_fits_and_anybody_can_use_it(browser: Any, address: str, width:
     found = page.evaluate(f"axe.run(document, {{ runOnly: {GUIDELINES} }})")
     assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
     page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scale", ["tiny", "reduced"])
+def test_a_report_of_ours_fits_and_can_be_read(browser: Any, scale: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((REFERENCE / scale / "index.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert page.evaluate(FROM_TITLE_TO_FIGURE) <= 900
+    if width == min(WIDTHS):
+        assert page.evaluate(SMALLEST_TEXT) >= 9
+    page.close()
+
+
+def test_a_claim_is_half_as_high_as_it_was(browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((REFERENCE / "reduced" / "index.html").as_uri())
+    heights = page.evaluate(HEIGHTS)
+    page.close()
+    assert sum(heights) / len(heights) <= HALF_OF_WHAT_IT_WAS
 
 
 def test_every_figure_has_a_name_and_words(page: Any) -> None:

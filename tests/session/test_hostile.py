@@ -6,7 +6,7 @@ import os
 import pytest
 
 from ilr.report.files import UNFINISHED, read_evidence
-from tests.claim_files import write_claim
+from tests.claim_files import VARIANTS, write_claim
 from tests.conftest import LOADS_ILR, Run
 from tests.session.test_plugin import evidence
 
@@ -70,6 +70,7 @@ IN_THE_JUDGE = [
         "its judge decided 'norm' on n = 6000, but its experiments have 6 replicas: each may count once",
     ),
     ("recordings['run']['weight_norm'][:] = 7.0", "*: ValueError: assignment destination is read-only *"),
+    ("recordings['run']['weight_norm'].setflags(write=True)", "*: ValueError: cannot set WRITEABLE flag to True *"),
     ("recordings['run'].arrays['weight_norm'] = 7.0", "its judge failed: TypeError: 'mappingproxy' object *"),
     ("recordings['run'] = 7.0", "its judge failed: TypeError: 'mappingproxy' object *"),
     ("object.__setattr__(NORM, 'expected', -100.0)", "its judge decided 'norm' by another expected value, margin *"),
@@ -156,7 +157,7 @@ def test_what_is_judged_is_written_down_at_once(pytester: pytest.Pytester, run: 
     store = f"--store={pytester.path / 'store'}"
     result = pytester.runpytest_subprocess("-p", "ilr.plugin", "claims", "--engine=in-process", store)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines([f"interrupted: 1 claim judged so far, in *{UNFINISHED}"])
+    result.stdout.fnmatch_lines([f"unfinished: 1 claim judged so far, in *{UNFINISHED}"])
     [claim] = read_evidence(pytester.path / "reports" / "tiny", UNFINISHED).claims
     assert (claim.id, claim.verdict) == ("first", "REPRODUCED")
     write_claim(pytester.path / "claims", "second")
@@ -225,6 +226,40 @@ def test_nothing_shown_is_no_success(pytester: pytest.Pytester, run: Run) -> Non
     result.stdout.fnmatch_lines(["no claim was judged: --no-train judges what the store has, and it has none of these"])
     run()
     assert run("--no-train").ret == pytest.ExitCode.OK
+
+
+XFAIL = "@__import__('pytest').mark.xfail\ndef test_"
+LENIENT = {
+    "does-not-ask": ("trial.must_reproduce()", "pass"),
+    "skips": ("trial.must_reproduce()", "__import__('pytest').skip('no')"),
+    "catches": (
+        "    trial.must_reproduce()",
+        "    try: trial.must_reproduce()\n    except BaseException: pass",
+    ),
+    "expects-it": ("def test_", XFAIL),
+}
+"""What a claim's file does lest its test fail."""
+
+
+def test_no_test_lets_a_claim_pass_that_does_not_hold(pytester: pytest.Pytester, run: Run) -> None:
+    not_held = [f"{how}-{verdict}" for how in LENIENT for verdict in ("refuted", "unsound", "inconclusive", "crashed")]
+    for name in ("does-not-ask-reproduced", *not_held):
+        how, _, verdict = name.rpartition("-")
+        write_changed(pytester, name, LENIENT[how], **VARIANTS[verdict])
+    result = run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=8, errors=4)
+    assert result.parseoutcomes()["inconclusive"] == 4
+    assert run("--allow-inconclusive", "-k", "inconclusive").ret == pytest.ExitCode.OK
+    assert run("-k", "not_ask_refuted").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_where_no_test_asks_nothing_is_shown(pytester: pytest.Pytester, run: Run) -> None:
+    write_changed(pytester, "good", ("def test_", "@__import__('pytest').mark.skip\ndef test_"))
+    result = run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"unfinished: 1 claim judged so far, in *{UNFINISHED}"])
+    assert run("--collect-only").ret == pytest.ExitCode.OK
 
 
 def test_the_folder_of_the_report_is_tried_before_training(pytester: pytest.Pytester, run: Run) -> None:

@@ -91,6 +91,13 @@ def test_only_selected_claims_are_trained(pytester: pytest.Pytester, run: Run) -
     assert list(evidence(pytester)) == ["other"]
 
 
+@pytest.mark.parametrize("option", ["--doctest-modules", "-Werror", "-pno:terminal", "--import-mode=importlib"])
+def test_a_claim_is_judged_whatever_else_pytest_is_asked_for(pytester: pytest.Pytester, run: Run, option: str) -> None:
+    write_claim(pytester.path / "claims", "reproduced")
+    assert run(option).ret == pytest.ExitCode.OK
+    assert evidence(pytester)["reproduced"]["verdict"] == "REPRODUCED"
+
+
 def test_collecting_trains_nothing(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     result = run("--collect-only", "-q")

@@ -2,7 +2,8 @@
 
 The run, or one of its workers, gets SIGKILL at random moments, and is begun again, until there were so many kills. Each
 time it comes to its end, that is compared with the end of a run that nobody disturbed. By default it is a run of claims
-that have every kind of job: of the toy and of nets, long and short, in several looks.
+that have every kind of job: of the toy and of nets, long and short, in several looks; all claims would take hours.
+Then it is ended a few times as a user would end it, by Ctrl-C or SIGTERM.
 """
 
 import argparse
@@ -36,6 +37,10 @@ EVERY_KIND = (
 """Claims of the toy, of a very deep net, of large batches and of many short jobs, in several looks; and of jobs that
 train for long enough to keep snapshots on any machine."""
 
+LONGEST = 12.0
+"""Seconds until a kill, at most. What was trained is kept, so the moments of all lives cover the whole run; a longer
+wait would only have fewer of them in the same time."""
+
 ENDED = (0, 1)
 """Statuses of a run that came to its end: all claims reproduced, or not all."""
 
@@ -48,6 +53,8 @@ class Found:
     of_workers: int = 0
     in_training: int = 0
     """While some job was."""
+    claims: int = 0
+    """That the run judges."""
     runs: int = 0
     """That came to their end."""
     differences: list[str] = field(default_factory=list)
@@ -56,16 +63,15 @@ class Found:
     lost: float = 0.0
     """Most seconds since a job's last snapshot, when a run was killed."""
 
-    def lines(self) -> list[str]:
+    def line(self) -> str:
         """In words."""
-        return [
-            f"{self.kills} kills: {self.of_workers} of a worker, {self.in_training} in training",
-            f"runs that came to their end: {self.runs}",
-            f"differences from the undisturbed run: {', '.join(self.differences) or 'none'}",
-            f"processes left: {self.orphans}",
-            f"files left: {', '.join(self.leftovers) or 'none'}",
-            f"most training lost by a kill: {self.lost:.0f} s",
-        ]
+        return (
+            f"{self.kills} SIGKILLs ({self.of_workers} of a worker, {self.in_training} while a job trained) of a run "
+            f"of {self.claims} of {len([*ROOT.glob('claims/test_*.py')])} claims at tiny, which came to its end "
+            f"{self.runs} times: evidence and recordings that differ from an undisturbed run's: "
+            f"{', '.join(self.differences) or 'none'}; most training lost by a kill: {self.lost:.0f} s; "
+            f"processes left: {self.orphans}; files left: {', '.join(self.leftovers) or 'none'}"
+        )
 
     @property
     def right(self) -> bool:
@@ -86,6 +92,7 @@ class Run:
         command = [sys.executable, "-m", "pytest", "claims", "--scale=tiny", "-q", "-p", "no:cacheprovider"]
         places = [f"--store={folder / 'store'}", f"--report={folder / 'report'}"]
         self.folder, self.began = folder, time.time()
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "output.txt").open("a") as output:
             self.process = subprocess.Popen(
                 [*command, *places, *arguments],
@@ -130,27 +137,23 @@ class Run:
             os.kill(pid, signal.SIGKILL)
 
 
-def torment(kills: int, longest: float | None, seed: int, arguments: Sequence[str], folder: Path) -> Found:
+def torment(kills: int, longest: float, seed: int, arguments: Sequence[str], folder: Path) -> Found:
     """Kills runs until there were so many kills, and lets the last one end.
 
     Args:
         kills: of runs and of workers.
-        longest: seconds until a kill, at most, of which each waits a random share; by default what a run takes.
+        longest: seconds until a kill, at most, of which each waits a random share.
         seed: of these.
         arguments: of pytest, which select claims for example.
         folder: for everything.
     """
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
-    for place in (undisturbed, disturbed):
-        place.mkdir(parents=True)
     whole = Run(undisturbed, arguments)
     assert whole.process.wait() in ENDED, (undisturbed / "output.txt").read_text()
-    longest = longest or time.time() - whole.began
-    found, chance = Found(), random.Random(seed)
+    found, chance = Found(claims=len(claims_of(undisturbed / "report"))), random.Random(seed)
     while True:
         if not (disturbed / "store").exists():
-            # How replicas are computed fastest is measured, and another result of that would round otherwise.
-            shutil.copytree(undisturbed / "store" / "measured", disturbed / "store" / "measured")
+            measured_alike(undisturbed, disturbed / "store")
         run = Run(disturbed, arguments)
         # Half of the moments are anywhere; half, in training, where a kill costs most.
         if chance.random() < 0.5:
@@ -174,7 +177,8 @@ def torment(kills: int, longest: float | None, seed: int, arguments: Sequence[st
         if status == -signal.SIGKILL:
             continue
         if status not in ENDED:
-            found.differences.append(f"exit status {status}, see {disturbed / 'output.txt'}")
+            # Its folder goes with this process.
+            found.differences.append(f"exit status {status}: {(disturbed / 'output.txt').read_text()[-500:]}")
             return found
         found.runs += 1
         found.differences += differences(undisturbed, disturbed)
@@ -182,6 +186,14 @@ def torment(kills: int, longest: float | None, seed: int, arguments: Sequence[st
         if found.kills == kills:
             return found
         shutil.rmtree(disturbed / "store")
+
+
+def measured_alike(undisturbed_run: Path, store: Path) -> None:
+    """Gives a store what was measured in another: how replicas are computed fastest, which would round otherwise."""
+    measured = undisturbed_run / "store" / "measured"
+    # The toy alone has nothing to measure.
+    if measured.is_dir():
+        shutil.copytree(measured, store / "measured")
 
 
 def _kill(run: Run, victims: Sequence[int], chance: random.Random, found: Found, store: Path) -> int:
@@ -224,7 +236,7 @@ def _left_of(run: Run) -> int:
 
 def differences(undisturbed: Path, disturbed: Path) -> list[str]:
     """What a run found otherwise than the undisturbed one, and what it recorded otherwise."""
-    claims = [_claims(folder / "report") for folder in (undisturbed, disturbed)]
+    claims = [claims_of(folder / "report") for folder in (undisturbed, disturbed)]
     differences = [name for name in claims[0].keys() | claims[1].keys() if claims[0].get(name) != claims[1].get(name)]
     recordings = [_recordings(folder / "store") for folder in (undisturbed, disturbed)]
     for name in recordings[0].keys() | recordings[1].keys():
@@ -234,7 +246,7 @@ def differences(undisturbed: Path, disturbed: Path) -> list[str]:
     return sorted(differences)
 
 
-def _claims(report: Path) -> dict[str, Any]:
+def claims_of(report: Path) -> dict[str, Any]:
     """A report's claims by their ids, with all that was found, but for the time that it took to find it."""
     return {
         claim.id: msgspec.to_builtins(msgspec.structs.replace(claim, seconds=0.0))
@@ -261,19 +273,51 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(left + [path.name for path in report.iterdir() if path.name not in (EVIDENCE, *MADE)])
 
 
+def interruptions(count: int, longest: float, chance: random.Random, arguments: Sequence[str], folder: Path) -> int:
+    """Ends runs in training by Ctrl-C and SIGTERM, and prints how long they took; gives what is not as it must be."""
+    taken: list[float] = []
+    silent = left = 0
+    place = folder / "interrupted"
+    for number in range(count):
+        run = Run(place, arguments)
+        while not run.trains() and not run.ended_within(0.1):
+            pass
+        if run.ended_within(chance.uniform(0, longest)):
+            shutil.rmtree(place / "store")
+            continue
+        output = place / "output.txt"
+        said_before = output.stat().st_size
+        began = time.monotonic()
+        run.process.send_signal((signal.SIGINT, signal.SIGTERM)[number % 2])
+        run.process.wait()
+        taken.append(time.monotonic() - began)
+        silent += "The same command" not in output.read_text()[said_before:]
+        left += _left_of(run)
+    print(
+        f"{len(taken)} runs in training ended by Ctrl-C or SIGTERM: the slowest took {max(taken, default=0.0):.1f} s; "
+        f"{silent} did not say how to go on; processes left: {left}",
+        flush=True,
+    )
+    return silent + left + (max(taken, default=0.0) > 2)
+
+
 def main() -> int:
     """Torments the claims at tiny scale and prints what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--longest", type=float, help="seconds until a kill, at most (default: what a run takes)")
+    parser.add_argument("--interruptions", type=int, default=6)
+    parser.add_argument("--longest", type=float, default=LONGEST, help="seconds until a kill, at most")
     parser.add_argument("--chance", type=int, default=0, help="seed of the moments")
     parser.add_argument("pytest", nargs="*", help="arguments of pytest, behind --; which claims, for example")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ilr-soak-") as folder:
-        chosen = given.pytest or ["-k", " or ".join(EVERY_KIND)]
-        found = torment(given.kills, given.longest, given.chance, chosen, Path(folder))
-        print("\n".join(found.lines()))
-    return 0 if found.right else 1
+    # A shell has what it starts in the background ignore Ctrl-C, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="ilr-soak-") as name:
+        folder, chosen = Path(name), given.pytest or ["-k", " or ".join(EVERY_KIND)]
+        found = torment(given.kills, given.longest, given.chance, chosen, folder)
+        print(found.line(), flush=True)
+        wrong = interruptions(given.interruptions, given.longest, random.Random(given.chance), chosen, folder)
+    return int(not found.right or wrong > 0)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,14 @@ from pathlib import Path
 
 from ilr.lab.checkpoints import FOLDER, UNREADABLE, About
 from tests.slurm_cluster import Cluster, cluster, why_not
-from tests.soak.kills import ENDED, Run, differences, leftovers
+from tests.soak._whole import undisturbed
+from tests.soak.kills import ENDED, Run, claims_of, differences, leftovers, measured_alike
+
+UNDISTURBED = "undisturbed"
 
 LONG = ("error_bump_after_drop", "gradient_descent_is_not_gradient_flow_toy")
-"""Claims of nets and of the toy; the jobs of the first train for long enough to keep snapshots on any machine."""
+"""Claims of nets and of the toy; the jobs of the first train for long enough to keep snapshots on any machine. The
+disturbed runs are of them; the undisturbed one is of all."""
 
 WORKERS = "--workers=2"
 """Of both engines: it decides which slices train together."""
@@ -81,8 +85,7 @@ class Disturbed:
         return False
 
 
-FATES: dict[str, Callable[[Disturbed], None] | None] = {
-    "undisturbed": None,
+FATES: dict[str, Callable[[Disturbed], None]] = {
     "a task is cancelled": Disturbed.cancel_one,
     "slurmd is killed and restarted": Disturbed.kill_the_daemon,
     "the node dies with its tasks and comes back": Disturbed.kill_the_node,
@@ -101,14 +104,13 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="ilr-soak-"))
     wrong = 0
     try:
-        here = root / "here"
-        here.mkdir()
-        run = Run(here, [*chosen, "--engine=processes", WORKERS])
-        assert run.process.wait() in ENDED, (here / "output.txt").read_text()
         (root / "cluster").mkdir()
         with cluster(root / "cluster") as started:
-            for number, (name, fate) in enumerate(FATES.items()):
-                wrong += _disturb(name, fate, started, here, root / f"there-{number}", chosen)
+            with undisturbed(given.pytest) as here:
+                wrong += _disturb(UNDISTURBED, None, started, here, root / "there", given.pytest)
+            with undisturbed(chosen) as here:
+                for number, (name, fate) in enumerate(FATES.items()):
+                    wrong += _disturb(name, fate, started, here, root / f"there-{number}", chosen)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return int(wrong > 0)
@@ -123,8 +125,7 @@ def _disturb(
     chosen: Sequence[str],
 ) -> int:
     """Runs the claims on the cluster, and lets something happen to them; gives what is not as it must be."""
-    # How replicas are computed fastest is measured, and another result of that would round otherwise.
-    shutil.copytree(here / "store" / "measured", there / "store" / "measured")
+    measured_alike(here, there / "store")
     began = time.monotonic()
     disturbed = Disturbed(started, there, chosen)
     happened = False
@@ -143,7 +144,7 @@ def _disturb(
     found, left = differences(here, there), leftovers(there)
     tasks = disturbed.tasks("R,PD,CG")
     print(
-        f"Slurm, {name}: tasks hit: {disturbed.hit}; "
+        f"Slurm, {len(claims_of(there / 'report'))} claims, {name}: tasks hit: {disturbed.hit}; "
         f"differences from worker processes: {', '.join(found) or 'none'}; files left: {', '.join(left) or 'none'}; "
         f"tasks left: {len(tasks)}; {time.monotonic() - began:.0f} s",
         flush=True,

@@ -1,4 +1,4 @@
-"""A store that is damaged, exchanged, full, shared by sessions and by users: `python -m tests.soak.store`.
+"""A store that is damaged, exchanged and full: `python -m tests.soak.store`.
 
 Whatever has become of a file, nothing but what was written under its name may ever be used, and no run may end in
 anything but a verdict or one line.
@@ -11,14 +11,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import safetensors.numpy
 
@@ -28,10 +24,6 @@ from ilr.experiments.norms import BatchNorm
 from ilr.experiments.recording import Recording
 from ilr.lab.housekeeping import verify
 from ilr.lab.store import Key, Store
-from ilr.report.files import read_evidence
-from tests.claim_files import write_claim
-from tests.conftest import LOADS_ILR
-from tests.second_user import NOBODY, SECOND_USER, no_second_user
 from tests.stores import TOY, lab_at, recordings, toys
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +83,8 @@ class Damaged:
         path.write_bytes(content)
 
     def cut(self) -> None:
-        """One recording to some length."""
-        path = self.chance.choice(self.recordings)
+        """One file to some length."""
+        path = self.chance.choice(list(self.content))
         path.write_bytes(self.content[path][: self.chance.randrange(len(self.content[path]))])
 
     def exchanges(self) -> Iterator[Callable[[], None]]:
@@ -135,37 +127,10 @@ def damages(folder: Path, flips: int, cuts: int, chance: random.Random) -> int:
         found = [store.used(one) for one in ones]
         wrong = sum(wrong for _, wrong in found)
         noticed = sum(seen for seen, _ in found)
-        print(f"{len(ones)} {kind}: {noticed} noticed, {wrong} used")
+        print(f"{len(ones)} {kind}: {noticed} noticed, {wrong} used", flush=True)
         used += len(ones) - noticed
         used += wrong
     return used + any(wrong for _, wrong in verify(folder / "damaged"))
-
-
-def sessions(folder: Path, count: int, arguments: Sequence[str]) -> int:
-    """Several runs of the claims at once on one store, and one alone on its own; gives what is not as it must be."""
-    alone = _pytest(folder / "alone", folder / "alone-store", arguments)
-    alone.wait()
-    store = folder / "shared-store"
-    # Another file under the same name: it was trained twice. Both are seen, as training takes longer than looking.
-    seen: dict[Path, set[int]] = {}
-    running = [_pytest(folder / f"session-{number}", store, arguments) for number in range(count)]
-    while any(one.poll() is None for one in running):
-        for path in store.glob("*/*.safetensors"):
-            try:
-                seen.setdefault(path, set()).add(path.stat().st_ino)
-            except FileNotFoundError:
-                continue
-        time.sleep(0.02)
-    statuses = {one.returncode for one in (alone, *running)}
-    twice = sum(len(numbers) > 1 for numbers in seen.values())
-    told = [_told(folder / name) for name in ("alone", *(f"session-{number}" for number in range(count)))]
-    others = sum(one != told[0] for one in told[1:])
-    left = [path for path in store.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
-    print(
-        f"{count} sessions at once on one store, {len(seen)} recordings: {twice} trained twice, {others} reports that "
-        f"differ from that of a run alone, {len(left)} files left, exit statuses {sorted(statuses)}"
-    )
-    return twice + others + len(left) + (len(statuses) > 1)
 
 
 def full_disk(folder: Path) -> int:
@@ -177,13 +142,12 @@ def full_disk(folder: Path) -> int:
         print("a full disk: not tried, as that needs root and Linux")
         return 0
     try:
-        _write_claims(folder / "claims")
         command = [sys.executable, "-c", FILL, str(disk / "store")]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     told = ended.stdout.strip()
-    print(f"a full disk in mid-run: {told}")
+    print(f"a full disk in mid-run: {told}", flush=True)
     return int("cannot be written: No space left on device" not in told or "tried 1" not in told)
 
 
@@ -210,69 +174,6 @@ except StoreError as error:
 """
 
 
-def users(folder: Path) -> int:
-    """A second user reads what the first has trained, and cannot write it; gives what is not as it must be."""
-    if why := no_second_user():
-        print(f"two users: not tried: {why}")
-        return 0
-    folder.chmod(0o755)
-    claims, store = folder / "claims", folder / "first-users-store"
-    _write_claims(claims)
-    mine = folder / "second-user"
-    mine.mkdir()
-    os.chown(mine, NOBODY, NOBODY)
-
-    def run(name: str, *options: str, second: bool = False, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
-        places = [f"--store={store}", f"--report={mine / name}"]
-        command = [sys.executable, "-m", "pytest", str(claims), "--engine=in-process", "-p", "no:cacheprovider"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(mine)}
-        return subprocess.run(
-            [*(SECOND_USER if second else ()), *command, *places, *options],
-            cwd=mine,
-            env=environment,
-            capture_output=True,
-            text=True,
-            umask=umask,
-        )
-
-    run("first")
-    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
-    statuses = [run("second", "--no-train", second=True).returncode, run("third", second=True).returncode]
-    refused = run("fourth", "--seed=1", second=True)
-    lines = [line for line in refused.stderr.splitlines() if line.strip()]
-    touched = before != {path: path.stat().st_mtime_ns for path in store.rglob("*")}
-    # A folder that both may write: one goes on where the other stopped.
-    subprocess.run(["chmod", "-R", "a+rwX", str(store)], check=True)
-    statuses.append(run("fifth", "--seed=1", second=True, umask=0o000).returncode)
-    statuses.append(run("sixth", "--seed=1", "--no-train").returncode)
-    print(
-        f"two users: exit statuses {statuses} where the second reads, may write, and is read; where he would have to "
-        f"write and may not, {len(lines)} line and status {refused.returncode}: {lines[-1] if lines else ''}"
-    )
-    return int(any(statuses)) + (len(lines) != 1) + touched
-
-
-def _write_claims(folder: Path) -> None:
-    write_claim(folder, "reproduced")
-    (folder / "conftest.py").write_text(LOADS_ILR)
-
-
-def _pytest(report: Path, store: Path, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "pytest", "claims", "-q", "-p", "no:cacheprovider"]
-    places = [f"--store={store}", f"--report={report}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([*command, *places, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-
-
-def _told(report: Path) -> dict[str, Any]:
-    """What a report says of the claims, but for how long that took."""
-    told = {}
-    for claim in read_evidence(report).claims:
-        plain = msgspec.to_builtins(claim)
-        told[claim.id] = {name: value for name, value in plain.items() if name not in ("seconds", "figures")}
-    return told
-
-
 def _same(one: Recording, other: Recording) -> bool:
     return one.arrays.keys() == other.arrays.keys() and all(
         np.array_equal(values, other.arrays[name], equal_nan=values.dtype.kind == "f")
@@ -285,20 +186,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--cuts", type=int, default=200)
-    parser.add_argument("--sessions", type=int, default=4)
     parser.add_argument("--chance", type=int, default=0, help="seed of the damages")
-    parser.add_argument("pytest", nargs="*", help="arguments of pytest for the sessions, behind --")
     given = parser.parse_args()
-    wrong: Counter[str] = Counter()
     folder = Path(tempfile.mkdtemp(prefix="ilr-soak-"))
     try:
-        wrong["damages"] = damages(folder, given.flips, given.cuts, random.Random(given.chance))
-        wrong["full disk"] = full_disk(folder)
-        wrong["users"] = users(folder)
-        wrong["sessions"] = sessions(folder, given.sessions, given.pytest)
+        wrong = damages(folder, given.flips, given.cuts, random.Random(given.chance)) + full_disk(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return int(wrong.total() > 0)
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":

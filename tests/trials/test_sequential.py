@@ -270,7 +270,7 @@ def test_literal_lengths_are_marked_everywhere(pytester: pytest.Pytester, run: R
     assert "; 40 steps;" in literal.regime
     assert attempt_of(literal, evidence).note == "for the lengths that the paper states"
     page = (report / "index.html").read_text(encoding="utf-8")
-    assert "Differs from the paper in nothing." in page
+    assert "<b>Differs from the paper</b> in nothing." in page
     assert "n = 6, literal lengths" in page
     assert "scale full, literal lengths" in (report / "summary.md").read_text(encoding="utf-8")
     assert "the paper's lengths for reproduced" in (report / "junit.xml").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from ilr.report.svg.inline import Figure
 from ilr.report.text import printable
 from ilr.stats.decision import Verdict
 
-MOST_SHOWN = 4
+MOST_SHOWN = 3
 """More findings than these are folded away, if they were all reproduced."""
 SEVERITY = (
     Verdict.REFUTED, Verdict.UNSOUND, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.REPRODUCED, Verdict.NOT_RUN
@@ -250,10 +250,11 @@ def _undecided(claim: ClaimEvidence, evidence: Evidence) -> list[str]:
     if names:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         told.append(f"The interval reaches over a bound of the accepted range, for {' and '.join(names[:2])}{more}.")
-        told.append(f"{sentence_case(to_decide(claim, evidence))}.")
-    # What a run says of itself first repeats these.
+    # What a run says of itself first repeats that.
     if claim.message and not claim.message.startswith("undecided:"):
         told.append(f"{sentence_case(printable(claim.message).strip().rstrip('.'))}.")
+    if told:
+        told.append(f"{sentence_case(to_decide(claim, evidence))}.")
     return told
 
 

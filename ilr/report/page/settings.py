@@ -90,7 +90,14 @@ def _group(
         cells=cells,
         digests=tuple(digests),
         seconds=sum(known[digest].seconds for digest in digests),
-        origins=tuple(dict.fromkeys(known[digest].origin for digest in digests)),
+        origins=tuple(dict.fromkeys(_origin(known[digest]) for digest in digests)),
+    )
+
+
+def _origin(experiment: ExperimentEvidence) -> str:
+    """Where a recording came from, for readers who need not know how a store looks things up."""
+    return experiment.origin.replace("trained here: never trained", "trained for this run").replace(
+        "trained here:", "trained for this run:"
     )
 
 
