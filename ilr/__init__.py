@@ -7,14 +7,14 @@ name that needs them.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, PreResNet, ResNet, Toy
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet, Toy
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, ResizedCropFlip, every
 from ilr.experiments.noise import SVAG, GaussianNoise
-from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, WeightNorm
+from ilr.experiments.norms import BatchNorm, GroupNorm, InNet, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
 from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.own_data import NpzFile, OwnData, npz
 from ilr.experiments.recording import Array, Recording
-from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Scaled, Schedule, StepDecay, WarmupLinear
 from ilr.serialization import record
 from ilr.stats import tails, theory
 from ilr.stats.decision import Finding, Prediction, Verdict
@@ -103,12 +103,15 @@ __all__ = [
     "GaussianNoise",
     "Group",
     "GroupNorm",
+    "InNet",
     "InstanceNorm",
     "JudgedClaim",
     "LayerNorm",
     "Lion",
     "Measurements",
+    "Net",
     "NoNorm",
+    "Norm",
     "NpzFile",
     "Observe",
     "Optimizer",
@@ -122,6 +125,7 @@ __all__ = [
     "Replicas",
     "ResNet",
     "ResizedCropFlip",
+    "Scaled",
     "Schedule",
     "Setting",
     "SignSGD",

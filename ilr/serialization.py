@@ -69,7 +69,8 @@ def to_json(value: Any) -> Any:
             return [to_json(item) for item in value]
         case _ if is_dataclass(value) and type(value).__name__ in _RECORDS:
             return {"record": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
-    hint = ": write @ilr.record above its class" if is_dataclass(value) and not isinstance(value, type) else ""
+    brought = not isinstance(value, type) and type(value).__module__ not in ("builtins", "numpy")
+    hint = ": write @ilr.record above its class" if brought else ""
     raise TypeError(f"a record cannot hold {value!r} of type {type(value).__name__}{hint}")
 
 

@@ -25,7 +25,7 @@ from ilr.experiments.norms import BatchNorm
 from ilr.experiments.schedules import Constant, Schedule
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn import architectures, base, execution, norms
-from ilr.nn.base import FusedNet
+from ilr.nn.base import FusedLayers, FusedNet
 from ilr.nn.execution import Formulation
 from ilr.nn.layers import Layers
 from ilr.nn.norms import CalibratingNorm, FrozenStatistics, Statistics, in_training
@@ -297,8 +297,8 @@ def shared_streams(patch: Patch) -> None:
 
 
 def shared_head(patch: Patch) -> None:
-    draw = FusedNet.initial_head
-    patch.setattr(FusedNet, "initial_head", lambda net, root_seed, _: draw(net, root_seed, 0))
+    draw = FusedLayers.initial_head
+    patch.setattr(FusedLayers, "initial_head", lambda net, root_seed, _: draw(net, root_seed, 0))
 
 
 def shared_crops(patch: Patch) -> None:

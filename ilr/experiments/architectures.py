@@ -1,10 +1,40 @@
 """The architectures there are, as plain data; `ilr.nn` computes them."""
 
+from typing import TYPE_CHECKING
+
 from ilr.serialization import record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Net:
+    """An architecture.
+
+    One of your own derives from this, is a record, and has `module`: see docs/extending.md. Those of ilr have none;
+    `ilr.nn` computes them.
+    """
+
+    @property
+    def normalised(self) -> tuple[int, ...]:
+        """Channels of its normalisations, if those are of ilr."""
+        return ()
+
+    def module(self, image_shape: tuple[int, ...], classes: int) -> "nn.Module":
+        """One network, with initial weights from torch's random numbers.
+
+        What it takes are images [example, channel, row, column], what it gives logits [example, class]. Parameters that
+        do not require a gradient stay as they are.
+
+        Args:
+            image_shape: [channel, row, column].
+            classes: how many logits an example has.
+        """
+        raise NotImplementedError
 
 
 @record
-class MLP:
+class MLP(Net):
     """Linear, normalisation, ReLU for each hidden width; then the head."""
 
     widths: tuple[int, ...] = (32, 32, 32)
@@ -22,7 +52,7 @@ class MLP:
 
 
 @record
-class CNN:
+class CNN(Net):
     """3×3 convolution, normalisation, ReLU for each channel count; then the head, which sees every pixel.
 
     The side is halved after every second layer but the last.
@@ -58,7 +88,7 @@ def _check_counts(net: object, *fields: str) -> None:
             raise ValueError(f"{type(net).__name__}: {field}={value} must be numbers of 1 or more")
 
 
-class _EqualStages:
+class _EqualStages(Net):
     """What residual nets have in common whose stages have equally many blocks."""
 
     blocks_per_stage: int
@@ -105,7 +135,7 @@ class ResNet(_EqualStages):
 
 
 @record
-class BottleneckResNet:
+class BottleneckResNet(Net):
     """A residual net of bottleneck blocks for ImageNet, with torchvision's shapes: ResNet50 by default.
 
     `widths` are the channels within the blocks of each stage; a block's outputs have four times as many.
@@ -129,11 +159,16 @@ class BottleneckResNet:
 
 
 @record
-class Toy:
+class Toy(Net):
     """Two weights (x, y) and the loss x²/(x²+y²): the blog's figure 1a. It has no data."""
 
     def __str__(self) -> str:
         return "toy x²/(x²+y²)"
 
 
-Net = MLP | CNN | PreResNet | ResNet | BottleneckResNet | Toy
+OF_ILR: tuple[type[Net], ...] = (MLP, CNN, PreResNet, ResNet, BottleneckResNet, Toy)
+
+
+def is_own(net: Net) -> bool:
+    """Whether a net is somebody's own."""
+    return type(net) not in OF_ILR

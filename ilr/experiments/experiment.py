@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
-from ilr.experiments.architectures import Net, Toy
+from ilr.experiments.architectures import Net, Toy, is_own
 from ilr.experiments.noise import GradientNoise
-from ilr.experiments.norms import Norm
+from ilr.experiments.norms import InNet, Norm
 from ilr.experiments.optimizers import SGD, Optimizer
 from ilr.experiments.own_data import OwnData
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
@@ -178,7 +178,7 @@ class Experiment:
         self._check_numbers()
         self._check_replicas()
         self._check_data()
-        self.norm.check(self.net)
+        self._check_net()
         self._check_observations()
 
     def _settle_optimizer(self) -> None:
@@ -233,6 +233,17 @@ class Experiment:
                 raise ValueError(f"{self.gradient_noise}: a full batch has no noise, give a batch_size")
             if self.partners is not None:
                 raise ValueError(f"{self.gradient_noise}: partners share batches, whose noise is SGD's own")
+
+    def _check_net(self) -> None:
+        """Net and norm fit each other; a net of somebody's own has its norms, and its head, within it."""
+        if is_own(self.net):
+            if not isinstance(self.norm, InNet):
+                raise ValueError(f"Experiment: norm={self.norm} is for nets of ilr's: give InNet() with {self.net}")
+            if self.trainable_head:
+                raise ValueError(
+                    f"Experiment: trainable_head=True is for nets of ilr's: {self.net} itself says what trains"
+                )
+        self.norm.check(self.net)
 
     def _check_observations(self) -> None:
         """Each quantity is observed once, at steps that there are, and partners' averages only of partners."""

@@ -1,20 +1,44 @@
 """The normalisations there are, as plain data; `ilr.nn.norms` computes them."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-from ilr.experiments.architectures import MLP, Net, PreResNet, Toy
+from ilr.experiments.architectures import MLP, Net, PreResNet, Toy, is_own
 from ilr.serialization import record
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Norm:
-    """A normalisation of the layers below the head."""
+    """A normalisation of the layers below the head.
+
+    One of your own derives from this, is a record, and has `activations`, `weights` or both: see docs/extending.md.
+    Those of ilr have neither; `ilr.nn.norms` computes them.
+    """
 
     def check(self, net: Net) -> None:
-        """Checks that it fits a net; most norms fit all.
+        """Checks that it fits a net of ilr's; most norms fit all.
 
         Raises:
             ValueError: it does not.
         """
+
+    def activations(self, inputs: "Tensor") -> "Tensor":
+        """What becomes of one replica's activations, each example by itself; of the same shape.
+
+        Args:
+            inputs: features [example, channel] of an MLP, or maps [example, channel, row, column].
+        """
+        raise NotImplementedError
+
+    def weights(self, weights: "Tensor") -> "Tensor":
+        """What one replica's layer applies in the place of the weights that are trained; of the same shape.
+
+        Args:
+            weights: [out, in, ...].
+        """
+        raise NotImplementedError
 
 
 def _check_eps(norm: Norm, eps: float) -> None:
@@ -136,6 +160,19 @@ class NoNorm(Norm):
 
     def __str__(self) -> str:
         return "no normalisation"
+
+
+@record
+class InNet(Norm):
+    """Those that a net of your own has within it, whatever they are."""
+
+    def check(self, net: Net) -> None:
+        """Checks that it is no net of ilr's."""
+        if not is_own(net):
+            raise ValueError(f"InNet() is for a net of your own: {net} has no norm within it")
+
+    def __str__(self) -> str:
+        return "the net's own"
 
 
 def _broken_by(eps: float) -> str:

@@ -133,6 +133,21 @@ class Exponential:
 
 
 @record
+class Scaled:
+    """Another schedule, each value times `factor`."""
+
+    schedule: Schedule
+    factor: float
+
+    def __str__(self) -> str:
+        return f"{self.factor:g} · ({self.schedule})"
+
+    def values(self, steps: int) -> Values:
+        """The value of each step, float64 [steps]."""
+        return self.factor * self.schedule.values(steps)
+
+
+@record
 class Phases:
     """Schedules, or numbers for constant ones, one after another, each counted from its own step 0.
 

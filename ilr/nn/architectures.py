@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet
+from ilr.experiments.architectures import CNN, MLP, BottleneckResNet, Net, PreResNet, ResNet, Toy, is_own
 from ilr.experiments.experiment import Experiment
-from ilr.nn.base import Convolution, FusedConvolutionalNet, FusedNet, Pass
+from ilr.nn.base import Convolution, FusedConvolutionalNet, FusedLayers, FusedNet, Pass
 from ilr.nn.layers import Layers, linear
+from ilr.nn.own.modules import FusedModule
 from ilr.nn.resnet import FusedBottleneckResNet, FusedPreResNet, FusedResNet
 
 
-class FusedMLP(FusedNet):
+class FusedMLP(FusedLayers):
     """R multi-layer perceptrons; activations are feature-major, [R, feature, N]: normalisation copies nothing."""
 
     net: MLP
@@ -65,7 +66,7 @@ class FusedCNN(FusedConvolutionalNet):
         return layer % 2 == 1 and layer < len(self.net.channels) - 1
 
 
-_FUSED: dict[type[Net], type[FusedNet]] = {
+_FUSED: dict[type[Net], type[FusedLayers]] = {
     MLP: FusedMLP,
     CNN: FusedCNN,
     PreResNet: FusedPreResNet,
@@ -84,10 +85,13 @@ def build(experiment: Experiment, image_shape: Sequence[int], classes: int) -> F
 
     Raises:
         TypeError: the net is not trained on data.
+        OwnRecordError: a net of somebody's own gives no network.
     """
     net = experiment.net
-    if type(net) not in _FUSED:
+    if isinstance(net, Toy):
         raise TypeError(f"{net} is not trained on data")
+    if is_own(net):
+        return FusedModule(net, image_shape, classes)
     return _FUSED[type(net)](net, image_shape, classes, trainable_head=experiment.trainable_head)
 
 

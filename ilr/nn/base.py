@@ -21,25 +21,85 @@ Float64 = npt.NDArray[np.float64]
 class FusedNet(ABC):
     """The architecture of one replica; its methods take R replicas at once.
 
-    The trainable weights of a replica are one vector: the layers' weights one after another, and the head's at the
-    end if the head is trained. No layer has a bias: normalisation would remove it.
+    The trainable weights of a replica are one vector: the layers' weights one after another. The head is what stays as
+    it was drawn.
 
     Args:
         net: the architecture as plain data.
         image_shape: [channel, row, column].
         classes: how many logits an example has.
-        trainable_head: whether the head is among the trainable weights.
+    """
+
+    layers: list[tuple[int, ...]]
+    """Weight shapes of the layers below the head."""
+    head: tuple[int, ...]
+    """Weight shape of the head."""
+    shapes: list[tuple[int, ...]]
+    """Weight shapes of all that is trained."""
+
+    def __init__(self, net: Net, image_shape: Sequence[int], classes: int) -> None:
+        self.net = net
+        self.image_shape = tuple(image_shape)
+        self.classes = classes
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Numbers of weights of all that is trained."""
+        return [math.prod(shape) for shape in self.shapes]
+
+    @abstractmethod
+    def multiply_adds(self) -> int:
+        """Multiplications with addition for one example's forward pass below the head."""
+
+    @abstractmethod
+    def activations(self) -> int:
+        """Numbers that one example's forward pass leaves below the head."""
+
+    def layers_of(self, weights: Tensor) -> list[Tensor]:
+        """The weights [R, weight] as layers [R, out, in, ...], and last the head if it is trained."""
+        parts = torch.split(weights, self.sizes, dim=1)  # each [R, out·in·…]
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]  # each [R, out, in, …]
+
+    def forward(self, weights: Tensor, head: Tensor, images: Tensor, layers: Layers) -> Tensor:
+        """Logits [R, class, N].
+
+        Args:
+            weights: [R, weight].
+            head: [R, class, feature]; not looked at if the head is among the weights.
+            images: [R or 1, N, channel, row, column].
+            layers: how the layers are computed.
+        """
+        return self.forward_layers(self.layers_of(weights), head, images, layers)
+
+    @abstractmethod
+    def forward_layers(self, weights: Sequence[Tensor], head: Tensor, images: Tensor, layers: Layers) -> Tensor:
+        """As `forward`, by the parts that `layers_of` makes of the weights."""
+
+    @abstractmethod
+    def initial_weights(self, root_seed: int, replica: int) -> Float64:
+        """One replica's trainable weights [weight]."""
+
+    @abstractmethod
+    def initial_head(self, root_seed: int, replica: int) -> Float64:
+        """One replica's head, of its shape."""
+
+
+class FusedLayers(FusedNet):
+    """An architecture of layers without biases, which normalisation would remove, under a linear head.
+
+    Args:
+        net: the architecture as plain data.
+        image_shape: [channel, row, column].
+        classes: how many logits an example has.
+        trainable_head: whether the head is among the trainable weights: at their end.
     """
 
     def __init__(self, net: Net, image_shape: Sequence[int], classes: int, *, trainable_head: bool) -> None:
-        self.net = net
-        self.image_shape = tuple(image_shape)
+        super().__init__(net, image_shape, classes)
         self.trainable_head = trainable_head
-        # Weight shapes: of the layers below the head, of the head, and of all that is trained.
         self.layers = self._layer_shapes()
         self.head = (classes, self._features_seen())
         self.shapes = [*self.layers, self.head] if trainable_head else list(self.layers)
-        self.sizes = [math.prod(shape) for shape in self.shapes]
 
     @abstractmethod
     def _layer_shapes(self) -> list[tuple[int, ...]]:
@@ -64,22 +124,6 @@ class FusedNet(ABC):
     def activations(self) -> int:
         """Numbers that one example's forward pass leaves below the head."""
         return sum(self._outputs())
-
-    def layers_of(self, weights: Tensor) -> list[Tensor]:
-        """The weights [R, weight] as layers [R, out, in, ...], and last the head if it is trained."""
-        parts = torch.split(weights, self.sizes, dim=1)  # each [R, out·in·…]
-        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]  # each [R, out, in, …]
-
-    def forward(self, weights: Tensor, head: Tensor, images: Tensor, layers: Layers) -> Tensor:
-        """Logits [R, class, N].
-
-        Args:
-            weights: [R, weight].
-            head: [R, class, feature]; not looked at if the head is among the weights.
-            images: [R or 1, N, channel, row, column].
-            layers: how the layers are computed.
-        """
-        return self.forward_layers(self.layers_of(weights), head, images, layers)
 
     def forward_layers(self, weights: Sequence[Tensor], head: Tensor, images: Tensor, layers: Layers) -> Tensor:
         """As `forward`, by the parts that `layers_of` makes of the weights."""
@@ -159,7 +203,7 @@ class Pass:
         return self._layers.normalise.maps(maps, self.replicas)
 
 
-class FusedConvolutionalNet(FusedNet):
+class FusedConvolutionalNet(FusedLayers):
     """Nets of convolutions; activations are [N, R·channel, row, column]."""
 
     @cached_property

@@ -15,12 +15,12 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ilr.nn.architectures import FusedMLP
-from ilr.nn.base import FusedNet
+from ilr.nn.base import FusedConvolutionalNet, FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, free_bytes
 from ilr.nn.gradients import loss_and_gradients
 from ilr.nn.layers import ConvolutionKernel, Layers
 from ilr.nn.norms import Normalise
+from ilr.nn.own.modules import FusedModule
 
 AT_ONCE = (1, 4, 16, 64)
 """Replicas at once that are tried, besides all."""
@@ -84,9 +84,12 @@ def kernels(device: torch.device) -> tuple[ConvolutionKernel, ...]:
 def candidates(net: FusedNet, replicas: int, device: torch.device) -> list[Formulation]:
     """The formulations worth trying for so many replicas, those that need least memory first."""
     counts = [count for count in AT_ONCE if count < replicas]
+    # A net that vmap declines is computed one by one, whatever number at a time it is asked for.
+    if isinstance(net, FusedModule) and net.blueprint.forward[True].declined:
+        counts.clear()
     counts.append(replicas)
-    # An MLP has no convolution that could differ.
-    convolutions = kernels(device) if not isinstance(net, FusedMLP) else ("grouped",)
+    # Other nets have no convolution of ours that could differ.
+    convolutions = kernels(device) if isinstance(net, FusedConvolutionalNet) else ("grouped",)
     return [Formulation(at_once, kernel) for at_once, kernel in product(counts, convolutions)]
 
 

@@ -11,6 +11,7 @@ from ilr.nn.architectures import FusedMLP, loss
 from ilr.nn.base import FusedNet
 from ilr.nn.layers import Layers
 from ilr.nn.norms import BatchStatistics
+from ilr.nn.own.modules import FusedModule
 
 
 def loss_and_gradients(
@@ -30,6 +31,8 @@ def loss_and_gradients(
     exact = not torch.is_autocast_enabled(weights.device.type)
     if isinstance(net, FusedMLP) and isinstance(layers.normalise, BatchStatistics) and exact:
         return _by_hand(net, weights, head, images, labels, layers.normalise.eps)
+    if isinstance(net, FusedModule) and (len(weights) == 1 or net.blueprint.forward[True].declined):
+        return net.loss_and_gradients(weights, head, images, labels)
     parts = [part.detach().requires_grad_() for part in net.layers_of(weights)]
     losses = loss(net.forward_layers(parts, head, images, layers), labels)
     # The sum, not the mean: a mean would divide every replica's learning rate by their number.

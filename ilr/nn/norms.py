@@ -1,12 +1,14 @@
 """Normalisation of R replicas at once: what computes each norm of `ilr.experiments.norms`.
 
 Batch normalisation over R replicas of C channels is one over R·C channels; group normalisation one over R times as many
-groups. To add a norm, write its record in `ilr.experiments.norms` and its entry of `COMPUTED_BY` here.
+groups. To add a norm, write its record in `ilr.experiments.norms` and its entry of `COMPUTED_BY` here. A record of
+somebody's own, which has no entry, says itself what it does to one replica.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import ilr.experiments.norms as records
+from ilr.nn.own.stacking import Stacked
 
-Statistics = list[tuple[Tensor, Tensor]]
+Statistics = list[tuple[Tensor, ...]]
 """Mean and variance [R·C] of each normalisation of a net, in the order the forward pass meets them."""
 
 
@@ -155,7 +158,7 @@ class FrozenStatistics(_OverBatch):
 
     def __init__(self, eps: float, statistics: Statistics) -> None:
         super().__init__(eps)
-        self._remaining: Iterator[tuple[Tensor, Tensor]] = iter(statistics)
+        self._remaining: Iterator[tuple[Tensor, ...]] = iter(statistics)
 
     def _normalised(self, inputs: Tensor) -> Tensor:
         mean, variance = next(self._remaining)
@@ -171,6 +174,80 @@ def _batch_norm(inputs: Tensor, mean: Tensor | None, variance: Tensor | None, *,
     return torch.batch_norm(inputs, None, None, mean, variance, training, 1.0, eps, torch.backends.cudnn.enabled)
 
 
+@lru_cache(maxsize=64)
+def stacked_activations(norm: records.Norm) -> Stacked:
+    """A record's function of activations, for R replicas."""
+    return Stacked(lambda given: norm.activations(given["inputs"]))
+
+
+@lru_cache(maxsize=64)
+def stacked_weights(norm: records.Norm) -> Stacked:
+    """A record's function of weights, for R replicas."""
+    return Stacked(lambda given: norm.weights(given["inputs"]))
+
+
+class RecordNorm(Normalise):
+    """Normalises by the functions of a record of somebody's own, each of one replica."""
+
+    def __init__(self, norm: records.Norm) -> None:
+        self.of_activations = stacked_activations(norm) if has_activations(norm) else None
+        self.of_weights = stacked_weights(norm) if has_weights(norm) else None
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features [R, C, N]."""
+        if self.of_activations is None:
+            return inputs
+        rows = self.of_activations({"inputs": inputs.transpose(1, 2)})  # [R, N, C]
+        # A copy, because ReLU writes over it, and the record's function may need what it gave for the way back.
+        return rows.transpose(1, 2).clone(memory_format=torch.contiguous_format)  # [R, C, N]
+
+    def maps(self, inputs: Tensor, replicas: int) -> Tensor:
+        """Feature maps [N, R·C, H, W]."""
+        if self.of_activations is None:
+            return inputs
+        examples, _, *side = inputs.shape
+        each = inputs.view(examples, replicas, -1, *side).transpose(0, 1)  # [R, N, C, H, W]
+        normalised = self.of_activations({"inputs": each}).transpose(0, 1)  # [N, R, C, H, W]
+        last = inputs.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        return normalised.reshape(inputs.shape).clone(memory_format=layout)  # [N, R·C, H, W]
+
+    def weights(self, weights: Tensor) -> Tensor:
+        """The weights [R, out, in, ...] that a layer applies."""
+        return weights if self.of_weights is None else self.of_weights({"inputs": weights})
+
+
+def has_activations(norm: records.Norm) -> bool:
+    """Whether a record of somebody's own normalises activations."""
+    return type(norm).activations is not records.Norm.activations
+
+
+def has_weights(norm: records.Norm) -> bool:
+    """Whether a record of somebody's own normalises weights."""
+    return type(norm).weights is not records.Norm.weights
+
+
+class WithinNet(Identity):
+    """The normalisations of a net of somebody's own, which the net itself computes; says how.
+
+    Args:
+        statistics: of the training set: buffers of the module, each [R, ...].
+        is_frozen: whether they are what normalises; otherwise they are measured.
+    """
+
+    def __init__(self, statistics: Statistics | None = None, *, is_frozen: bool = False) -> None:
+        self.statistics = statistics
+        self.is_frozen = is_frozen
+
+    def calibrating(self, statistics: Statistics) -> Normalise:
+        """As in training, and appends what that makes of the module's buffers to `statistics`."""
+        return WithinNet(statistics)
+
+    def frozen(self, statistics: Statistics) -> Normalise:
+        """As in evaluation, with buffers that were measured before."""
+        return WithinNet(statistics, is_frozen=True)
+
+
 COMPUTED_BY: Mapping[type[records.Norm], Callable[[Any], Normalise]] = {
     records.BatchNorm: lambda norm: BatchStatistics(norm.eps),
     records.GroupNorm: lambda norm: GroupNorm(norm.groups_of, norm.eps),
@@ -178,13 +255,14 @@ COMPUTED_BY: Mapping[type[records.Norm], Callable[[Any], Normalise]] = {
     records.InstanceNorm: lambda norm: GroupNorm(norm.groups_of, norm.eps),
     records.WeightNorm: lambda _: WeightNorm(),
     records.NoNorm: lambda _: Identity(),
+    records.InNet: lambda _: WithinNet(),
 }
 """For each kind of record, what makes the normalisation of a training step of it."""
 
 
 def in_training(norm: records.Norm) -> Normalise:
     """How a training step normalises."""
-    return COMPUTED_BY[type(norm)](norm)
+    return COMPUTED_BY.get(type(norm), RecordNorm)(norm)
 
 
 def measuring(norm: records.Norm, statistics: Statistics) -> Normalise:

@@ -25,6 +25,7 @@ from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
 from ilr.stats.decision import Finding, Verdict
+from ilr.training.trainers import invariance_found
 from ilr.trials.claim import Claim, Control
 from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
@@ -237,7 +238,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         origin=source.origin,
         computed="; ".join(source.formulations),
         net=str(experiment.net),
-        norm=str(experiment.norm),
+        norm=", ".join(filter(None, (str(experiment.norm), invariance_found(experiment)))),
         optimiser=str(experiment.optimizer or SGD(experiment.momentum)),
         data=", ".join(data),
         learning_rate=str(experiment.learning_rate),

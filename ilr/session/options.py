@@ -202,7 +202,9 @@ class Options:
     net: Annotated[Choice | None, Option("another net than the claims' own", choices.net)] = None
     data: Annotated[Choice | None, Option("other data: a name, FILE.npz, FILE.py:NAME", choices.data)] = None
     optimizer: Annotated[Choice | None, Option("another optimiser than the claims' own", choices.optimizer)] = None
-    momentum: Annotated[Choice | None, Option("another momentum, at the same rates", choices.momentum)] = None
+    momentum: Annotated[Choice | None, Option("another momentum β, at the same λₑ: η × (1 − β)", choices.momentum)] = (
+        None
+    )
     device: Annotated[
         str | None, Option("torch device: cpu, cuda:0, cuda (default: cpu at tiny, else all GPUs, if any)", _device)
     ] = None

@@ -19,6 +19,7 @@ from ilr.nn.architectures import accuracy, loss
 from ilr.nn.base import FusedNet
 from ilr.nn.layers import Layers
 from ilr.nn.norms import Statistics, by_training_set, in_training, measuring
+from ilr.nn.own.stacking import written_out
 
 EVALUATION_EXAMPLES = 2048
 """Training loss, training accuracy and normalisation statistics are those of the first so many training examples;
@@ -41,7 +42,7 @@ def evaluated_at_once(net: FusedNet, weights: Tensor) -> int:
 
 def length(vectors: Tensor) -> Tensor:
     """Euclidean length [R] of each replica's vector or layer [R, ...], in one pass: it is asked for at every step."""
-    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(vectors.reshape(len(vectors), -1), dim=1)
     return lengths
 
 
@@ -79,7 +80,7 @@ class Step:
 
     def sampled_gradient(self) -> Tensor:
         """∇L at some of the weights [R, sampled weight], in a copy: the step uses gradients up."""
-        gradient = torch.cat([one.flatten(1) for one in self.gradients], dim=1)  # [R, weight]
+        gradient = torch.cat([one.reshape(len(one), -1) for one in self.gradients], dim=1)  # [R, weight]
         return gradient[:, sampled(gradient.shape[1], gradient.device)]
 
     def step_angle(self) -> Tensor:
@@ -239,7 +240,9 @@ class Networks:
         """L, c∇L and c²∇²L·u at c times the weights, each [R, ...]."""
         probe = self.train[:PROBE_EXAMPLES]
         weights = (factor * self.weight_vectors).requires_grad_()
-        logits = self.net.forward(weights, self.head, probe.images[None], Layers(in_training(self.norm)))
+        # Torch's fast attention, which a net of somebody's own may have, has no second derivative.
+        with written_out():
+            logits = self.net.forward(weights, self.head, probe.images[None], Layers(in_training(self.norm)))
         losses = loss(logits, probe.labels[None])
         (gradient,) = torch.autograd.grad(losses.sum(), weights, create_graph=True)
         (curvature,) = torch.autograd.grad((gradient * direction).sum(), weights)

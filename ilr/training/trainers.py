@@ -12,16 +12,19 @@ import torch
 
 from ilr.data.catalog import info_of
 from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
+from ilr.experiments.architectures import is_own
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
 from ilr.experiments.optimizers import Optimizer
 from ilr.experiments.own import where
 from ilr.experiments.quantities import Axis
-from ilr.nn.architectures import build
+from ilr.nn.architectures import build, loss
 from ilr.nn.arithmetic import multiplying
 from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import current
 from ilr.nn.execution import Formulation, kernels
-from ilr.nn.norms import in_training
+from ilr.nn.layers import Layers
+from ilr.nn.norms import COMPUTED_BY, in_training
+from ilr.nn.own.trying import try_net, try_norm
 from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
@@ -36,6 +39,9 @@ Stopwatch = Callable[[Callable[[], object]], float]
 
 FORWARD_AND_BACKWARD = 3
 """A derivative costs about three times what is differentiated."""
+
+SCALE_INVARIANT = 1e-9
+"""Relative deviation of the loss below which a net counts as scale-invariant: rounding in float64 makes no more."""
 
 TIMED_TOY_STEPS = 200
 """Steps of the toy in a measurement of its rate."""
@@ -124,6 +130,8 @@ class NetTrainer(Trainer):
         self.data = data
         self.info = info = info_of(data)
         self.net = net = build(experiment, info.image_shape, info.classes)
+        try_net(net, getattr(torch, experiment.dtype))
+        try_norm(experiment.norm, net, getattr(torch, experiment.dtype))
         if experiment.optimizer is not None:
             _try(experiment.optimizer, experiment, net)
         self.batch = experiment.batch_size or info.train
@@ -178,6 +186,19 @@ class NetTrainer(Trainer):
             fastest = min(seconds(partial(run, way)) for way in ways)
         return self.batch_operations * count * examples / self.batch / fastest
 
+    @torch.no_grad()
+    def scale_deviation(self) -> float:
+        """|L(10w) − L(w)|/L(w) of the initial weights w on random images, in float64: 0 if they are scale-invariant."""
+        stream = torch.Generator().manual_seed(0)
+        images = torch.randn((1, PROBE_EXAMPLES, *self.info.image_shape), generator=stream, dtype=torch.float64)
+        labels = torch.randint(self.info.classes, (1, PROBE_EXAMPLES), generator=stream)
+        key = self.experiment.seed, self.experiment.first_replica
+        weights = torch.from_numpy(self.net.initial_weights(*key))[None]
+        head = torch.from_numpy(self.net.initial_head(*key))[None]
+        layers = Layers(in_training(self.experiment.norm))
+        once, ten_times = (loss(self.net.forward(c * weights, head, images, layers), labels).item() for c in (1, 10))
+        return abs(ten_times - once) / once
+
 
 class ToyTrainer(Trainer):
     """Runs the toy loss, which has two weights and no data; in float64 and without torch."""
@@ -201,6 +222,17 @@ class ToyTrainer(Trainer):
     def dtype(self, observation: Observe) -> np.dtype[np.generic]:
         """Always float64."""
         return np.dtype("float64")
+
+
+def invariance_found(experiment: Experiment) -> str:
+    """In a few words whether a net or a norm of somebody's own is scale-invariant, measured; empty for those of ilr."""
+    if type(experiment.norm) in COMPUTED_BY and not is_own(experiment.net):
+        return ""
+    trainer = trainer_of(experiment)
+    assert isinstance(trainer, NetTrainer)
+    deviation = trainer.scale_deviation()
+    found = "scale-invariant" if deviation < SCALE_INVARIANT else "not scale-invariant"
+    return f"measured: {found} (10 times the initial weights change the loss by {deviation:.1g} of it)"
 
 
 def _try(optimizer: Optimizer, experiment: Experiment, net: FusedNet) -> None:

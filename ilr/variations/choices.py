@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ilr.data.catalog import DATASETS, DataUnavailableError, whole_info
-from ilr.experiments.architectures import CNN, MLP
+from ilr.experiments.architectures import CNN, MLP, Net
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
 from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.own_data import OwnData, npz
@@ -79,10 +79,7 @@ def net(typed: str) -> Choice:
     """
     name, _, widths = typed.partition(":")
     if is_in_a_file(typed):
-        value = from_file(typed)
-        if not is_record(value):
-            raise ValueError(f"{typed} is {shown(value)}, and must be the record of a net")
-        return Choice(typed, value)
+        return Choice(typed, _of_kind(from_file(typed), typed, Net, "a net"))
     if name not in NETS:
         raise ValueError(f"choose from {', '.join(NETS)}, with widths as in mlp:64-64, or {IN_A_FILE}")
     kind = NETS[name]

@@ -1,9 +1,12 @@
-"""A variation: claims tried under another norm, net, data set or momentum than their own.
+"""A variation: claims tried under another norm, net, data set, optimiser or momentum than their own.
 
 What is replaced is the claim's *own* choice: the one that all of its experiments have. A control that takes away just
 that, by having no norm for one, keeps what it has. A claim whose experiments differ in it compares it, and a variation
 of it makes no sense there; nor does one that does not fit, or that makes a control the same as its claim. A file may
 hold `KEEPS`, reasons by axis why its claim is about nothing else than its own choice.
+
+The intrinsic learning rate λₑ stays as it is, since it is what the paper says decides: momentum β does at the learning
+rate η(1 − β) what η does without it, and other optimisers, whose λₑ is ηλ as plain SGD's, keep η.
 """
 
 import re
@@ -14,10 +17,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ilr.data.catalog import DataUnavailableError, whole_info
-from ilr.experiments.architectures import Toy
+from ilr.experiments.architectures import Net, Toy, is_own
 from ilr.experiments.experiment import Data, Experiment
+from ilr.experiments.norms import InNet
 from ilr.experiments.optimizers import SGD, Optimizer
 from ilr.experiments.own_data import OwnData
+from ilr.experiments.schedules import Constant, Scaled, Schedule, as_schedule
 from ilr.fields import in_a_line
 from ilr.variations import choices
 from ilr.variations.choices import Choice
@@ -55,11 +60,50 @@ def _with_data(experiment: Experiment, name: str | OwnData) -> Experiment:
     return replace(experiment, data=kept)
 
 
+def _with_net(experiment: Experiment, net: Net) -> Experiment:
+    """The same with another net; one of somebody's own has its norms within it."""
+    return replace(experiment, net=net, norm=InNet() if is_own(net) else experiment.norm)
+
+
 def _with_optimizer(experiment: Experiment, optimizer: Optimizer) -> Experiment:
-    """The same by another optimiser, which plain SGD's momentum, if any, gives way to."""
+    """The same by another optimiser, which plain SGD's momentum, if any, gives way to, at the same λₑ."""
+    rates = _rates_at(experiment, _momentum(optimizer))
     if type(optimizer) is SGD and optimizer.plain:
-        return replace(experiment, optimizer=None, momentum=optimizer.momentum)
-    return replace(experiment, optimizer=optimizer, momentum=0.0)
+        return replace(experiment, optimizer=None, momentum=optimizer.momentum, learning_rate=rates)
+    return replace(experiment, optimizer=optimizer, momentum=0.0, learning_rate=rates)
+
+
+def _with_momentum(experiment: Experiment, momentum: float) -> Experiment:
+    """The same with another momentum of plain SGD, at the same λₑ."""
+    return replace(experiment, momentum=momentum, learning_rate=_rates_at(experiment, momentum))
+
+
+def _optimizer_of(experiment: Experiment) -> Optimizer:
+    return experiment.optimizer or SGD(experiment.momentum)
+
+
+def _momentum(optimizer: Optimizer) -> float:
+    """β by which an optimiser's steps add up to 1/(1 − β) times their length; others' running means do not add up."""
+    return optimizer.momentum if isinstance(optimizer, SGD) else 0.0
+
+
+def _rates_at(experiment: Experiment, momentum: float) -> Schedule:
+    """The learning rates at which this momentum has the λₑ that the experiment has with its own."""
+    rates = as_schedule(experiment.learning_rate)
+    factor = (1 - momentum) / (1 - _momentum(_optimizer_of(experiment)))
+    if factor == 1:
+        return rates
+    # Written as a claim would write it: what is the same run has the same recording.
+    return Constant(rates.value * factor) if isinstance(rates, Constant) else Scaled(rates, factor)
+
+
+def _momentum_in_words(momentum: float) -> str:
+    return f"momentum {momentum:g} (η × {1 - momentum:g})" if momentum else "no momentum"
+
+
+def _optimizer_in_words(optimizer: Optimizer) -> str:
+    momentum = _momentum(optimizer)
+    return f"{optimizer} (η × {1 - momentum:g})" if momentum else str(optimizer)
 
 
 AXES: dict[str, Axis] = {
@@ -69,7 +113,7 @@ AXES: dict[str, Axis] = {
         "nets",
         choices.net,
         lambda one: one.net,
-        lambda one, net: replace(one, net=net),
+        _with_net,
         # A hundred layers have a hundred widths.
         told=lambda net: in_a_line(str(net), 40),
     ),
@@ -79,16 +123,17 @@ AXES: dict[str, Axis] = {
         "optimiser",
         "optimisers",
         choices.optimizer,
-        lambda one: one.optimizer or SGD(one.momentum),
+        _optimizer_of,
         _with_optimizer,
+        told=_optimizer_in_words,
     ),
     "momentum": Axis(
         "momentum",
         "momenta",
         choices.momentum,
         lambda one: one.momentum,
-        lambda one, momentum: replace(one, momentum=momentum),
-        told=lambda momentum: f"momentum {momentum:g}" if momentum else "no momentum",
+        _with_momentum,
+        told=_momentum_in_words,
     ),
 }
 """By the name of the option. A further one is an entry here and a row of `ilr.session.options.Options`."""
@@ -125,6 +170,8 @@ class Variation:
         Raises:
             NoSenseError: that makes no sense for this claim.
         """
+        if "norm" in self.choices and "net" in self.choices and is_own(self.choices["net"].value):
+            raise NoSenseError(f"the norms of {self.choices['net'].value} are its own, and cannot be another")
         varied = {"": dict(experiments), **{name: dict(control) for name, control in controls.items()}}
         told = []
         for name, choice in self.choices.items():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ilr.experiments.experiment import Experiment
+from ilr.experiments.norms import InNet
 from ilr.experiments.schedules import Constant, Phases
 from ilr.lab.store.own_code import _sources, own_code_sha256
 from ilr.serialization import _RECORDS
@@ -118,6 +119,21 @@ def test_a_record_within_another_counts(write: Write) -> None:
     own = write()
     inside = replace(TOY, weight_decay=Phases((0.1, own.learning_rate), (2,)))
     assert own_code_sha256(inside) == own_code_sha256(own) != ""
+
+
+@pytest.mark.parametrize(("field", "base"), [("net", "Net"), ("norm", "Norm"), ("optimizer", "Optimizer")], ids=str)
+def test_every_record_of_an_experiments_counts(
+    field: str, base: str, write: Write, small_experiment: Experiment
+) -> None:
+    digests = []
+    for formula in ("1", "1", "2"):
+        text = "import ilr\n\n@ilr.record\nclass Own(ilr.{}):\n    def computed(self):\n        return {}\n"
+        write(own=text.format(base, formula))
+        kind = importlib.import_module("own").Own
+        norm = {"norm": InNet()} if field == "net" else {}
+        digests.append(own_code_sha256(replace(small_experiment, **{field: kind(), **norm})))
+    assert digests[0] == digests[1] != digests[2]
+    assert all(digests)
 
 
 def test_it_is_the_same_wherever_the_folder_lies(write: Write, tmp_path: Path) -> None:

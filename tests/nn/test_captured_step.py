@@ -14,9 +14,13 @@ from torch.utils._pytree import tree_leaves
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, Net
 from ilr.experiments.experiment import CropFlip, Experiment
+from ilr.experiments.norms import InNet
+from ilr.experiments.optimizers import AdamW, Lion
 from ilr.nn.execution import Formulation
 from ilr.training.loop import OF_STEPS, _Run
 from tests.nn.test_architectures import EVERY_NET_AND_NORM, dataset
+from tests.nn.test_own_nets import Own, batch_norms, tied
+from tests.nn.test_own_norms import RMS, Standardised
 from tests.training.test_loop import BASE
 
 __all__ = ["dataset"]
@@ -77,6 +81,24 @@ def test_so_is_every_formulation(
     net: Net, change: dict[str, Any], formulation: Formulation, random_dataset: Dataset
 ) -> None:
     assert traced(of(replace(BASE, net=net, **change), random_dataset, formulation)).elsewhere == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": AdamW()},
+        {"norm": RMS()},
+        {"net": CNN((4, 6)), "norm": Standardised()},
+        {"net": Own(batch_norms), "norm": InNet()},
+        {"net": Own(tied), "norm": InNet(), "optimizer": Lion()},
+    ],
+    ids=str,
+)
+def test_so_is_what_somebody_brought(change: dict[str, Any], random_dataset: Dataset) -> None:
+    run = of(replace(BASE, **change), random_dataset, Formulation(3))
+    # The first time a module's buffers are moved; a graph is captured after three.
+    traced(run)
+    assert traced(run).elsewhere == []
 
 
 def test_what_comes_from_the_host_is_seen() -> None:

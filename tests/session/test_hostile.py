@@ -39,7 +39,7 @@ class Own{name}:
 CLAIM ="""
 PLAN = 'return {"run": Experiment('
 IN_THE_PLAN = [
-    ("net=Toy()", "net=__import__('torch').nn.Linear(2, 2)", "ValueError: Experiment: net=Linear(*) must be MLP or *"),
+    ("net=Toy()", "net=__import__('torch').nn.Linear(2, 2)", "ValueError: Experiment: net=Linear(*) must be Net*"),
     ("steps=20", "steps=10**12", "'run' of experiments has 1000000000000 steps: 10,000,000 are the most*"),
     ("replicas=setting.replicas", "replicas=10**9", "'run' of experiments has 1000000000 replicas: 10,000 are *"),
     ('"weight_norm", (20,)', '"test_accuracy", (20,)', "'run' of experiments: the toy loss has no 'test_accuracy'*"),

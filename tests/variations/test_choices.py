@@ -128,7 +128,7 @@ def test_what_is_no_choice_is_one_line(axis: str, typed: str, complaint: str) ->
         ("norm", "NUMBER", "NUMBER is 3, and must be a norm: a record that is an ilr.Norm"),
         ("optimizer", "NORM", "must be an optimiser: a record that is an ilr.Optimizer"),
         ("data", "NORM", "must be a data set: a record that is an ilr.OwnData"),
-        ("net", "NUMBER", "NUMBER is 3, and must be the record of a net"),
+        ("net", "NUMBER", "NUMBER is 3, and must be a net: a record that is an ilr.Net"),
         ("net", "ABSENT", "has no 'ABSENT'"),
     ],
 )

@@ -10,8 +10,9 @@ import pytest
 
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import Data, Experiment
-from ilr.experiments.norms import GroupNorm, LayerNorm, NoNorm
-from ilr.experiments.optimizers import AdamW
+from ilr.experiments.norms import GroupNorm, InNet, LayerNorm, NoNorm
+from ilr.experiments.optimizers import SGD, AdamW
+from ilr.experiments.schedules import Cosine
 from ilr.report.files import read_evidence
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.history import record
@@ -19,7 +20,11 @@ from ilr.variations.variation import AS_REGISTERED, AXES, NoSenseError, Variatio
 from tests.claim_files import write_claim
 from tests.conftest import Run
 
-FIELDS = {"norm": GroupNorm(2), "net": MLP((4, 4)), "momentum": 0.9}
+FIELDS: dict[str, dict[str, Any]] = {
+    "norm": {"norm": GroupNorm(2)},
+    "net": {"net": MLP((4, 4))},
+    "momentum": {"momentum": 0.9, "learning_rate": 0.1 * (1 - 0.9)},
+}
 TYPED = {"norm": "group", "net": "mlp:4-4", "momentum": "0.9"}
 
 
@@ -31,39 +36,68 @@ def variation(**typed: str) -> Variation:
 def test_a_claims_own_choice_is_replaced_in_the_claim_and_in_its_controls(
     axis: str, small_experiment: Experiment
 ) -> None:
-    planned = {"run": small_experiment, "slow": replace(small_experiment, learning_rate=0.01)}
+    planned = {"run": small_experiment, "small": replace(small_experiment, initial_scale=0.1)}
     controls = {"decay": {name: replace(one, weight_decay=0.0) for name, one in planned.items()}}
     varied, varied_controls, told = variation(**{axis: TYPED[axis]}).of(planned, controls)
     for name, one in planned.items():
-        assert varied[name] == replace(one, **{axis: FIELDS[axis]})
-        assert varied_controls["decay"][name] == replace(one, weight_decay=0.0, **{axis: FIELDS[axis]})
+        assert varied[name] == replace(one, **FIELDS[axis])
+        assert varied_controls["decay"][name] == replace(one, weight_decay=0.0, **FIELDS[axis])
     assert " in place of " in told
     assert planned["run"] is small_experiment
 
 
 def test_several_choices_at_once(small_experiment: Experiment) -> None:
     varied, _, told = variation(**TYPED).of({"run": small_experiment}, {})
-    assert varied == {"run": replace(small_experiment, **FIELDS)}
+    assert varied == {
+        "run": replace(small_experiment, **{name: one for of in FIELDS.values() for name, one in of.items()})
+    }
     assert told == (
-        "group norm in 2 in place of batch norm, MLP 4-4 in place of MLP 8-8, momentum 0.9 in place of no momentum"
+        "group norm in 2 in place of batch norm, MLP 4-4 in place of MLP 8-8, "
+        "momentum 0.9 (η × 0.1) in place of no momentum"
     )
 
 
 @pytest.mark.parametrize(
     ("before", "typed", "after"),
     [
-        ({"momentum": 0.5}, "sgd", {"momentum": 0.0}),
-        ({}, "momentum", {"momentum": 0.9}),
-        ({"momentum": 0.5}, "adamw", {"momentum": 0.0, "optimizer": AdamW()}),
-        ({"optimizer": AdamW()}, "momentum", {"momentum": 0.9, "optimizer": None}),
-        ({"initial_velocity": 1.0}, "momentum", {"momentum": 0.9, "initial_velocity": 1.0}),
+        ({"momentum": 0.5}, "sgd", {"momentum": 0.0, "learning_rate": 0.2}),
+        ({}, "momentum", {"momentum": 0.9, "learning_rate": 0.01}),
+        ({}, "nesterov", {"optimizer": SGD(0.9, nesterov=True), "learning_rate": 0.01}),
+        ({"momentum": 0.5}, "adamw", {"momentum": 0.0, "optimizer": AdamW(), "learning_rate": 0.2}),
+        ({}, "adamw", {"optimizer": AdamW()}),
+        ({"optimizer": AdamW()}, "momentum", {"momentum": 0.9, "optimizer": None, "learning_rate": 0.01}),
+        ({"initial_velocity": 1.0}, "momentum", {"momentum": 0.9, "learning_rate": 0.01}),
+        ({"learning_rate": Cosine(0.1, 5)}, "momentum", {"momentum": 0.9, "learning_rate": Cosine(0.01, 5)}),
     ],
 )
-def test_an_optimiser_takes_the_place_of_plain_momentum(
+def test_an_optimiser_takes_the_place_of_plain_momentum_at_the_same_intrinsic_learning_rate(
     before: Any, typed: str, after: Any, small_experiment: Experiment
 ) -> None:
-    varied, _, _ = variation(optimizer=typed).of({"run": replace(small_experiment, **before)}, {})
-    assert varied["run"] == replace(small_experiment, **after)
+    planned = replace(small_experiment, **before)
+    varied, _, _ = variation(optimizer=typed).of({"run": planned}, {})
+    wanted = replace(planned, **after)
+    np.testing.assert_allclose(varied["run"].learning_rates(), wanted.learning_rates(), rtol=1e-12)
+    assert replace(varied["run"], learning_rate=0.0) == replace(wanted, learning_rate=0.0)
+
+
+def test_what_a_claim_would_write_for_momentum_is_the_same_experiment(small_experiment: Experiment) -> None:
+    """And so the same recording: η(1 − β)."""
+    varied, _, _ = variation(momentum="0.9").of({"run": small_experiment}, {})
+    assert varied["run"] == replace(small_experiment, momentum=0.9, learning_rate=0.1 * (1 - 0.9))
+
+
+def test_a_net_of_ones_own_brings_its_norms(small_experiment: Experiment, tmp_path: Path) -> None:
+    path = tmp_path / "net_with_norms_within.py"
+    path.write_text("import ilr\n\n@ilr.record\nclass NetWithin(ilr.Net):\n    pass\n")
+    controls = {"unnormalised": {"run": replace(small_experiment, norm=NoNorm())}}
+    mine = f"{path}:NetWithin"
+    varied, _, told = variation(net=mine).of({"run": small_experiment}, {})
+    assert isinstance(varied["run"].norm, InNet)
+    assert told == "NetWithin() in place of MLP 8-8"
+    with pytest.raises(NoSenseError, match="its control 'unnormalised' would be the same as the claim"):
+        variation(net=mine).of({"run": small_experiment}, controls)
+    with pytest.raises(NoSenseError, match=r"the norms of NetWithin\(\) are its own, and cannot be another"):
+        variation(net=mine, norm="group").of({"run": small_experiment}, {})
 
 
 def test_an_optimiser_has_no_momentum_but_its_own(small_experiment: Experiment) -> None:
@@ -71,7 +105,7 @@ def test_an_optimiser_has_no_momentum_but_its_own(small_experiment: Experiment) 
         variation(optimizer="adamw", momentum="0.9").of({"run": small_experiment}, {})
     varied, _, told = variation(optimizer="sgd", momentum="0.9").of({"run": small_experiment}, {})
     assert varied["run"].momentum == 0.9
-    assert told == "momentum 0.9 in place of no momentum"
+    assert told == "momentum 0.9 (η × 0.1) in place of no momentum"
 
 
 def test_a_control_without_a_norm_stays_without(small_experiment: Experiment) -> None:
@@ -110,7 +144,7 @@ def test_other_data_are_cut_down_where_there_is_as_much(
     [
         ({"norm": LayerNorm()}, {"norm": "group"}, "it compares norms itself: batch norm; layer norm"),
         ({"net": CNN((4,))}, {"net": "mlp"}, "it compares nets itself: MLP 8-8; CNN 4"),
-        ({"momentum": 0.5}, {"optimizer": "lion"}, "it compares optimisers itself: SGD; SGD, momentum 0.5"),
+        ({"momentum": 0.5}, {"optimizer": "lion"}, r"it compares optimisers itself: SGD; SGD, momentum 0\.5"),
         ({"optimizer": AdamW()}, {"optimizer": "sgd"}, "it compares optimisers itself: SGD; AdamW, β"),
         ({"momentum": 0.5}, {"momentum": "0.9"}, "it compares momenta itself: no momentum; momentum 0.5"),
         ({"data": Data("mnist")}, {"data": "digits"}, "it compares data sets itself: digits; mnist"),
@@ -199,7 +233,7 @@ def test_a_run_names_its_variation_and_where_it_makes_no_sense(run: Run, pyteste
     assert found.invocation.overrides == asked | {"--engine": "in-process"}
     told = by_id["varied"].variation
     assert told.startswith("layer norm in place of batch norm, mine.npz (")
-    assert told.endswith(") in place of digits, momentum 0.5 in place of no momentum")
+    assert told.endswith(") in place of digits, momentum 0.5 (η × 0.5) in place of no momentum")
     options = "--norm=layer --data=DIR/mine.npz --momentum=0.5"
     reasons = {
         "on-images": "CNN 4 takes images",
