@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
+from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Scaled, Schedule, StepDecay, WarmupLinear
 
 STEPS = 40
 
@@ -47,6 +47,11 @@ def test_a_cosine_stays_at_its_end() -> None:
     assert (Cosine(1.0, 5, 0.2).values(9)[5:] == 0.2).all()
 
 
+def test_a_scaled_schedule_is_its_values_times_the_factor() -> None:
+    decaying = StepDecay(0.3, 0.1, (10, 30))
+    np.testing.assert_array_equal(Scaled(decaying, 0.5).values(STEPS), 0.5 * decaying.values(STEPS))
+
+
 def test_phases_start_anew() -> None:
     phases = Phases((Exponential(1.0, 2.0), Constant(7.0), Exponential(1.0, 3.0)), (3, 2))
     np.testing.assert_allclose(phases.values(8), [1, 2, 4, 7, 7, 1, 3, 9])
@@ -83,6 +88,7 @@ def test_every_schedule_gives_one_float64_per_step(schedule: Schedule) -> None:
         (Cosine(0.2, 200), "cosine from 0.2 to 0 at step 200"),
         (WarmupLinear(0.4, 100, 1000), "up to 0.4 within 100 steps, then linearly to 0 at step 1000"),
         (Exponential(0.1, 1.0000125), "0.1 · 1.0000125^t"),
+        (Scaled(StepDecay(0.1, 0.5, (7,)), 0.1), "0.1 · (0.1, ÷2 at step 7)"),
         (Phases((0.5, Cosine(0.05, 60)), (400,)), "0.5 for 400 steps; then cosine from 0.05 to 0 at step 60"),
     ],
 )

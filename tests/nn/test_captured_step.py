@@ -92,7 +92,7 @@ def test_so_is_every_formulation(
         {"net": Own(batch_norms), "norm": InNet()},
         {"net": Own(tied), "norm": InNet(), "optimizer": Lion()},
     ],
-    ids=str,
+    ids=["optimiser", "norm of activations", "norm of weights", "net", "net and optimiser"],
 )
 def test_so_is_what_somebody_brought(change: dict[str, Any], random_dataset: Dataset) -> None:
     run = of(replace(BASE, **change), random_dataset, Formulation(3))
