@@ -142,6 +142,7 @@ def claim(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
         "looks_planned": [48] if findings else [],
         "as_registered": True,
         "literal": False,
+        "variation": "",
         "regime": "MLP, digits; 48 replicas a group" if findings else "",
         "history": {"attempts": [], "regimes": [], "notes": []},
         "digests": {},

@@ -1,4 +1,4 @@
-"""Where the report of a run goes: a partial run never takes the place of a fuller report, nor a killed one any room."""
+"""Where the report of a run goes: neither a part nor other choices take the place of what was tried as registered."""
 
 import os
 from collections.abc import Iterator, Set
@@ -25,22 +25,24 @@ class Place:
     there."""
 
 
-def place_for(asked: Path, root: Path, judged: Set[str]) -> Place:
+def place_for(asked: Path, root: Path, judged: Set[str], as_registered: Set[str]) -> Place:
     """The folder that was asked for, or one beside it if a report is there that has more.
 
-    A report has more if it judges a claim that this run did not and whose file is still there. Beside it goes a folder
-    with the same name and `-partial`, then `-partial-2` and so on, the first that this run may replace.
+    A report has more if it judges a claim whose file is still there and that this run did not judge, or not as it is
+    registered, as the report did. Beside it goes a folder with the same name and `-partial`, then `-partial-2` and so
+    on, the first that this run may replace.
 
     Args:
         asked: folder of the report.
         root: folder of the claims.
         judged: ids of the claims that this run has judged.
+        as_registered: of these, those judged with the replicas that they register, and under their own choices.
     """
-    spared = _lost(asked, root, judged)
+    spared = _lost(asked, root, judged, as_registered)
     if not spared:
         return Place(asked)
     for folder in _beside(asked):
-        if not _lost(folder, root, judged):
+        if not _lost(folder, root, judged, as_registered):
             return Place(folder, spared)
     raise AssertionError("there is always a folder that does not exist yet")
 
@@ -60,14 +62,17 @@ def _beside(asked: Path) -> Iterator[Path]:
         yield asked.with_name(f"{asked.name}{PARTIAL}-{number}")
 
 
-def _lost(folder: Path, root: Path, judged: Set[str]) -> tuple[str, ...]:
+def _lost(folder: Path, root: Path, judged: Set[str], as_registered: Set[str]) -> tuple[str, ...]:
     """The claims judged in the report of a folder that would be lost with it."""
     try:
         evidence = read_evidence(folder)
     except (OSError, ValueError):  # none there, or nothing that could be read
         return ()
-    there = [claim.id for claim in evidence.claims if claim.verdict is not Verdict.NOT_RUN]
-    missing = [claim for claim in there if claim not in judged]
+    missing = []
+    for claim in evidence.claims:
+        registered = claim.as_registered and not claim.variation
+        if claim.verdict is not Verdict.NOT_RUN and claim.id not in (as_registered if registered else judged):
+            missing.append(claim.id)
     if not missing:
         return ()
     files = set(_claim_files(root))

@@ -40,6 +40,8 @@ class Session(Mode):
         # Another regime's verdicts take no report's place.
         folder = f"{options.scale}-literal" if options.literal else options.scale
         folder += options.variation.suffix
+        if options.replicas:
+            folder += f"-replicas-{options.replicas}"
         self.report = options.report or selection.root / "reports" / folder
         if options.report is None:
             check_default("report", self.report)
@@ -111,7 +113,8 @@ class Session(Mode):
         trials = [self.selection.claims[name].trial for name in self.outcomes]
         # What --no-train stopped was not judged to its end.
         judged = {trial.file.claim.id for trial in trials if not trial.ended}
-        self.place = place_for(self.report, self.selection.root, judged)
+        others = {one.claim.id for one in self.outcomes.values() if one.variation or not one.as_registered}
+        self.place = place_for(self.report, self.selection.root, judged, judged - others)
         self.found = self._evidence(list(self.outcomes.values()))
         self.complaints += self._appendix[1]
         try:
@@ -148,7 +151,7 @@ class Session(Mode):
             yield "no claim was judged: --no-train judges what the store has, and it has none of these"
         if self.place.spared:
             number = count(len(self.place.spared), "claim")
-            yield f"{self.report} stays: it has {number} that this run did not judge ({_few(self.place.spared)})"
+            yield f"{self.report} stays: it has {number} that this run did not judge as registered ({_few(self.place.spared)})"
         if self.complete:
             yield f"report: {self.place.folder / 'index.html'}"
 

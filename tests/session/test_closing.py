@@ -81,7 +81,7 @@ def test_a_run_ends_with_numbers_selection_store_and_report(pytester: pytest.Pyt
             r"selected: claims",
             r"overridden: --replicas=8 --engine=in-process",
             r"store: .*store, \d.* in \d+ files?",
-            r"report: .*reports/tiny/index.html",
+            r"report: .*reports/tiny-replicas-8/index.html",
         ]
     )
     result.stdout.no_re_match_line(r" +norm .* REPRODUCED")
@@ -105,7 +105,7 @@ def test_a_partial_run_never_replaces_a_fuller_report(pytester: pytest.Pytester,
     result.stdout.re_match_lines(
         [
             r"selected: claims -k first",
-            r".*reports/tiny stays: it has 1 claim that this run did not judge \(second\)",
+            r".*reports/tiny stays: it has 1 claim that this run did not judge as registered \(second\)",
             r"report: .*reports/tiny-partial/index.html",
         ]
     )
@@ -152,17 +152,39 @@ def report(folder: Path, *verdicts: tuple[str, str]) -> None:
     write_report(typed(sample_evidence() | {"claims": claims}), folder)
 
 
+@pytest.mark.parametrize(
+    ("other", "beside"), [("--replicas=3", "tiny-replicas-3"), ("--momentum=0.5", "tiny-momentum-0.5")]
+)
+def test_what_was_tried_as_registered_stays(pytester: pytest.Pytester, run: Run, other: str, beside: str) -> None:
+    """A run of all claims under another number of replicas, or under other choices, has a place of its own."""
+    path = write_claim(pytester.path / "claims", "reproduced")
+    there = "net=MLP((8,)), norm=BatchNorm(), data=Data('digits', train=64, test=32), batch_size=16"
+    text = path.read_text().replace("net=Toy(), norm=NoNorm()", there)
+    path.write_text(text.replace("import Claim", "import BatchNorm, Data, MLP, Claim"))
+    run()
+    before = (pytester.path / "reports" / "tiny" / "evidence.json").read_bytes()
+    run(other)
+    assert {place.name for place in (pytester.path / "reports").iterdir()} == {"tiny", beside}
+    result = run(other, "--report=reports/tiny")
+    result.stdout.re_match_lines([r".*tiny stays: it has 1 claim that this run did not judge as registered"])
+    assert (pytester.path / "reports" / "tiny" / "evidence.json").read_bytes() == before
+    assert ids(pytester.path / "reports" / "tiny-partial") == {"reproduced"}
+    # The other way round there is nothing to lose.
+    run(f"--report=reports/{beside}", "--seed=4")
+    assert read_evidence(pytester.path / "reports" / beside).invocation.overrides.keys() == {"--engine"}
+
+
 def test_a_claim_whose_file_is_gone_or_that_never_ran_is_not_spared(tmp_path: Path) -> None:
     for name in ("kept", "never-ran"):
         write_claim(tmp_path / "claims", name)
     report(tmp_path / "there", ("kept", "REFUTED"), ("gone", "REPRODUCED"), ("never-ran", "NOT RUN"))
-    assert place_for(tmp_path / "there", tmp_path, {"kept"}).folder == tmp_path / "there"
-    assert place_for(tmp_path / "there", tmp_path, {"other"}).spared == ("kept",)
+    assert place_for(tmp_path / "there", tmp_path, {"kept"}, {"kept"}).folder == tmp_path / "there"
+    assert place_for(tmp_path / "there", tmp_path, {"other"}, {"other"}).spared == ("kept",)
 
 
 def test_a_report_that_cannot_be_read_is_no_fuller_one(tmp_path: Path) -> None:
     (tmp_path / "evidence.json").write_text("{")
-    assert place_for(tmp_path, tmp_path, {"one"}).folder == tmp_path
+    assert place_for(tmp_path, tmp_path, {"one"}, {"one"}).folder == tmp_path
 
 
 def test_what_a_killed_run_has_half_written_is_removed(pytester: pytest.Pytester, run: Run) -> None:

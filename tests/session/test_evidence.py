@@ -25,15 +25,15 @@ from tests.sample_evidence import sample_evidence
 from tests.stores import recordings
 
 
-def read(pytester: pytest.Pytester) -> Evidence:
-    return read_evidence(pytester.path / "reports" / "tiny")
+def read(pytester: pytest.Pytester, folder: str = "tiny") -> Evidence:
+    return read_evidence(pytester.path / "reports" / folder)
 
 
 def test_a_run_says_how_to_repeat_it(pytester: pytest.Pytester, run: Run) -> None:
     write_claim(pytester.path / "claims", "reproduced")
     write_claim(pytester.path / "claims", "other")
     run("-k", "other or no", "--seed=4", "--replicas=8", "--allow-inconclusive")
-    asked = read(pytester).invocation
+    asked = read(pytester, "tiny-replicas-8").invocation
     assert asked.selected == ("claims", "-k", "other or no")
     assert asked.overrides == {"--replicas": "8", "--engine": "in-process", "--allow-inconclusive": ""}
     assert asked.command == (

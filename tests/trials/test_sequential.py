@@ -237,7 +237,7 @@ def test_replicas_from_outside_are_marked_everywhere(pytester: pytest.Pytester, 
             r"REPRODUCED +reproduced .* look 1 of 1, n = 16 \(not registered\)",
         ]
     )
-    report = pytester.path / "reports" / "tiny"
+    report = pytester.path / "reports" / "tiny-replicas-16"
     [claim] = read_evidence(report).claims
     assert not claim.as_registered
     page = (report / "index.html").read_text(encoding="utf-8")
