@@ -150,8 +150,8 @@ class Session(Mode):
         if self._nothing_judged():
             yield "no claim was judged: --no-train judges what the store has, and it has none of these"
         if self.place.spared:
-            number = count(len(self.place.spared), "claim")
-            yield f"{self.report} stays: it has {number} that this run did not judge as registered ({_few(self.place.spared)})"
+            spared = f"{count(len(self.place.spared), 'claim')} that this run did not judge as registered"
+            yield f"{self.report} stays: it has {spared} ({_few(self.place.spared)})"
         if self.complete:
             yield f"report: {self.place.folder / 'index.html'}"
 
