@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ilr.data.catalog import DataUnavailableError, check_fit
 from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.own import OwnRecordError
 from ilr.fields import in_a_line, shown
 from ilr.lab.cost import operations, recorded_bytes
 from ilr.report.evidence import History
@@ -111,7 +112,11 @@ class ClaimFile:
                 _check_kind(fusion_key(experiment))
         except (ValueError, DataUnavailableError) as error:
             reason = in_a_line(str(error), LONGEST_MESSAGE)
-            return PlannedExperiments(not_run=f"makes no sense with {variation}: {reason}", variation=str(variation))
+            return PlannedExperiments(
+                not_run=f"makes no sense with {variation}: {reason}",
+                variation=str(variation),
+                wrong=reason if isinstance(error, OwnRecordError) else "",
+            )
         return varied
 
 
