@@ -46,7 +46,9 @@ def fit_fields(record: Any) -> None:
         try:
             taken = fit(given)
         except _MisfitError:
-            raise ValueError(f"{where(type(record))}: {name}={shown(given)} must be {allowed}") from None
+            # Of what somebody wrote, the class that is to be mended.
+            of = f" ({where(type(given))})" if is_dataclass(given) and not isinstance(given, type) else ""
+            raise ValueError(f"{where(type(record))}: {name}={shown(given)}{of} must be {allowed}") from None
         if taken is not given:
             object.__setattr__(record, name, taken)
 

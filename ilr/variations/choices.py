@@ -12,7 +12,7 @@ from ilr.data.catalog import DATASETS, whole_info
 from ilr.experiments.architectures import CNN, MLP, Net
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
 from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
-from ilr.experiments.own import LONGEST
+from ilr.experiments.own import LONGEST, check_told
 from ilr.experiments.own_data import OwnData, npz
 from ilr.fields import in_a_line, shown
 from ilr.serialization import is_record
@@ -181,6 +181,7 @@ def imported(file: str) -> ModuleType:
 def _of_kind(value: Any, typed: str, kind: type, what: str) -> Any:
     if not isinstance(value, kind) or not is_record(value):
         raise ValueError(f"{typed} is {shown(value)}, and must be {what}: a record that is an ilr.{kind.__name__}")
+    check_told(value)
     return value
 
 
