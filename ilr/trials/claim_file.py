@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ilr.data.catalog import DataUnavailableError, check_fit
 from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.own import OwnRecordError
 from ilr.fields import in_a_line, shown
 from ilr.lab.cost import operations, recorded_bytes
 from ilr.report.evidence import History
@@ -109,6 +110,9 @@ class ClaimFile:
             varied = replace(planned, experiments=experiments, controls=controls, variation=told)
             for experiment in varied.all():
                 _check_kind(fusion_key(experiment))
+        except OwnRecordError:
+            # What is wrong with somebody's own record is no word on the claim: the run must not pass.
+            raise
         except (ValueError, DataUnavailableError) as error:
             reason = in_a_line(str(error), LONGEST_MESSAGE)
             return PlannedExperiments(not_run=f"makes no sense with {variation}: {reason}", variation=str(variation))
