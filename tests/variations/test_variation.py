@@ -319,16 +319,16 @@ def test_a_wrong_record_is_an_error_and_no_claim_that_makes_no_sense(
     monkeypatch.setattr("sys.path", [*sys.path])
     on_digits(write_claim(pytester.path / "claims", "varied"))
     (pytester.path / "given_wrong.py").write_text(WRONG)
-    for option, record, complaint in (
+    for option, name, complaint in (
         ("--norm", "NormGivenWrong", "activations() gives ["),
         ("--net", "NetGivenWrong", "module() gives 'no module', not a torch.nn.Module"),
         ("--optimizer", "OptimizerGivenWrong", "step() gives weights of the shape ["),
     ):
-        result = run(f"{option}={pytester.path / 'given_wrong.py'}:{record}")
+        result = run(f"{option}={pytester.path / 'given_wrong.py'}:{name}")
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         assert [line.split() for line in result.outlines if line.startswith("ERROR  ")] == [["ERROR", "varied"]]
         [told] = [line for line in result.outlines if line.startswith(" ") and "could not be planned" in line]
-        assert f"given_wrong.py: {record}: {complaint}" in told
+        assert f"given_wrong.py: {name}: {complaint}" in told
 
 
 def test_every_axis_is_an_option_and_a_field() -> None:
