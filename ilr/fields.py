@@ -4,12 +4,14 @@ What means the same is taken as the same: numbers of numpy for plain ones, lists
 """
 
 import math
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -44,9 +46,24 @@ def fit_fields(record: Any) -> None:
         try:
             taken = fit(given)
         except _MisfitError:
-            raise ValueError(f"{type(record).__name__}: {name}={shown(given)} must be {allowed}") from None
+            # Of what somebody wrote, the class that is to be mended.
+            of = f" ({where(type(given))})" if is_dataclass(given) and not isinstance(given, type) else ""
+            raise ValueError(f"{where(type(record))}: {name}={shown(given)}{of} must be {allowed}") from None
         if taken is not given:
             object.__setattr__(record, name, taken)
+
+
+def is_ilrs(cls: type) -> bool:
+    """Whether a class is one of ilr's own."""
+    return cls.__module__.partition(".")[0] == "ilr"
+
+
+def where(cls: type) -> str:
+    """A class in an error: its name; with the file that defines it, without folders, where it is somebody's own."""
+    if is_ilrs(cls):
+        return cls.__name__
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return f"{Path(file).name if file else cls.__module__}: {cls.__name__}"
 
 
 def shown(value: Any) -> str:

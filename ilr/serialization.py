@@ -6,15 +6,19 @@ has one canonical JSON text and therefore one digest.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
 
-from ilr.fields import fit_fields
+from ilr.fields import fit_fields, is_ilrs, shown, where
 
 T = TypeVar("T")
+
+VALUES = bool, int, float, str, tuple, list, dict, set
+"""What an attribute of a class holds that was meant as a field."""
 
 _RECORDS: dict[str, type] = {}
 TOLD = {"Claim": ("question", "differs"), "NpzFile": ("path",)}
@@ -29,12 +33,15 @@ def record(cls: type[T]) -> type[T]:
     ValueError with one line says which field has which value, and what is allowed.
 
     Raises:
-        ValueError: another record of the same name exists.
+        ValueError: another record of the same name exists, or an attribute was meant as a field.
     """
+    _check_attributes(cls)
     own: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
     def check(self: Any) -> None:
         fit_fields(self)
+        if not is_ilrs(type(self)):
+            _check_kept(self)
         if own is not None:
             own(self)
 
@@ -47,16 +54,56 @@ def record(cls: type[T]) -> type[T]:
     return frozen
 
 
+def _check_attributes(cls: type) -> None:
+    """Refuses `gain = 2.0` in a class of somebody's own, which no instance could have otherwise.
+
+    Constants are written in capitals, or with an underscore before them.
+
+    Raises:
+        ValueError: there is such an attribute.
+    """
+    if is_ilrs(cls):
+        return
+    for name, value in vars(cls).items():
+        is_meant = not (name.startswith("_") or name.isupper() or name in inspect.get_annotations(cls))
+        if is_meant and isinstance(value, VALUES):
+            kind = type(value).__name__
+            raise ValueError(f"{where(cls)}: {name}={shown(value)} is no field: write {name}: {kind} = {shown(value)}")
+
+
+def _check_kept(value: Any) -> None:
+    """Holds the fields of a record of somebody's own to what can be written down and compared.
+
+    Raises:
+        ValueError: one holds something else; in one line.
+    """
+    for field in fields(value):
+        held = getattr(value, field.name)
+        place = f"{where(type(value))}: {field.name}="
+        try:
+            to_json(held, place)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        try:
+            hash(held)
+        except TypeError:  # a list, here or within
+            raise ValueError(f"{place}{shown(held)} must be a tuple, which nothing changes later") from None
+
+
 def is_record(value: Any) -> bool:
     """Whether the class of a value is a record itself; one that only inherits from a record is none."""
     return "__dataclass_fields__" in vars(type(value)) and type(value).__name__ in _RECORDS
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any, place: str = "") -> Any:
     """The JSON form of a record (or of a value a record may hold).
 
+    Args:
+        value: the record.
+        place: where it stands, for the error: "Experiment: norm=".
+
     Raises:
-        TypeError: the value is not something a record may hold.
+        TypeError: the value is not something a record may hold; in one line.
     """
     match value:
         case Enum():
@@ -66,12 +113,17 @@ def to_json(value: Any) -> Any:
         case range():
             return {"record": "range", "start": value.start, "stop": value.stop, "step": value.step}
         case tuple() | list():
-            return [to_json(item) for item in value]
+            return [to_json(item, place) for item in value]
         case _ if is_dataclass(value) and type(value).__name__ in _RECORDS:
-            return {"record": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
-    brought = not isinstance(value, type) and type(value).__module__ not in ("builtins", "numpy")
-    hint = ": write @ilr.record above its class" if brought else ""
-    raise TypeError(f"a record cannot hold {value!r} of type {type(value).__name__}{hint}")
+            within = where(type(value))
+            return {"record": type(value).__name__} | {
+                f.name: to_json(getattr(value, f.name), f"{within}: {f.name}=") for f in fields(value)
+            }
+    kind = type(value)
+    if kind.__module__.partition(".")[0] in ("builtins", "numpy", "torch"):
+        allowed = "it holds numbers, texts, None, tuples and records"
+        raise TypeError(f"{place}{shown(value)} of the type {kind.__name__} is nothing that a record holds: {allowed}")
+    raise TypeError(f"{place}{shown(value)} must be a record: put @ilr.record above the class ({where(kind)})")
 
 
 def from_json(value: Any) -> Any:

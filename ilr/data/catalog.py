@@ -25,6 +25,8 @@ class DatasetInfo:
     """Test examples."""
     streamed: bool = False
     """Whether images are decoded when a batch needs them; otherwise they are resident."""
+    number_bytes: int = 1
+    """Of a number as it is read and kept: those of the catalogue are bytes."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -47,6 +49,8 @@ class DatasetInfo:
         return replace(
             self,
             side=self.side if data.side is None else data.side,
+            # Means of pixels are kept in float32.
+            number_bytes=self.number_bytes if data.side in (None, self.side) else 4,
             train=self.train if data.train is None else data.train,
             test=self.test if data.test is None else data.test,
         )
@@ -87,15 +91,14 @@ def whole_info(name: str | OwnData) -> DatasetInfo:
     """What is known of the whole data set called `name`, or of one of somebody's own, which is loaded for that.
 
     Raises:
-        DataUnavailableError: no such data set, or not as it must be.
+        DataUnavailableError: no such data set.
+        OwnRecordError: one of somebody's own is not as it must be.
     """
     if isinstance(name, OwnData):
-        try:
-            own = arrays_of(name)
-        except ValueError as error:
-            raise DataUnavailableError(str(error)) from None
+        own = arrays_of(name)
         channels, side, _ = own.images.shape[1:]
-        return DatasetInfo(channels, side, own.classes, train=len(own.labels), test=len(own.test_labels))
+        train, test, number_bytes = len(own.labels), len(own.test_labels), own.images.itemsize
+        return DatasetInfo(channels, side, own.classes, train, test, number_bytes=number_bytes)
     if name not in DATASETS:
         raise DataUnavailableError(f"no data set is called {name!r}; choose from {', '.join(DATASETS)}")
     return DATASETS[name]

@@ -9,10 +9,11 @@ from ilr.experiments.architectures import Net, Toy, is_own
 from ilr.experiments.noise import GradientNoise
 from ilr.experiments.norms import InNet, Norm
 from ilr.experiments.optimizers import SGD, Optimizer
+from ilr.experiments.own import calling
 from ilr.experiments.own_data import OwnData
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
-from ilr.fields import shown
+from ilr.fields import is_ilrs, shown, where
 from ilr.serialization import is_record, record
 
 Steps = range | tuple[int, ...]
@@ -43,8 +44,10 @@ class Data:
 
     def __post_init__(self) -> None:
         if isinstance(self.name, OwnData) and not is_record(self.name):
-            kind = type(self.name).__name__
-            raise ValueError(f"Data: name={shown(self.name)} must be a record: put @ilr.record above class {kind}")
+            place = where(type(self.name))
+            raise ValueError(
+                f"Data: name={shown(self.name)} must be a record: put @ilr.record above the class ({place})"
+            )
         for field in ("train", "test", "side"):
             value = getattr(self, field)
             if value is not None and value < 1:
@@ -243,7 +246,11 @@ class Experiment:
                 raise ValueError(
                     f"Experiment: trainable_head=True is for nets of ilr's: {self.net} itself says what trains"
                 )
-        self.norm.check(self.net)
+        if is_ilrs(type(self.norm)):
+            self.norm.check(self.net)
+        else:
+            with calling(self.norm, f"check({shown(self.net)})"):
+                self.norm.check(self.net)
 
     def _check_observations(self) -> None:
         """Each quantity is observed once, at steps that there are, and partners' averages only of partners."""

@@ -1,9 +1,10 @@
-"""Records of a claim's own: where they are written, and how what is wrong with one is told."""
+"""Records of somebody's own: how what is wrong with one is told, in one line with its file."""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ilr.fields import in_a_line
+from ilr.fields import in_a_line, where
 
 LONGEST = 300
 """Characters of a complaint that are told of an error of a stranger's."""
@@ -13,23 +14,36 @@ class OwnRecordError(ValueError):
     """A record that somebody brought does not do what it is asked for; in one line with its file."""
 
 
-def where(record: Any) -> str:
-    """The file in which a record's class is written, and its name."""
-    cls = type(record)
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
-    return f"{file}: {cls.__name__}"
-
-
 def wrong(record: Any, what: str) -> OwnRecordError:
     """The error that says what is wrong with a record.
 
     Args:
-        record: of a claim's own.
+        record: of somebody's own.
         what: begins with the method's or field's name.
     """
-    return OwnRecordError(f"{where(record)}: {in_a_line(what, LONGEST)}")
+    return OwnRecordError(f"{where(type(record))}: {in_a_line(what, LONGEST)}")
 
 
-def failed(record: Any, method: str, error: Exception) -> OwnRecordError:
-    """The error that says that a method of a record raised one."""
-    return wrong(record, f"{method} raises {type(error).__name__}: {error}")
+@contextmanager
+def calling(record: Any, method: str) -> Iterator[None]:
+    """Within, a method of a record is called: what it raises is told of the record. Ctrl-C stays what it is.
+
+    Raises:
+        OwnRecordError: it raises something, or ends the process.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise wrong(record, f"{method} raises {type(error).__name__}: {error}") from error
+
+
+def check_told(record: Any) -> None:
+    """A record can be told of: progress, reports and errors all do.
+
+    Raises:
+        OwnRecordError: it cannot; in one line.
+    """
+    with calling(record, "__str__()"):
+        text = str(record)
+    if not text or text != in_a_line(text, len(text)):
+        raise wrong(record, f"__str__() gives {text!r}, and must give a line of text")

@@ -1,7 +1,6 @@
 """A data set of your own: what its record gives and what that must be; and the record of an `.npz` file."""
 
 import hashlib
-import inspect
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ilr.experiments.own import LONGEST, OwnRecordError, calling, check_told, wrong
 from ilr.fields import in_a_line, shown
 from ilr.serialization import record
 
@@ -109,44 +109,55 @@ def _arrays_in(path: Path) -> Mapping[str, Array]:
 
 @cache
 def arrays_of(own: OwnData) -> OwnArrays:
-    """What a data set of somebody's own holds, checked; loaded once.
+    """What a data set of somebody's own holds, checked; a record's is loaded twice, as it must be the same each time.
 
     Raises:
-        ValueError: it is not what it must be; one line with file, field, value and what is allowed.
+        OwnRecordError: it is not what it must be; one line with file, field, value and what is allowed.
     """
-    place = _place(own)
-    try:
+    if isinstance(own, NpzFile):
+        try:
+            return _checked(own.load())
+        except (OSError, ValueError) as error:
+            told = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise OwnRecordError(f"{Path(own.path).name}: {in_a_line(told, LONGEST)}") from None
+    check_told(own)
+    first, again = _given(own), _given(own)
+    for field in FIELDS:
+        if not np.array_equal(getattr(first, field), getattr(again, field)):
+            raise wrong(own, f"load() gives other {field} the second time: seed what it draws at random")
+    return first
+
+
+def _given(own: OwnData) -> OwnArrays:
+    """What a record loads, checked."""
+    with calling(own, "load()"):
         given = own.load()
-    except Exception as error:  # whatever a stranger's code raises, the answer is one line
-        told = str(error) if isinstance(own, NpzFile) else f"load() raised {type(error).__name__}: {error}"
-        raise ValueError(f"{place}: {in_a_line(told, 500)}") from None
-    if not isinstance(given, tuple | list) or len(given) != len(FIELDS):
-        raise ValueError(f"{place}: load() gave {shown(given)}: it must give {', '.join(FIELDS)}, in this order")
-    parts = dict(zip(FIELDS, given, strict=True))
     try:
-        images, test_images = _images(parts, "images"), _images(parts, "test_images")
-        if test_images.shape[1:] != images.shape[1:]:
-            raise ValueError(
-                f"test_images have the shape {np.shape(parts['test_images'])}, and must be like images, "
-                f"{np.shape(parts['images'])}, in all but the first"
-            )
-        labels, test_labels = _labels(parts, "labels", images), _labels(parts, "test_labels", test_images)
-        classes = _classes(labels, test_labels)
+        return _checked(given)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+        raise wrong(own, str(error)) from None
+
+
+def _checked(given: Any) -> OwnArrays:
+    """What `load` gave.
+
+    Raises:
+        ValueError: it is not what it must be.
+    """
+    if not isinstance(given, tuple | list) or len(given) != len(FIELDS):
+        raise ValueError(f"load() gives {shown(given)}: it must give {', '.join(FIELDS)}, in this order")
+    parts = dict(zip(FIELDS, given, strict=True))
+    images, test_images = _images(parts, "images"), _images(parts, "test_images")
+    if test_images.shape[1:] != images.shape[1:]:
+        raise ValueError(
+            f"test_images have the shape {np.shape(parts['test_images'])}, and must be like images, "
+            f"{np.shape(parts['images'])}, in all but the first"
+        )
+    labels, test_labels = _labels(parts, "labels", images), _labels(parts, "test_labels", test_images)
+    classes = _classes(labels, test_labels)
     if images.dtype != test_images.dtype:
         images, test_images = images.astype(np.float32), test_images.astype(np.float32)
     return OwnArrays(images, labels, test_images, test_labels, classes)
-
-
-def _place(own: OwnData) -> str:
-    """The file that is to be mended, and the record."""
-    if isinstance(own, NpzFile):
-        return own.path
-    try:
-        return f"{Path(inspect.getfile(type(own))).name}: {in_a_line(str(own))}"
-    except (OSError, TypeError):  # typed into an interpreter
-        return in_a_line(str(own))
 
 
 def _images(parts: Mapping[str, Any], field: str) -> Array:

@@ -69,6 +69,7 @@ class Selection:
 
         Raises:
             ClaimFileError: no file keeps the rules, or two tests judge claims of one id.
+            BadOptionError: a record that was chosen in place of the claims' own is wrong, and fits none of them.
         """
         claims: dict[str, SelectedClaim] = {}
         broken: dict[str, str] = {}
@@ -94,6 +95,11 @@ class Selection:
             claims[name] = SelectedClaim(file, trial)
         if broken and not claims:
             raise ClaimFileError(next(iter(broken.values())))
+        planned = [claim.planned for claim in claims.values()]
+        wrong = [one.wrong for one in planned if one.wrong]
+        # One that some net takes is not wrong as such: what it does not fit is NOT RUN.
+        if wrong and not any(one.all() for one in planned):
+            raise BadOptionError(f"{options.variation}: {wrong[0]}")
         return cls(options, root, claims, broken)
 
     @property

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ilr.experiments.optimizers import Optimizer, State
-from ilr.experiments.own import failed, wrong
+from ilr.experiments.own import calling, wrong
 from ilr.fields import shown
+from ilr.nn.own.trying import ALIKE, NOWHERE, check_device
 from ilr.training.optimizers import like
 
 TRIED_REPLICAS, TRIED_STEPS = 3, 3
@@ -18,9 +19,6 @@ TRIED_REPLICAS, TRIED_STEPS = 3, 3
 
 SCALES = (0.01, 1.0, 100.0)
 """Multiples of the weights that are tried, to see what becomes of the length of the step."""
-
-ALIKE = {torch.float32: 1e-4, torch.float64: 1e-9}
-"""Relative deviation to which a replica's step is the same alone and beside others."""
 
 KEPT = (torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 """Types of what an optimiser may keep: those of checkpoints."""
@@ -87,10 +85,8 @@ class RecordSteps:
 
 def _first_state(optimizer: Optimizer, weights: Tensor) -> State:
     """What the record keeps before the first step, in tensors of its own: a record may keep the weights themselves."""
-    try:
+    with calling(optimizer, "state()"):
         state: Any = optimizer.state(weights)
-    except Exception as error:
-        raise failed(optimizer, "state()", error) from error
     if not isinstance(state, dict):
         raise wrong(optimizer, f"state() gives {shown(state)}, not a dict of tensors by name")
     for name, tensor in state.items():
@@ -115,11 +111,9 @@ def _stepped(
     Raises:
         OwnRecordError: they are not like those before.
     """
-    try:
+    with calling(optimizer, "step()"):
         # A dict of its own: what the record takes out of it is not lost.
         given: Any = optimizer.step(weights, gradients, dict(state), rate, decay)
-    except Exception as error:
-        raise failed(optimizer, "step()", error) from error
     if not isinstance(given, tuple) or len(given) != 2:
         raise wrong(optimizer, f"step() gives {shown(given)}, not weights and state")
     after, kept = given
@@ -160,6 +154,15 @@ def tried(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dtype: torc
         stream = torch.Generator().manual_seed(0)
         weights, *gradients = torch.randn((1 + TRIED_STEPS, TRIED_REPLICAS, *shape), generator=stream, dtype=dtype)
         together = _trajectory(optimizer, weights, gradients)
+        if not torch.equal(together, _trajectory(optimizer, weights, gradients)):
+            raise wrong(
+                optimizer,
+                "step() takes other steps the second time: nothing may be drawn at random, or remembered elsewhere "
+                "than in the state",
+            )
+        on_no_device = together.to(NOWHERE)
+        check_device(optimizer, "state()", partial(_state_of, optimizer, on_no_device))
+        check_device(optimizer, "step()", partial(_step_of, optimizer, on_no_device))
         for replica in range(TRIED_REPLICAS):
             one = slice(replica, replica + 1)
             alone = _trajectory(optimizer, weights[one], [gradient[one] for gradient in gradients])
@@ -199,11 +202,31 @@ def _trajectory(optimizer: Optimizer, weights: Tensor, gradients: Sequence[Tenso
     layer = weights.clone()
     steps = RecordSteps(optimizer, [layer])
     rate = torch.full_like(weights.flatten(1)[:, :1], 0.1)
+    _check_kept(optimizer, "state() gives", steps)
     for number, gradient in enumerate(gradients):
         steps.step([gradient.clone()], rate, torch.full_like(rate, decay))
         if not layer.isfinite().all():
             raise wrong(optimizer, f"step() gives weights that are not finite, at step {number} of finite gradients")
+        _check_kept(optimizer, "step() keeps", steps)
     return layer
+
+
+def _check_kept(optimizer: Optimizer, what: str, steps: RecordSteps) -> None:
+    """What is kept may be infinite, as a least value yet is, but is a number."""
+    for name, tensor in steps.states[0].items():
+        if tensor.is_floating_point() and tensor.isnan().any():
+            raise wrong(optimizer, f"{what} {name!r} that is no number (NaN)")
+
+
+def _state_of(optimizer: Optimizer, weights: Tensor) -> list[Tensor]:
+    return [*optimizer.state(weights).values()]
+
+
+def _step_of(optimizer: Optimizer, weights: Tensor) -> list[Tensor]:
+    """What the first step makes of weights [R, ...], which stand for gradients, too: weights and state."""
+    rate = like(weights, weights.new_empty(len(weights), 1))
+    after, kept = optimizer.step(weights, weights, optimizer.state(weights), rate, rate)
+    return [after, *kept.values()]
 
 
 def _small(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.architectures import is_own
 from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
 from ilr.experiments.optimizers import Optimizer
-from ilr.experiments.own import where
+from ilr.experiments.own import check_told, wrong
 from ilr.experiments.quantities import Axis
 from ilr.nn.architectures import build, loss
 from ilr.nn.arithmetic import multiplying
@@ -129,6 +129,8 @@ class NetTrainer(Trainer):
         super().__init__(experiment)
         self.data = data
         self.info = info = info_of(data)
+        for record in (experiment.net, experiment.norm, experiment.optimizer):
+            check_told(record)
         self.net = net = build(experiment, info.image_shape, info.classes)
         try_net(net, getattr(torch, experiment.dtype))
         try_norm(experiment.norm, net, getattr(torch, experiment.dtype))
@@ -147,7 +149,7 @@ class NetTrainer(Trainer):
         self.schedule_bytes = 2 * (experiment.steps + 1) * number
         self.evaluation_bytes = net.activations() * passed * number
         pixels = 0 if info.streamed else (info.train + info.test) * info.channels * info.side**2
-        self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else 1)
+        self.data_bytes = pixels * (number if 4 * pixels <= LARGEST_IN_FLOAT32 else info.number_bytes)
         weights = sum(net.sizes)
         self.lengths = {"weight": weights, "sampled weight": len(sampled(weights)), "test example": info.test}
         self.layers = len(net.layers) + 1
@@ -245,9 +247,10 @@ def _try(optimizer: Optimizer, experiment: Experiment, net: FusedNet) -> None:
     tried(optimizer, tuple(net.shapes), getattr(torch, experiment.dtype))
     observed = {observation.quantity for observation in experiment.observe}
     if "effective_learning_rate" in observed and norm_power(optimizer) is None:
-        raise ValueError(
-            f"{where(optimizer)}: its steps follow no power of the weight norm, so that there is no "
-            "'effective_learning_rate': observe 'weight_norm' and 'step_angle'"
+        raise wrong(
+            optimizer,
+            "its steps follow no power of the weight norm, so that there is no 'effective_learning_rate': observe "
+            "'weight_norm' and 'step_angle'",
         )
 
 

@@ -115,7 +115,11 @@ class ClaimFile:
             raise
         except (ValueError, DataUnavailableError) as error:
             reason = in_a_line(str(error), LONGEST_MESSAGE)
-            return PlannedExperiments(not_run=f"makes no sense with {variation}: {reason}", variation=str(variation))
+            return PlannedExperiments(
+                not_run=f"makes no sense with {variation}: {reason}",
+                variation=str(variation),
+                wrong=reason if isinstance(error, OwnRecordError) else "",
+            )
         return varied
 
 

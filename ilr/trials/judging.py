@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ilr.experiments.experiment import Experiment
+from ilr.experiments.own import OwnRecordError
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import TrainingFailedError
 from ilr.report.evidence import Values
@@ -107,6 +108,8 @@ def findings_of(claim: Claim, measurements: Measurements, looks: int = 1) -> tup
 
 def described(error: BaseException) -> str:
     """An exception in one line, with the place in the claim's file, or where it was raised if none is there."""
+    if isinstance(error, OwnRecordError):
+        return str(error)  # with its own file
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if Path(frame.filename).name.startswith("test_")), frames[-1])
     try:

@@ -25,6 +25,8 @@ class PlannedExperiments:
     variation: str = ""
     """What was chosen in place of the claim's own, in words; where that makes no sense, as it was asked for; empty
     where they are as registered."""
+    wrong: str = ""
+    """What is wrong with a record of somebody's own that was so chosen, where it keeps the claim from running."""
 
     def all(self) -> tuple[Experiment, ...]:
         """Every experiment once, in order of appearance."""

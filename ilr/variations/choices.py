@@ -8,12 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ilr.data.catalog import DATASETS, DataUnavailableError, whole_info
+from ilr.data.catalog import DATASETS, whole_info
 from ilr.experiments.architectures import CNN, MLP, Net
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
 from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
+from ilr.experiments.own import LONGEST, check_told
 from ilr.experiments.own_data import OwnData, npz
-from ilr.fields import shown
+from ilr.fields import in_a_line, shown
 from ilr.serialization import is_record
 
 GROUPS = 2
@@ -100,10 +101,7 @@ def data(typed: str) -> Choice:
         value = npz(typed)
     else:
         raise ValueError(f"choose from {', '.join(DATASETS)}, a FILE.npz, or {IN_A_FILE}")
-    try:
-        whole_info(value)
-    except DataUnavailableError as error:
-        raise ValueError(str(error)) from None
+    whole_info(value)
     return Choice(typed, value)
 
 
@@ -154,8 +152,8 @@ def from_file(typed: str) -> Any:
     try:
         # A record that needs nothing may be named by its class.
         return value() if isinstance(value, type) else value
-    except Exception as error:  # whatever a stranger's class raises, the answer is one line
-        raise ValueError(f"{typed} cannot be built: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a stranger's class raises, the answer is one line
+        raise ValueError(f"{typed} cannot be built: {type(error).__name__}: {in_a_line(str(error), LONGEST)}") from None
 
 
 def imported(file: str) -> ModuleType:
@@ -171,8 +169,10 @@ def imported(file: str) -> ModuleType:
         sys.path.insert(0, str(path.parent))
     try:
         module = import_module(path.stem)
-    except Exception as error:  # whatever a stranger's file raises, the answer is one line
-        raise ValueError(f"{file} cannot be imported: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a stranger's file raises, the answer is one line
+        raise ValueError(
+            f"{file} cannot be imported: {type(error).__name__}: {in_a_line(str(error), LONGEST)}"
+        ) from None
     if Path(str(module.__file__)) != path:
         raise ValueError(f"{file} is called as {module.__file__}, which is imported already: rename it")
     return module
@@ -181,6 +181,7 @@ def imported(file: str) -> ModuleType:
 def _of_kind(value: Any, typed: str, kind: type, what: str) -> Any:
     if not isinstance(value, kind) or not is_record(value):
         raise ValueError(f"{typed} is {shown(value)}, and must be {what}: a record that is an ilr.{kind.__name__}")
+    check_told(value)
     return value
 
 

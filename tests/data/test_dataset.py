@@ -122,7 +122,7 @@ def test_synthetic_sets_have_the_form_of_real_ones(name: str) -> None:
 
 def test_the_forms_are_those_of_the_files() -> None:
     digits = load(Data("digits", side=4))
-    assert info_of(Data("digits", side=4)) == DatasetInfo(1, 4, 10, train=1297, test=500)
+    assert info_of(Data("digits", side=4)) == DatasetInfo(1, 4, 10, train=1297, test=500, number_bytes=4)
     assert (len(digits.train_labels), *digits.train_images.shape[1:]) == (1297, 1, 4, 4)
     assert len(digits.test_labels) == 500
 

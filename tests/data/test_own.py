@@ -15,11 +15,16 @@ from ilr.data.dataset import Pixels, load
 from ilr.data.readers import read
 from ilr.experiments.architectures import CNN
 from ilr.experiments.experiment import CropFlip, Data, Experiment
+from ilr.experiments.own import OwnRecordError
 from ilr.experiments.own_data import NpzFile, OwnData, arrays_of, npz
+from ilr.lab.cost import peak_bytes
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.scheduler import TrainingFailedError
 from ilr.lab.store import recording_file as form
 from ilr.serialization import digest, from_json, record, to_json
+from ilr.session.memory import PROCESS_BYTES, check_memory
+from ilr.session.options import BadOptionError
+from ilr.training.trainers import trainer_of
 from tests.stores import trained_at
 
 Arrays = dict[str, Any]
@@ -119,6 +124,38 @@ def test_floats_too_large_to_keep_standardised_stay_what_they_are(monkeypatch: p
     np.testing.assert_array_equal(kept[:], load(Data(own)).train_images[:])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+@pytest.mark.parametrize("largest", [0, 2**28])
+@pytest.mark.parametrize("side", [None, 3])
+def test_the_memory_check_counts_numbers_as_they_are_kept(
+    dtype: str,
+    largest: int,
+    side: int | None,
+    small_experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    for module in ("data.dataset", "training.trainers"):
+        monkeypatch.setattr(f"ilr.{module}.LARGEST_IN_FLOAT32", largest)
+    data = Data(giving(tuple(arrays((6, 6), dtype).values())), side=side)
+    experiment = replace(small_experiment, data=data)
+    dataset = load(data)
+    kept = 0
+    for images in (dataset.train_images, dataset.test_images):
+        kept += images.pixels.nbytes if isinstance(images, Pixels) else np.asarray(images).nbytes
+    lab = trained_at(tmp_path)
+    plan = lab.plan([experiment])
+    beside = peak_bytes(experiment, experiment.replicas) - trainer_of(experiment).data_bytes + PROCESS_BYTES
+    monkeypatch.setattr("ilr.session.memory.CERTAIN", 1)
+    for free, fits in ((beside + kept, True), (beside + kept - 1, False)):
+        monkeypatch.setattr("ilr.session.memory.available_memory", lambda free=free: free)
+        if fits:
+            assert not check_memory(plan, lab)
+        else:
+            with pytest.raises(BadOptionError, match=r"needs about .* of memory"):
+                check_memory(plan, lab)
+
+
 def test_the_content_is_what_recordings_are_found_by(tmp_path: Path, small_experiment: Experiment) -> None:
     """A file that is moved is the same data; one number more or less is other data."""
     here, there = written(tmp_path), tmp_path / "elsewhere" / "called-so.npz"
@@ -174,7 +211,7 @@ def test_nothing_stands_in_for_what_cannot_be_loaded(tmp_path: Path) -> None:
     """Not even its form is known."""
     own = NpzFile("0" * 64, str(tmp_path / "gone.npz"))
     for ask in (lambda: DataFolder(None, stand_in=True).sha256(own), lambda: info_of(Data(own))):
-        with pytest.raises(DataUnavailableError, match=r"gone\.npz"):
+        with pytest.raises(OwnRecordError, match=r"gone\.npz"):
             ask()
 
 
@@ -215,9 +252,9 @@ WRONG: dict[str, tuple[Arrays, str]] = {
 def test_a_file_that_is_wrong_is_one_line(name: str, tmp_path: Path) -> None:
     changes, complaint = WRONG[name]
     path = written(tmp_path, **changes)
-    with pytest.raises(DataUnavailableError, match=complaint) as caught:
+    with pytest.raises(OwnRecordError, match=complaint) as caught:
         load(Data(npz(path)))
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path.name}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -250,9 +287,9 @@ def one_array(path: Path) -> None:
 def test_what_is_no_npz_file_is_one_line(spoil: Callable[[Path], Any], tmp_path: Path) -> None:
     path = written(tmp_path)
     spoil(path)
-    with pytest.raises(DataUnavailableError, match=r"is no (whole )?\.npz file") as caught:
+    with pytest.raises(OwnRecordError, match=r"is no (whole )?\.npz file") as caught:
         load(Data(npz(path)))
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path.name}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -268,7 +305,7 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> No
 def test_a_file_that_has_changed_is_one_line(tmp_path: Path) -> None:
     own = npz(written(tmp_path))
     written(tmp_path, images=arrays()["images"] // 2)
-    with pytest.raises(DataUnavailableError, match=r"mine\.npz: has changed since this run began"):
+    with pytest.raises(OwnRecordError, match=r"mine\.npz: has changed since this run began"):
         load(Data(own))
 
 
@@ -279,14 +316,14 @@ def raises() -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        (None, "gave None: it must give images, labels, test_images, test_labels"),
-        ((1, 2, 3), r"gave \(1, 2, 3\): it must give"),
-        (raises, r"raised KeyError: 'two\\nlines'"),
+        (None, "gives None: it must give images, labels, test_images, test_labels"),
+        ((1, 2, 3), r"gives \(1, 2, 3\): it must give"),
+        (raises, r"raises KeyError: 'two\\nlines'"),
         ((*tuple(arrays().values())[:3], [[1], [2, 3]]), r"test_labels is \[\[1\], \[2, 3\]\], and must be an array"),
     ],
 )
 def test_a_record_that_gives_something_else_is_one_line(given: Any, complaint: str) -> None:
-    with pytest.raises(DataUnavailableError, match=rf"^test_own\.py: Given\(number=\d+\): .*{complaint}"):
+    with pytest.raises(OwnRecordError, match=rf"^test_own\.py: Given: .*{complaint}"):
         load(Data(giving(given)))
 
 
@@ -298,7 +335,9 @@ def test_a_class_that_is_no_record_is_refused() -> None:
         pass
 
     for own in (Plain(), Heir(0)):
-        with pytest.raises(ValueError, match=r"Data: name=.* must be a record: put @ilr.record above class"):
+        with pytest.raises(
+            ValueError, match=r"Data: name=.* must be a record: put @ilr.record above the class \(test_own\.py: "
+        ):
             Data(own)
     with pytest.raises(ValueError, match=r"Data: name=<class .* must be a text or OwnData"):
         Data(Plain)  # type: ignore[arg-type]

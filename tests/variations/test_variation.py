@@ -279,16 +279,19 @@ def test_what_keeps_says_is_checked(keeps: str, complaint: str, run: Run, pytest
 
 
 def test_a_wrong_choice_is_one_line(run: Run, pytester: pytest.Pytester) -> None:
-    write_claim(pytester.path / "claims", "varied")
+    on_digits(write_claim(pytester.path / "claims", "varied"))
     path = npz_at(pytester.path)
     given = {"images": np.zeros((4, 3, 2)), "labels": np.ones(4), "test_images": np.ones(4), "test_labels": np.ones(4)}
     np.savez(path, **given)
-    for option in (f"--data={path}", "--norm=what", "--momentum=2"):
+    own = pytester.path / "brought_by_option.py"
+    step = "def step(self, weights, gradients, state, learning_rate, weight_decay): return weights[:1], state"
+    own.write_text(f"import ilr\n\n@ilr.record\nclass BroughtByOption(ilr.Optimizer):\n    {step}\n")
+    for option in (f"--data={path}", "--norm=what", "--momentum=2", f"--optimizer={own}:BroughtByOption"):
         result = run(option)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         lines = [line for line in result.stderr.lines if line.strip()]
         assert len(lines) == 1
-        assert lines[0].startswith(f"ERROR: {option[:30]}")
+        assert lines[0].startswith(f"ERROR: {option[:12]}")
     assert not (pytester.path / "reports").exists()
 
 

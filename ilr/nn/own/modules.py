@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ilr.experiments.architectures import Net
-from ilr.experiments.own import failed, wrong
+from ilr.experiments.own import calling, wrong
 from ilr.experiments.seeding import Stream, generator
 from ilr.fields import shown
 from ilr.nn.base import Float64, FusedNet
@@ -46,6 +46,8 @@ class Blueprint:
         self.net = net
         self.image_shape = image_shape
         self.classes = classes
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        """Of all parameters, by name."""
         self.module = self.drawn(0).train()
         for layer in self.module.modules():
             if isinstance(layer, _NormBase):
@@ -73,13 +75,31 @@ class Blueprint:
             raise wrong(self.net, "has no module(self, image_shape, classes)")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            try:
+            with calling(self.net, f"module({self.image_shape}, {self.classes})"):
                 module: Any = self.net.module(self.image_shape, self.classes)
-            except Exception as error:
-                raise failed(self.net, f"module({self.image_shape}, {self.classes})", error) from error
         if not isinstance(module, nn.Module):
             raise wrong(self.net, f"module() gives {shown(module)}, not a torch.nn.Module")
+        self._check_parameters(module)
         return module
+
+    def _check_parameters(self, module: nn.Module) -> None:
+        """Those of every network are numbers of the same shapes, as torch makes them if nothing else is asked for."""
+        of = "module() gives a network whose"
+        for name, one in module.named_parameters():
+            if isinstance(one, nn.parameter.UninitializedParameter):
+                raise wrong(self.net, f"{of} {name} has no shape yet: say how many features its layer takes")
+            if (one.dtype, one.device.type) != (torch.float32, "cpu"):
+                raise wrong(
+                    self.net,
+                    f"{of} {name} is {one.dtype} on {one.device}, and must be torch.float32 on the CPU: the experiment "
+                    "says in which precision it trains, the run where",
+                )
+        shapes = {name: tuple(one.shape) for name, one in module.named_parameters()}
+        self.shapes = self.shapes or shapes
+        if shapes != self.shapes:
+            name = next(name for name in (*shapes, *self.shapes) if shapes.get(name) != self.shapes.get(name))
+            found, before = (of.get(name, "not there") for of in (shapes, self.shapes))
+            raise wrong(self.net, f"{of} {name} has another shape each time: {before}, then {found}")
 
     def logits(self, tensors: Tensors, *, training: bool) -> Tensor:
         """One network's logits [N, class], of its parameters, buffers and images; buffers may change in place."""

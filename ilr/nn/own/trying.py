@@ -1,14 +1,15 @@
 """What somebody brought is tried before anything trains: a norm and a net, on random numbers."""
 
-from collections.abc import Callable
-from functools import lru_cache
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ilr.experiments.norms import Norm
-from ilr.experiments.own import failed, wrong
+from ilr.experiments.own import calling, wrong
 from ilr.fields import shown
 from ilr.nn.architectures import FusedMLP
 from ilr.nn.base import FusedNet
@@ -21,6 +22,9 @@ REPLICAS, EXAMPLES, SIDE = 2, 5, 4
 
 ALIKE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """Relative deviation of what counts as the same numbers."""
+
+NOWHERE = torch.device("meta")
+"""Tensors there have a shape and no numbers. What meets one of the CPU's would fail on a GPU, too."""
 
 Compute = Callable[[Tensors, Tensors], Tensor]
 """As `Stacked` is called: by vmap, or in a loop."""
@@ -58,35 +62,75 @@ def try_norm(norm: Norm, net: FusedNet, dtype: torch.dtype) -> None:
 
 @lru_cache(maxsize=256)
 def _try_activations(norm: Norm, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    outputs, inputs = _try_function(norm, "activations()", stacked_activations(norm), shape, dtype)
-    part = norm.activations(inputs[0, :2])
-    if not torch.allclose(part, outputs[0, :2], rtol=ALIKE[dtype], atol=ALIKE[dtype]):
+    inputs = _try_function(norm, "activations()", stacked_activations(norm), shape, dtype)
+    _check_mixing(norm, "activations()", norm.activations, inputs[0], dtype)
+
+
+def _check_mixing(
+    record: object, name: str, function: Callable[[Tensor], Tensor], given: Tensor, dtype: torch.dtype
+) -> None:
+    """Each example comes out as it would by itself."""
+    part, whole = function(given[:2]), function(given)
+    if part.shape != whole[:2].shape or not torch.allclose(part, whole[:2], rtol=ALIKE[dtype], atol=ALIKE[dtype]):
         raise wrong(
-            norm,
-            "activations() mixes examples: two of them by themselves come out otherwise than among "
-            f"{EXAMPLES}, so that what a net makes of a test image would depend on the other ones",
+            record,
+            f"{name} mixes examples: two of them by themselves come out otherwise than among {EXAMPLES}, so that what "
+            "a net makes of a test image would depend on the other ones",
         )
 
 
-def _try_function(
-    norm: Norm, name: str, function: Stacked, shape: tuple[int, ...], dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Outputs and inputs [R, ...] of a norm's function of one replica's tensor of this shape."""
+def _logits_nowhere(pattern: Blueprint, *, training: bool) -> list[Tensor]:
+    """Without numbers."""
+    held = {name: one.detach() for name, one in pattern.module.named_parameters()} | pattern.buffers(torch.empty(0))
+    tensors = {name: one.to(NOWHERE) for name, one in held.items()}
+    images = torch.empty(EXAMPLES, *pattern.image_shape, device=NOWHERE)
+    return [pattern.logits({**tensors, IMAGES: images}, training=training)]
+
+
+def check_device(record: object, name: str, compute: Callable[[], Sequence[Any]]) -> None:
+    """What is computed of tensors that lie nowhere lies nowhere, too: a record takes no device for granted.
+
+    Args:
+        record: whose function it is.
+        name: of the function.
+        compute: calls it with tensors of NOWHERE.
+
+    Raises:
+        OwnRecordError: it brings a tensor of the CPU's along.
+    """
+    try:
+        is_moved = all(one.device == NOWHERE for one in compute())
+    except Exception as error:  # much is not known of what has no numbers, which is no fault
+        is_moved = not re.search(r"(same|expected) device", str(error))
+    if is_moved:
+        return
+    raise wrong(
+        record,
+        f"{name} makes a tensor on the CPU wherever its weights and inputs lie: make it by their new_zeros() and the "
+        "like, with device=…, or register it as a buffer of a module",
+    )
+
+
+def _try_function(norm: Norm, name: str, function: Stacked, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Tries a norm's function of one replica's tensor of this shape; gives what it was tried on, [R, ...]."""
     stream = torch.Generator().manual_seed(0)
     inputs = torch.randn((REPLICAS, *shape), generator=stream, dtype=dtype)
-    check_output(norm, name, lambda given: function.function({"inputs": given}), inputs[0], shape)
+
+    def of_one(given: Tensor) -> Any:
+        return function.function({"inputs": given})
+
+    check_output(norm, name, of_one, inputs[0], shape)
+    check_device(norm, name, lambda: [of_one(inputs[0].to(NOWHERE))])
     needing = inputs.clone().requires_grad_()
-    try:
+    with calling(norm, f"the gradient of {name}"):
         outputs = function.one_by_one({"inputs": needing})
         [gradient] = torch.autograd.grad(
             (outputs * torch.linspace(0, 1, outputs.numel()).view_as(outputs)).sum(), needing
         )
-    except Exception as error:
-        raise failed(norm, f"the gradient of {name}", error) from error
     _compare(function, lambda compute: compute({"inputs": inputs}, {}), outputs)
     if not gradient.isfinite().all():
         raise wrong(norm, f"the gradient of {name} is not finite at random numbers")
-    return outputs.detach(), inputs
+    return inputs
 
 
 @lru_cache(maxsize=64)
@@ -122,6 +166,9 @@ def try_module(pattern: Blueprint, dtype: torch.dtype) -> None:
 
         with torch.set_grad_enabled(training):
             check_output(net, name, of_one, images, shape)
+            check_device(net, name, partial(_logits_nowhere, pattern, training=training))
+            if not training:
+                _check_mixing(net, name, of_one, images, dtype)
             _compare(function, of_all, of_all(function.one_by_one))
     _check_gradients(pattern, {**parameters, IMAGES: images}, buffers)
 
@@ -135,14 +182,22 @@ def _compare(function: Stacked, of_all: Callable[[Compute], Tensor], expected: T
 
 def _check_weights(pattern: Blueprint) -> None:
     """The initial weights follow from torch's random numbers alone, and are numbers."""
-    first, again = (dict(pattern.drawn(1).named_parameters()) for _ in range(2))
+    first, again, other = (dict(pattern.drawn(seed).named_parameters()) for seed in (1, 1, 2))
     for name, weights in first.items():
-        if not weights.is_floating_point() or not weights.isfinite().all():
+        if weights is again[name]:
+            raise wrong(pattern.net, "module() gives the same network every time: make a new one at each call")
+        if not weights.isfinite().all():
             raise wrong(pattern.net, f"module() gives a network whose {name} are no finite numbers")
-        if name not in again or not torch.equal(weights, again[name]):
+        if not torch.equal(weights, again[name]):
             raise wrong(
                 pattern.net, f"module() gives other initial {name} for the same torch.manual_seed: draw them by torch"
             )
+    if all(torch.equal(weights, other[name]) for name, weights in first.items()):
+        raise wrong(
+            pattern.net,
+            "module() gives the same initial weights whatever torch.manual_seed, and replicas must differ in them: "
+            "draw them by torch, and set no seed",
+        )
 
 
 def _check_gradients(pattern: Blueprint, tensors: Tensors, buffers: Tensors) -> None:
@@ -150,11 +205,9 @@ def _check_gradients(pattern: Blueprint, tensors: Tensors, buffers: Tensors) -> 
     needing = {name: tensors[name].clone().requires_grad_() for name in pattern.trained}
     copies = {name: one.clone() for name, one in buffers.items()}
     logits = pattern.logits({**tensors, **needing, **copies}, training=True)
-    try:
+    with calling(pattern.net, "the gradient of the network"):
         first = logits.log_softmax(dim=1)[:, 0].sum()
         gradients = torch.autograd.grad(first, list(needing.values()), allow_unused=True)
-    except Exception as error:
-        raise failed(pattern.net, "the gradient of the network", error) from error
     for name, gradient in zip(needing, gradients, strict=True):
         if gradient is None:
             raise wrong(
@@ -180,12 +233,10 @@ def check_output(
         OwnRecordError: it fails, or gives no tensor of this shape and type, or no numbers, or others the second time.
     """
     before = given.clone()
-    try:
+    with calling(record, name):
         output = function(given)
         unchanged = torch.equal(given, before)
         again = function(before)
-    except Exception as error:
-        raise failed(record, name, error) from error
     if not isinstance(output, Tensor):
         raise wrong(record, f"{name} gives {shown(output)}, not a tensor")
     if tuple(output.shape) != shape or output.dtype != given.dtype:
