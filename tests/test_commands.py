@@ -60,6 +60,8 @@ ELSEWHERE = {
     "python -m ilr claims --check": "below: in a project that has it",
     "python -m ilr new": "tests/test_readme.py: with what it writes",
     "pytest your-folder": "tests/test_readme.py: with what it writes",
+    "python -m ilr pilot": "tests/test_extending_data.py: every command of the page",
+    "python -m ilr matrix": "tests/test_extending_data.py: every command of the page",
     "python -m pytest tests/stats": "CI runs all of tests/",
     "pytest claims --scale=": "tests/lab/test_slurm.py: the same engine, on a Slurm of one node",
     "apptainer exec": "tests/session/test_options.py: the option; no container is at hand",

@@ -62,7 +62,7 @@ def start(
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C", **environment}
     return subprocess.run(
         [*by, sys.executable, "-m", "pytest", "claims", "-p", "no:cacheprovider", *arguments],
-        cwd=folder, env=given, capture_output=True, encoding="latin-1", check=False, timeout=120,
+        cwd=folder, env=given, capture_output=True, encoding="latin-1", check=False, timeout=600,
     )  # fmt: skip
 
 
