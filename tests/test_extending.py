@@ -92,6 +92,7 @@ def test_a_claim_goes_on_trial_with_it(
     assert section in evidence
     assert ("measured: scale-invariant" in evidence) == (section == "RMSNorm")
     assert ("measured: not scale-invariant" in evidence) == (section == "ViT")
+    assert ('LARS(momentum=0.9), measured: effective learning rate η"' in evidence) == (section == "LARS")
     assert re.search(r'"verdict": ?"(REPRODUCED|REFUTED|INCONCLUSIVE|UNSOUND)"', evidence)
 
 

@@ -25,7 +25,7 @@ from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
 from ilr.stats.decision import Finding, Verdict
-from ilr.training.trainers import invariance_found
+from ilr.training.trainers import invariance_found, rate_found
 from ilr.trials.claim import Claim, Control
 from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
@@ -239,7 +239,9 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         computed="; ".join(source.formulations),
         net=str(experiment.net),
         norm=", ".join(filter(None, (str(experiment.norm), invariance_found(experiment)))),
-        optimiser=str(experiment.optimizer or SGD(experiment.momentum)),
+        optimiser=", ".join(
+            filter(None, (str(experiment.optimizer or SGD(experiment.momentum)), rate_found(experiment)))
+        ),
         data=", ".join(data),
         learning_rate=str(experiment.learning_rate),
         weight_decay=str(experiment.weight_decay),
