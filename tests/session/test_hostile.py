@@ -49,7 +49,7 @@ IN_THE_PLAN = [
     (
         "net=Toy(), norm=NoNorm()",
         f'{MLP}"mnits")',
-        "DataUnavailableError: no data set is called 'mnits'; choose from *",
+        "no data set is called 'mnits'; choose from *",
     ),
     ("net=Toy(), norm=NoNorm()", f'{MLP}"digits", train=5000)', "*digits has 1297 train examples, not the 5000 *"),
     (PLAN, f"raise SystemExit; {PLAN}", "SystemExit: *"),
