@@ -23,40 +23,10 @@ from ilr.nn.own.modules import blueprint
 from ilr.training.loop import Choose, _Run, silent
 from ilr.training.snapshots import UNKEPT
 from tests.oracle import plain_net
+from tests.transformer import VisionTransformer
 
 ROUNDS = 3
 RUN = Data("digits")
-
-
-class Attention(nn.Module):
-    """A block of a vision transformer, as in docs/extending.md."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.queries_keys_values, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-
-    def forward(self, patches: Tensor) -> Tensor:
-        examples, count, width = patches.shape
-        parts = self.queries_keys_values(self.before(patches)).view(examples, count, 3, self.heads, -1)
-        attended = F.scaled_dot_product_attention(*parts.permute(2, 0, 3, 1, 4))
-        patches = patches + self.out(attended.transpose(1, 2).reshape(examples, count, width))
-        return patches + self.mlp(self.between(patches))
-
-
-class VisionTransformer(nn.Module):
-    def __init__(self, channels: int, side: int, classes: int, width: int) -> None:
-        super().__init__()
-        self.embed = nn.Conv2d(channels, width, 2, 2)
-        self.position = nn.Parameter(0.02 * torch.randn((side // 2) ** 2, width))
-        self.blocks = nn.Sequential(Attention(width, 2), Attention(width, 2))
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        patches = self.embed(images).flatten(2).transpose(1, 2) + self.position
-        return self.head(self.norm(self.blocks(patches)).mean(dim=1))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ nothing to pytest.
 
 import sys
 from collections.abc import Generator, Iterable
+from contextlib import ExitStack
 from shutil import get_terminal_size
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeGuard
@@ -118,6 +119,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError(XDIST)
+    # From here to the end: a run can be ended while it plans, trains, judges or draws.
+    ending = ExitStack()
+    ending.enter_context(terminable())
+    session.config.add_cleanup(ending.close)
     mode = _mode(options)
     from ilr.data.catalog import DataUnavailableError
     from ilr.session.selection import Selection
@@ -177,8 +182,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
     replace_unprintable()
     try:
-        with terminable():
-            session.testsfailed += mode.prepare(Console())
+        session.testsfailed += mode.prepare(Console())
     except (EngineError, StoreError) as error:
         raise pytest.UsageError(str(error)) from None
     if mode.tests_follow:
@@ -257,7 +261,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """The verdicts in one table, and where the report is; or what was rehearsed."""
     mode = config.stash.get(MODE, None)
     verbose = config.option.verbose > 0
@@ -265,3 +269,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(mode.heading)
         for line in lines:
             terminalreporter.write_line(line)
+    if mode is not None and exitstatus == pytest.ExitCode.INTERRUPTED and mode.interrupted:
+        terminalreporter.write_line(mode.interrupted)

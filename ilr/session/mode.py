@@ -23,6 +23,8 @@ class Mode(ABC):
     """Whether the tests run at all, once everything is prepared."""
     heading = ""
     """Of the summary."""
+    interrupted = ""
+    """What is said at the end where Ctrl-C or SIGTERM ended the run, whatever it was at."""
 
     def __init__(self, selection: "Selection") -> None:
         self.selection = selection

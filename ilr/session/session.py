@@ -33,6 +33,7 @@ class Session(Mode):
     """One run of the claims."""
 
     heading = "verdicts"
+    interrupted = "Interrupted: what was trained is in the store. The same command goes on from there."
 
     def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
@@ -224,8 +225,8 @@ class Session(Mode):
         except KeyboardInterrupt:
             missing = self.lab.missing(wanted)
             console.print(
-                f"Interrupted: {plan.recordings - missing} of {plan.recordings} recordings for this look are in the "
-                "store; of what was in training at most a minute is lost. The same command goes on from there.",
+                f"Stopped training: {plan.recordings - missing} of {plan.recordings} recordings for this look are in "
+                "the store; of what was in training at most a minute is lost.",
                 soft_wrap=True,
             )
             raise

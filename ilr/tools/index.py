@@ -1,7 +1,6 @@
 """The reports under a folder in one page: `index.html` with every run's scale, seed, variation, counts and machine."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -85,13 +84,8 @@ def write_index(folder: Path) -> Index:
 def index_of(folder: Path) -> Index:
     """The reports under a folder; what cannot be read costs a line and nothing else."""
     runs: list[Run] = []
-    unreadable: list[str] = []
-    for place in places(folder):
-        try:
-            evidence = read_evidence(place)
-        except (OSError, ValueError) as error:
-            unreadable.append(one_line(str(error)))
-            continue
+    reports, unreadable = reports_under(folder)
+    for place, evidence in reports:
         name = place.relative_to(folder).as_posix()
         page = PAGE if (place / PAGE).exists() else EVIDENCE
         runs.append(Run(name, quote(f"{name}/{page}"), evidence))
@@ -99,12 +93,20 @@ def index_of(folder: Path) -> Index:
     # Sorting is stable: the latest stay first within a scale.
     runs.sort(key=lambda run: run.evidence.scale)
     pages = [path.name for path in sorted(folder.glob("*.html")) if path.name != PAGE]
-    return Index(tuple(runs), tuple(unreadable), tuple((name, quote(name)) for name in pages))
+    return Index(tuple(runs), unreadable, tuple((name, quote(name)) for name in pages))
 
 
-def places(folder: Path) -> Iterator[Path]:
-    """Every folder under this one that holds evidence, in order of path."""
-    for place, folders, files in os.walk(folder):
+def reports_under(folder: Path) -> tuple[list[tuple[Path, Evidence]], tuple[str, ...]]:
+    """Every report under a folder, with its own folder, in order of path; and a line for each that cannot be read."""
+    reports: list[tuple[Path, Evidence]] = []
+    unreadable: list[str] = []
+    for name, folders, files in os.walk(folder):
         folders.sort()
-        if EVIDENCE in files:
-            yield Path(place)
+        place = Path(name)
+        if EVIDENCE not in files:
+            continue
+        try:
+            reports.append((place, read_evidence(place)))
+        except (OSError, ValueError) as error:
+            unreadable.append(one_line(str(error)))
+    return reports, tuple(unreadable)

@@ -7,11 +7,10 @@ from urllib.parse import quote
 
 from ilr.report.ci.summary import counted
 from ilr.report.evidence import ClaimEvidence, Evidence, FindingEvidence
-from ilr.report.files import read_evidence, write_whole
+from ilr.report.files import write_whole
 from ilr.report.page.sentences import first_line, telling_first
-from ilr.report.text import one_line
 from ilr.stats.decision import Verdict
-from ilr.tools.index import PAGE, places
+from ilr.tools.index import PAGE, reports_under
 from ilr.tools.pages import render
 from ilr.tools.reports import AS_REGISTERED
 
@@ -106,13 +105,8 @@ def write_matrix(folder: Path, axes: Sequence[str], first: Sequence[Choices] = (
 def matrix_of(folder: Path, axes: Sequence[str], first: Sequence[Choices] = ()) -> Matrix:
     """The variations whose reports are under a folder; see `write_matrix`."""
     found: list[Column] = []
-    unreadable: list[str] = []
-    for place in places(folder):
-        try:
-            evidence = read_evidence(place)
-        except (OSError, ValueError) as error:
-            unreadable.append(one_line(str(error)))
-            continue
+    reports, unreadable = reports_under(folder)
+    for place, evidence in reports:
         choices = _choices(evidence, axes)
         # The report of a partial run stands beside the fuller one, which sorts before it.
         is_variation = choices or place.name == AS_REGISTERED
@@ -122,7 +116,7 @@ def matrix_of(folder: Path, axes: Sequence[str], first: Sequence[Choices] = ()) 
     order = [dict(choices) for choices in first]
     # Sorting is stable: what was not asked for stays in order of its folders.
     found.sort(key=lambda one: order.index(dict(one.choices)) if one.choices in order else len(order))
-    return Matrix(tuple(found), tuple(unreadable))
+    return Matrix(tuple(found), unreadable)
 
 
 def _choices(evidence: Evidence, axes: Sequence[str]) -> dict[str, str]:

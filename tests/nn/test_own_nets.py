@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ilr.data.dataset import Dataset
@@ -29,40 +28,9 @@ from ilr.training.trainers import NetTrainer, invariance_found
 from tests.lab.test_checkpoints import EVERYTHING, assert_goes_on
 from tests.oracle import plain_optimizer
 from tests.training.test_loop import BASE, EXACT, STEPS
+from tests.transformer import VisionTransformer
 
 # Modules as somebody may write them
-
-
-class Attention(nn.Module):
-    """A block of a vision transformer."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-
-    def forward(self, patches: Tensor) -> Tensor:
-        examples, count, width = patches.shape
-        parts = self.queries_keys_values(self.before(patches)).view(examples, count, 3, self.heads, -1)
-        attended = F.scaled_dot_product_attention(*parts.permute(2, 0, 3, 1, 4))
-        patches = patches + self.out(attended.transpose(1, 2).reshape(examples, count, width))
-        return patches + self.mlp(self.between(patches))
-
-
-class VisionTransformer(nn.Module):
-    def __init__(self, channels: int, side: int, classes: int) -> None:
-        super().__init__()
-        self.embed = nn.Conv2d(channels, 8, 2, 2)
-        self.position = nn.Parameter(0.1 * torch.randn((side // 2) ** 2, 8))
-        self.blocks = nn.Sequential(Attention(8, 2), Attention(8, 2))
-        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        patches = self.embed(images).flatten(2).transpose(1, 2) + self.position
-        return self.head(self.norm(self.blocks(patches)).mean(dim=1))
 
 
 class Tied(nn.Module):

@@ -180,6 +180,10 @@ Job.train = terminated
 """
 
 
+KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
+GOES_ON = "Interrupted: what was trained is in the store. The same command goes on from there."
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_whoever_ends_training_is_told_what_is_kept(pytester: pytest.Pytester, run: Run) -> None:
     """By SIGTERM, as by Ctrl-C; and that the same command goes on from there."""
@@ -188,9 +192,32 @@ def test_whoever_ends_training_is_told_what_is_kept(pytester: pytest.Pytester, r
     (pytester.path / "claims" / "conftest.py").write_text(LOADS_ILR + TERMINATED)
     result = pytester.runpytest_subprocess("claims", "--engine=in-process", f"--store={pytester.path / 'store'}")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["Interrupted: 2 of 4 recordings for this look are in the store; *The same command *"])
+    result.stdout.fnmatch_lines(["Stopped training: 2 of 4 recordings for this look are in the store; *", GOES_ON])
     result.stdout.no_fnmatch_line("*Traceback*")
     run().stdout.fnmatch_lines(["Training 12 networks, *(2 recordings are in the store).", "* 2 passed*"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("by", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("at", ["judge", "figure", "test"])
+def test_so_is_whoever_ends_a_run_at_something_else(at: str, by: str, pytester: pytest.Pytester) -> None:
+    """While a claim is judged, drawn or tested, which is after training."""
+    ending = KILL.format(by)
+    path = write_claim(pytester.path / "claims", "ended", judge=ending if at == "judge" else "pass")
+    if at == "figure":
+        path.write_text(path.read_text().replace("axes.plot(", f"{ending}\n    axes.plot(", 1))
+    if at == "test":
+        path.write_text(
+            path.read_text().replace("    trial.must_reproduce()", f"    {ending}\n    trial.must_reproduce()")
+        )
+    arguments = ("-p", "ilr.plugin", "claims", "--engine=in-process", f"--store={pytester.path / 'store'}")
+    # A shell has what it starts in the background ignore Ctrl-C, and so would this.
+    (pytester.path / "conftest.py").write_text(
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    )
+    result = pytester.runpytest_subprocess(*arguments)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([GOES_ON])
 
 
 def test_a_report_that_cannot_be_written_is_kept_elsewhere(

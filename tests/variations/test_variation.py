@@ -1,7 +1,6 @@
 """Claims under other choices than their own: what is replaced, what is kept, and where that makes no sense."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,45 +292,6 @@ def test_a_wrong_choice_is_one_line(run: Run, pytester: pytest.Pytester) -> None
         assert len(lines) == 1
         assert lines[0].startswith(f"ERROR: {option[:12]}")
     assert not (pytester.path / "reports").exists()
-
-
-WRONG = """
-import ilr
-
-@ilr.record
-class NormGivenWrong(ilr.Norm):
-    def activations(self, inputs):
-        return inputs[:, :1]
-
-@ilr.record
-class NetGivenWrong(ilr.Net):
-    def module(self, image_shape, classes):
-        return "no module"
-
-@ilr.record
-class OptimizerGivenWrong(ilr.Optimizer):
-    def step(self, weights, gradients, state, learning_rate, weight_decay):
-        return weights[:, :1], state
-"""
-
-
-def test_a_wrong_record_is_an_error_and_no_claim_that_makes_no_sense(
-    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run with it does not pass."""
-    monkeypatch.setattr("sys.path", [*sys.path])
-    on_digits(write_claim(pytester.path / "claims", "varied"))
-    (pytester.path / "given_wrong.py").write_text(WRONG)
-    for option, name, complaint in (
-        ("--norm", "NormGivenWrong", "activations() gives ["),
-        ("--net", "NetGivenWrong", "module() gives 'no module', not a torch.nn.Module"),
-        ("--optimizer", "OptimizerGivenWrong", "step() gives weights of the shape ["),
-    ):
-        result = run(f"{option}={pytester.path / 'given_wrong.py'}:{name}")
-        assert result.ret == pytest.ExitCode.TESTS_FAILED
-        assert [line.split() for line in result.outlines if line.startswith("ERROR  ")] == [["ERROR", "varied"]]
-        [told] = [line for line in result.outlines if line.startswith(" ") and "could not be planned" in line]
-        assert f"given_wrong.py: {name}: {complaint}" in told
 
 
 def test_every_axis_is_an_option_and_a_field() -> None:
