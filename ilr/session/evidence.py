@@ -29,6 +29,7 @@ from ilr.training.trainers import invariance_found, rate_found
 from ilr.trials.claim import Claim, Control
 from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
+from ilr.variations.choices import Choice, without_folder
 from ilr.version import __version__
 
 PRECISIONS: Mapping[Precision, str] = {
@@ -39,7 +40,10 @@ PRECISIONS: Mapping[Precision, str] = {
 }
 """In words."""
 
-_NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
+_NOT_AGAIN = ("scale", "seed", "compare", "plan", "plan_json", "rehearse")
+"""Options that a command to judge again has anyway, or that decide nothing of it."""
+
+_NO_OVERRIDES = (*_NOT_AGAIN, "store", "report", *(name for name in table() if name.startswith("slurm_")))
 """Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
 
 
@@ -80,17 +84,35 @@ def evidence(
 
 def _invocation(options: Options) -> schema.Invocation:
     """What was asked for, less what a machine calls its folders."""
-    usual, overrides = Options(), {}
-    for name in table():
+    overrides = {name: without_folder(text) for name, text in _overrides(options, _NO_OVERRIDES).items()}
+    return _invoked(options, tuple(without_folder(word) for word in options.selected), overrides)
+
+
+def as_typed(options: Options) -> schema.Invocation:
+    """What was asked for, to be typed again on this machine: folders in full, those of store and report, too."""
+    return _invoked(options, options.selected, _overrides(options, _NOT_AGAIN))
+
+
+def _overrides(options: Options, left_out: Collection[str]) -> dict[str, str]:
+    """The options that were given and differ from their default, as they are typed."""
+    usual = Options()
+    overrides: dict[str, str] = {}
+    for name, option in table().items():
         value = getattr(options, name)
-        if name not in _NO_OVERRIDES and not name.startswith("slurm_") and value != getattr(usual, name):
-            overrides[flag(name)] = "" if value is True else str(value)
-    if options.data_root:
-        overrides[flag("data_root")] = "DIR"
-    command = ["pytest", *options.selected, f"--scale={options.scale}", f"--seed={options.seed}"]
+        if name in left_out or value == getattr(usual, name):
+            continue
+        if option.repeated:
+            overrides |= {f"{flag(name)}={key}={text}": "" for key, text in value}
+        else:
+            overrides[flag(name)] = "" if value is True else value.typed if isinstance(value, Choice) else str(value)
+    return overrides
+
+
+def _invoked(options: Options, selected: tuple[str, ...], overrides: Mapping[str, str]) -> schema.Invocation:
+    command = ["pytest", *selected, f"--scale={options.scale}", f"--seed={options.seed}"]
     for name, text in overrides.items():
         command.append(f"{name}={text}" if text else name)
-    return schema.Invocation(shlex.join(command), options.selected, overrides)
+    return schema.Invocation(shlex.join(command), selected, overrides)
 
 
 def _provenance(

@@ -51,9 +51,19 @@ class Choice:
     """What an experiment's field takes."""
 
     def __str__(self) -> str:
-        """As evidence may say it: without the folders of a machine."""
-        path = Path(self.typed)
-        return f"DIR/{path.name}" if path.is_absolute() or self.typed.startswith("~") else self.typed
+        """As evidence may say it."""
+        return without_folder(self.typed)
+
+
+def without_folder(typed: str) -> str:
+    """A path, or an option with one, as evidence may say it: DIR for a folder given in full, which a machine has.
+
+    >>> without_folder("/home/me/rms.py:SAFE"), without_folder("--ignore=/home/me/b"), without_folder("claims")
+    ('DIR/rms.py:SAFE', '--ignore=DIR/b', 'claims')
+    """
+    name, equals, text = typed.partition("=") if typed.startswith("-") else ("", "", typed)
+    path = Path(text)
+    return f"{name}{equals}DIR/{path.name}" if path.is_absolute() or text.startswith("~") else typed
 
 
 def norm(typed: str) -> Choice:
