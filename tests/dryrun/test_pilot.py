@@ -48,6 +48,26 @@ def test_it_says_what_each_prediction_would_need(folder: Path, capsys: pytest.Ca
     assert "Nothing to train" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("columns", [40, 80, 100])
+def test_a_narrow_terminal_cuts_neither_names_nor_numbers(
+    columns: int, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "growth of the norm, as a share of what it was"
+    path = write_claim(folder, "grows")
+    path.write_text(
+        path.read_text().replace('Prediction("norm", "at_least", 0.9', f'Prediction("{name}", "at_least", 0.9e-7')
+    )
+    assert pilot(path, "--seed=900463") == 0
+    out = capsys.readouterr().out
+    table = out[out.index("finding ") : out.index("Replicas a group")].replace("\u202f", " ")
+    assert "…" not in table
+    for word in (*name.split(), "decay:", "would need", "at least 9 × 10⁻⁸", "as it stands"):
+        assert word in table
+    if columns > 80:
+        assert max(map(len, table.splitlines())) <= columns
+
+
 def test_looks_share_the_level_and_only_the_first_is_trained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needed = []
     for name, replicas in (("once", 8), ("four-times", (8, 16, 32, 64))):

@@ -63,6 +63,13 @@ def test_no_number_is_cut_in_a_narrow_terminal() -> None:
         assert part in text
 
 
+def test_numbers_that_no_terminal_has_room_for_leave_the_names() -> None:
+    wide = finding("norms", "REFUTED", estimate=-1.23e-7, interval=[-1.24e-7, -1.22e-7], accepted=[1e-200, 9.99e-9])
+    text = "\n".join(closing(claim("one", "REFUTED", findings=[wide] * 2), width=20))
+    assert text.count("norms") == 2
+    assert "…" not in text
+
+
 def test_text_from_the_evidence_is_no_markup() -> None:
     lines = closing(claim("one", "REFUTED", findings=[finding("[bold]x[/bold]\x1b[31m", "REFUTED")]))
     assert row("[bold]x[/bold] ", lines)
