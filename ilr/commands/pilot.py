@@ -3,9 +3,10 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ilr.session.options import BadOptionError, Options, check, flag, table
+from ilr.session.options import BadOptionError, Options, check, expanded, flag, table
 
 if TYPE_CHECKING:
     from ilr.dryrun.pilot import Need, Pilot
@@ -39,7 +40,11 @@ def _pilot(arguments: argparse.Namespace) -> int:
     from ilr.variations.choices import imported
 
     options = _options(arguments, SEED)
-    pilot = Pilot.of(ClaimFile.of(imported(arguments.file)), options.scale, options.seed)
+    file = ClaimFile.of(imported(arguments.file))
+    # Where pytest puts them unless it is told otherwise: in its root folder, which may be any of these.
+    roots = dict.fromkeys((Path.cwd(), *expanded(arguments.file).absolute().parents))
+    reports = [root / "reports" / options.scale for root in roots]
+    pilot = Pilot.of(file, options.scale, options.seed, reports)
     lab = lab_for(options, options.store)
     console = Console()
     plan = pilot.training(lab)

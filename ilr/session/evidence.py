@@ -2,6 +2,7 @@
 
 import math
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -39,6 +40,9 @@ PRECISIONS: Mapping[Precision, str] = {
     "bfloat16": "float32, products in bfloat16",
 }
 """In words."""
+
+_FOLDERS = re.compile(r"(?<![^\s'\"(\[=])/(?:[^\s/'\"]+/)+")
+"""A path from the root on, but for its last part."""
 
 _NOT_AGAIN = ("scale", "seed", "compare", "plan", "plan_json", "rehearse")
 """Options that a command to judge again has anyway, or that decide nothing of it."""
@@ -195,7 +199,7 @@ def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
         experiments=tuple(digest(experiment) for experiment in outcome.planned.all()),
         figures=outcome.figures,
         seconds=round(outcome.seconds, 2),
-        message=outcome.message,
+        message=_without_folders(outcome.message),
         record=to_json(claim),
         record_sha256=digest(claim),
         file=file,
@@ -219,7 +223,7 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
         verdict=judged.verdict,
         sound=judged.sound,
         findings=finding_evidence(judged.findings),
-        message=judged.message,
+        message=_without_folders(judged.message),
         digests=_digests(outcome.planned.controls[control.name]),
         values=judged.values,
     )
@@ -237,6 +241,11 @@ def _regime(outcome: Outcome) -> str:
     first = next(iter(outcome.planned.experiments.values()))
     replicas = " or ".join(str(n) for n in outcome.looks_planned)
     return f"{first}; {first.steps:,} steps; {replicas} replicas a group"
+
+
+def _without_folders(message: str) -> str:
+    """A message as evidence may have it: of what a machine's folders are called, an error may tell."""
+    return _FOLDERS.sub("DIR/", message)
 
 
 def finding_evidence(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
