@@ -37,8 +37,9 @@ def run(
         progress: say on stderr what is trained and how far it is.
 
     Raises:
-        ValueError: the experiment does not fit its data.
-        DataUnavailableError: its data set is not there, or not as it must be.
+        ValueError: the experiment does not fit its data; as OwnRecordError, a record of somebody's own is wrong.
+        TypeError: what stands in the place of a record is none.
+        DataUnavailableError: its data set is not there.
         TrainingFailedError: training failed.
         StoreError: the store cannot be written, or its disk is too small.
     """

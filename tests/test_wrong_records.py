@@ -141,6 +141,9 @@ OF_NETS = {
     module("return self.head(images.flatten(1))[:, :3]"): r"gives \[5, 3\] of torch\.float64, where \[5, 10\]",
     module("return self.head(images.flatten(1)), 1"): r"the network in training gives \(tensor.*, not a tensor",
     module("return self.head(images.flatten(1) + torch.zeros(64))"): f"the network in training {ON_THE_CPU}",
+    module("return self.head(images.flatten(1) + self.shift)").replace(
+        "self.head = ", "self.shift = torch.ones(64)\n        self.head = "
+    ): f"the network in training {ON_THE_CPU}",
     module("return self.head(images.flatten(1) + torch.rand(1))"): "other numbers the second time",
     module("return self.head(images.flatten(1).mul_(2))"): "the network in training changes what it is given",
     module("out = self.head(images.flatten(1)).tanh()", "out += 1", "return out"): (

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ilr.fields import is_ilrs
 from ilr.serialization import record
 
 if TYPE_CHECKING:
@@ -166,9 +167,6 @@ class Toy(Net):
         return "toy x²/(x²+y²)"
 
 
-OF_ILR: tuple[type[Net], ...] = (MLP, CNN, PreResNet, ResNet, BottleneckResNet, Toy)
-
-
 def is_own(net: Net) -> bool:
     """Whether a net is somebody's own."""
-    return type(net) not in OF_ILR
+    return not is_ilrs(type(net))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, PackageLoader
 
-from ilr.report.text import printable
+from ilr.report.page.html import environment
 from ilr.tools.comparison import Comparison
 
 
@@ -15,13 +15,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """A page of this room, from a template that lies beside this file; nothing is loaded from elsewhere."""
-    environment = Environment(
-        loader=PackageLoader("ilr.tools", package_path="."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template(template).render(values)
+    """A page of this room, from a template that lies beside this file; colours and verdicts are those of reports."""
+    made = environment()
+    made.loader = ChoiceLoader([PackageLoader("ilr.tools", package_path="."), PackageLoader("ilr.report.page")])
+    return made.get_template(template).render(values)

@@ -11,7 +11,8 @@ from torch import Tensor
 from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD, State
 from ilr.experiments.own import OwnRecordError, calling, wrong
 from ilr.fields import shown
-from ilr.nn.own.trying import ALIKE, NOWHERE, check_device
+from ilr.nn.own.devices import check_device
+from ilr.nn.own.trying import ALIKE
 from ilr.training.optimizers import like
 
 TRIED_REPLICAS, TRIED_STEPS = 3, 3
@@ -149,7 +150,7 @@ def _check_alike(optimizer: Optimizer, what: str, after: Any, before: Tensor) ->
 
 
 @lru_cache(maxsize=64)
-def tried(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype) -> None:
+def try_optimizer(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype) -> None:
     """Takes a few steps by a record with weights and gradients that are drawn at random.
 
     Args:
@@ -172,9 +173,12 @@ def tried(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dtype: torc
                 "step() takes other steps the second time: nothing may be drawn at random, or remembered elsewhere "
                 "than in the state",
             )
-        on_no_device = together.to(NOWHERE)
-        check_device(optimizer, "state()", partial(_state_of, optimizer, on_no_device))
-        check_device(optimizer, "step()", partial(_step_of, optimizer, on_no_device))
+        rate = like(weights, torch.ones(TRIED_REPLICAS, 1, dtype=dtype))
+        state = optimizer.state(weights)
+        gradient = gradients[0].clone()  # which the step may use up
+        check_device(optimizer, "state()", partial(optimizer.state, weights), [weights])
+        step = partial(optimizer.step, weights.clone(), gradient, state, rate, rate)
+        check_device(optimizer, "step()", step, [*step.args[:2], *state.values(), rate])
         for replica in range(TRIED_REPLICAS):
             one = slice(replica, replica + 1)
             alone = _trajectory(optimizer, weights[one], [gradient[one] for gradient in gradients])
@@ -273,31 +277,20 @@ def _trajectory(optimizer: Optimizer, weights: Tensor, gradients: Sequence[Tenso
     layer = weights.clone()
     steps = RecordSteps(optimizer, [layer])
     rate = torch.full_like(weights.flatten(1)[:, :1], 0.1)
-    _check_kept(optimizer, "state() gives", steps)
+    _check_numbers(optimizer, "state() gives", steps)
     for number, gradient in enumerate(gradients):
         steps.step([gradient.clone()], rate, torch.full_like(rate, decay))
         if not layer.isfinite().all():
             raise wrong(optimizer, f"step() gives weights that are not finite, at step {number} of finite gradients")
-        _check_kept(optimizer, "step() keeps", steps)
+        _check_numbers(optimizer, "step() keeps", steps)
     return layer
 
 
-def _check_kept(optimizer: Optimizer, what: str, steps: RecordSteps) -> None:
+def _check_numbers(optimizer: Optimizer, what: str, steps: RecordSteps) -> None:
     """What is kept may be infinite, as a least value yet is, but is a number."""
     for name, tensor in steps.states[0].items():
         if tensor.is_floating_point() and tensor.isnan().any():
             raise wrong(optimizer, f"{what} {name!r} that is no number (NaN)")
-
-
-def _state_of(optimizer: Optimizer, weights: Tensor) -> list[Tensor]:
-    return [*optimizer.state(weights).values()]
-
-
-def _step_of(optimizer: Optimizer, weights: Tensor) -> list[Tensor]:
-    """What the first step makes of weights [R, ...], which stand for gradients, too: weights and state."""
-    rate = like(weights, weights.new_empty(len(weights), 1))
-    after, kept = optimizer.step(weights, weights, optimizer.state(weights), rate, rate)
-    return [after, *kept.values()]
 
 
 def _small(shape: tuple[int, ...]) -> tuple[int, ...]:

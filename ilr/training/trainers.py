@@ -30,7 +30,7 @@ from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
-from ilr.training.stepping import BUILT_IN, norm_power, tried
+from ilr.training.stepping import BUILT_IN, norm_power, try_optimizer
 from ilr.training.toy import train_toy
 
 Load = Callable[[Data], Dataset]
@@ -135,7 +135,7 @@ class NetTrainer(Trainer):
         try_net(net, getattr(torch, experiment.dtype))
         try_norm(experiment.norm, net, getattr(torch, experiment.dtype))
         if experiment.optimizer is not None:
-            _try(experiment.optimizer, experiment, net)
+            _check_optimizer(experiment.optimizer, experiment, net)
         self.batch = experiment.batch_size or info.train
         passed = min(EVALUATION_EXAMPLES, info.train)
         number = np.dtype(experiment.dtype).itemsize
@@ -249,14 +249,14 @@ def rate_found(experiment: Experiment) -> str:
     return f"measured: effective learning rate { {-2: 'η/‖w‖²', -1: 'η/‖w‖', 0: 'η'}[power] }"
 
 
-def _try(optimizer: Optimizer, experiment: Experiment, net: FusedNet) -> None:
+def _check_optimizer(optimizer: Optimizer, experiment: Experiment, net: FusedNet) -> None:
     """Tries an optimiser before anything trains.
 
     Raises:
         OwnRecordError: it does not do what it must.
         ValueError: the experiment observes what its steps do not have.
     """
-    tried(optimizer, tuple(net.shapes), getattr(torch, experiment.dtype))
+    try_optimizer(optimizer, tuple(net.shapes), getattr(torch, experiment.dtype))
     observed = {observation.quantity for observation in experiment.observe}
     if "effective_learning_rate" in observed and norm_power(optimizer) is None:
         raise wrong(

@@ -1,5 +1,6 @@
 """The page in a browser, headless: where one is installed; it says so where there is none."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from ilr.report.page.html import render_html
+from ilr.tools.index import write_index
+from ilr.tools.matrix import write_matrix
 from ilr.trials.plotting import draw_band, in_style, new_figure, to_svg
 from tests.report.reading import with_claims
 from tests.sample_evidence import sample_evidence
@@ -27,6 +30,7 @@ pytestmark = [
 
 DRAWN = "#claim-function-space-equilibrium figure"
 """The figure of two panels."""
+NORMS = ("batch", "group", "layer", "weight", "none")
 WIDTHS = (390, 1024, 1280, 2560)
 GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
@@ -112,6 +116,41 @@ def test_a_report_of_ours_fits_and_can_be_read(browser: Any, scale: str, width: 
     assert page.evaluate(FROM_TITLE_TO_FIGURE) <= 900
     if width == min(WIDTHS):
         assert page.evaluate(SMALLEST_TEXT) >= 9
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def over_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pages over reports: a matrix of two variations, one of more than have room for words, an index."""
+    folder = tmp_path_factory.mktemp("over")
+    for name, norms in (("few", NORMS[:2]), ("many", NORMS)):
+        for norm in norms:
+            invocation = {"command": "pytest", "selected": [], "overrides": {"--norm": norm}}
+            place = folder / name / f"norm-{norm}"
+            place.mkdir(parents=True)
+            (place / "evidence.json").write_text(json.dumps(sample_evidence() | {"invocation": invocation}))
+        write_matrix(folder / name, ["norm"])
+    write_index(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [("few/index.html", 1280, "dark"), ("many/index.html", 390, "light"), ("index.html", 390, "dark")],
+)
+def test_a_page_over_reports_fits_and_anybody_can_use_it(
+    browser: Any, over_reports: Path, name: str, width: int, scheme: str
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    page.goto((over_reports / name).as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    for one in WIDTHS:
+        page.set_viewport_size({"width": one, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(axe.AXE_FILE_PATH.read_text(encoding="utf-8"))
+    found = page.evaluate(f"axe.run(document, {{ runOnly: {GUIDELINES} }})")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
     page.close()
 
 

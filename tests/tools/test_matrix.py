@@ -55,7 +55,9 @@ def test_a_cell_has_the_finding_that_its_verdict_hangs_on(tmp_path: Path) -> Non
     }
     assert found["holds"] is not None
     assert found["holds"].link == "norm-group/index.html#claim-holds"
-    assert found["holds"].number.startswith("0.340 (0.335 to 0.345), accepted: 0.28")
+    assert found["holds"].title.startswith("REPRODUCED: near: 0.340 (0.335 to 0.345), accepted: 0.28")
+    assert found["compares"] is not None
+    assert found["compares"].title == "NOT RUN: it compares norms itself: batch norm, layer norm"
 
 
 def test_where_a_control_decides_the_cell_has_its_finding(tmp_path: Path) -> None:
@@ -81,13 +83,55 @@ def test_the_page_links_to_every_report_and_escapes(tmp_path: Path) -> None:
     (tmp_path / "bad" / "evidence.json").write_text("{")
     matrix = write_matrix(tmp_path, list(AXES), [{"norm": "layer"}, {}])
     assert [column.title for column in matrix.columns] == ["layer", "as registered", "group, momentum 0.9"]
-    assert (matrix.survived("one"), matrix.survived("two")) == ("0 of 2", "2 of 2")
+    assert (str(matrix.survived("one")), str(matrix.survived("two"))) == ("0 of 2", "2 of 2")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert '<a class="REFUTED" href="a%20b/index.html#claim-one">REFUTED</a>' in page
+    assert '<a href="a%20b/index.html#claim-one" title="REFUTED: &lt;b&gt;out&lt;/b&gt;: 0.500 (0.490 to 0.510)' in page
     assert "<i>" not in page
     assert "<b>" not in page
     assert "elsewhere" not in page
     assert "is not JSON" in page
+
+
+def test_the_page_says_what_survives_and_what_breaks(tmp_path: Path) -> None:
+    senseless = {"message": "makes no sense with that: it compares norms itself", "variation": "that"}
+    for norm, optimizer, first, second in (
+        ("group", "sgd", "REPRODUCED", "REPRODUCED"),
+        ("group", "adamw", "REPRODUCED", "REFUTED"),
+        ("layer", "sgd", "REPRODUCED", "NOT RUN"),
+        ("layer", "adamw", "REPRODUCED", "ERROR"),
+    ):
+        findings = {"REPRODUCED": [NEAR], "REFUTED": [OUT]}
+        claims = [claim("one", first, findings=[NEAR]), claim("two", second, findings=findings.get(second, []))]
+        claims[1] |= senseless if second == "NOT RUN" else {"message": "it diverged"} if second == "ERROR" else {}
+        folder = tmp_path / f"norm-{norm}-optimizer-{optimizer}"
+        write(folder, {"--norm": norm, "--optimizer": optimizer}, *claims)
+    matrix = write_matrix(tmp_path, list(AXES))
+    assert matrix.axes == ("norm", "optimizer")
+    assert [(name, span) for name, span, _ in matrix.heads("norm")] == [("group", 2), ("layer", 2)]
+    assert [name for name, _, _ in matrix.heads("optimizer")] == ["adamw", "sgd", "adamw", "sgd"]
+    assert [str(column.share) for column in matrix.columns] == ["1 of 2", "2 of 2", "1 of 2", "1 of 1"]
+    shares = {share.name: str(share) for axis in matrix.axes for share in matrix.by_choice(axis)}
+    assert shares == {"group": "3 of 4", "layer": "2 of 3", "adamw": "2 of 4", "sgd": "3 of 3"}
+    assert matrix.standing == "1 of 2 claims are REPRODUCED under every variation that makes sense for them."
+    assert {name: [one.verdict.value for _, one in found] for name, found in matrix.broken.items()} == {
+        "two": ["REFUTED", "ERROR"]
+    }
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    # What is told of colour and sign is told in words, too, and why what makes no sense makes none.
+    for words in ("REFUTED under group, adamw", "ERROR under layer, adamw", 'title="ERROR: it diverged"'):
+        assert words in page
+    assert 'href="#reason-1" title="NOT RUN: it compares norms itself"' in page
+    assert '<li id="reason-1">' in page
+
+
+def test_a_choice_left_to_the_claims_is_their_own(tmp_path: Path) -> None:
+    write(tmp_path / "as-registered", {}, claim("one", "REPRODUCED", findings=[NEAR]))
+    [column] = matrix_of(tmp_path, ["norm"]).columns
+    assert column.title == "as registered"
+    assert write_matrix(tmp_path, ["norm"]).axes == ()
+    write(tmp_path / "norm-group", {"--norm": "group"}, claim("one", "REFUTED", findings=[OUT]))
+    matrix = write_matrix(tmp_path, ["norm"])
+    assert [name for name, _, _ in matrix.heads("norm")] == ["own", "group"]
 
 
 def test_a_partial_run_takes_no_column_of_its_own(tmp_path: Path) -> None:

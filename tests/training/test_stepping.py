@@ -16,7 +16,7 @@ from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
 from ilr.experiments.own import OwnRecordError
 from ilr.serialization import digest
 from ilr.training.loop import train
-from ilr.training.stepping import RecordSteps, lasts, norm_power, tried
+from ilr.training.stepping import RecordSteps, lasts, norm_power, try_optimizer
 from ilr.training.trainers import rate_found, trainer_of
 from tests.oracle import plain_optimizer
 from tests.training.test_loop import BASE, EXACT, STEPS
@@ -277,7 +277,7 @@ TAKEN: dict[str, Callable[[Tensor, Tensor, Any], Any]] = {
 )
 def test_what_is_wrong_is_told_before_training(optimizer: Optimizer, complaint: str) -> None:
     with pytest.raises(OwnRecordError, match=rf"test_stepping\.py: (Wrong|Stepless): .*{complaint}") as told:
-        tried(optimizer, ((4,),), torch.float32)
+        try_optimizer(optimizer, ((4,),), torch.float32)
     assert "\n" not in str(told.value)
 
 

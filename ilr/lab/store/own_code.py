@@ -19,8 +19,8 @@ from types import CodeType
 from typing import Any
 
 from ilr.experiments.experiment import Experiment
+from ilr.fields import is_ilrs
 
-_OURS = "ilr"
 _PACKAGE = Path(__file__).parents[2]
 
 _INSTALLED = ("site-packages", "dist-packages")
@@ -50,8 +50,7 @@ def _foreign(value: Any) -> Iterator[type]:
     elif is_dataclass(value) and not isinstance(value, type):
         # A record may inherit what it computes from a class of yet another file.
         for cls in type(value).__mro__:
-            package = cls.__module__.partition(".")[0]
-            if package != _OURS and package not in sys.stdlib_module_names:
+            if not is_ilrs(cls) and cls.__module__.partition(".")[0] not in sys.stdlib_module_names:
                 yield cls
         for field in fields(value):
             yield from _foreign(getattr(value, field.name))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from ilr.experiments.architectures import Net
@@ -118,6 +119,13 @@ class Blueprint:
                 for name, buffer in self.module.named_buffers()
             }
         return self._buffers[place]
+
+    @property
+    def unregistered(self) -> list[Tensor]:
+        """Tensors that layers hold beside their parameters and buffers: nothing moves them to another device."""
+        registered = {id(one) for one in (*self.module.parameters(), *self.module.buffers())}
+        held = [one for layer in self.module.modules() for one in tree_leaves({**vars(layer), "_modules": None})]
+        return [one for one in held if isinstance(one, Tensor) and id(one) not in registered]
 
     @cached_property
     def changes_buffers(self) -> bool:

@@ -1,7 +1,6 @@
 """What somebody brought is tried before anything trains: a norm and a net, on random numbers."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from ilr.fields import shown
 from ilr.nn.architectures import FusedMLP
 from ilr.nn.base import FusedNet
 from ilr.nn.norms import COMPUTED_BY, has_activations, has_weights, stacked_activations, stacked_weights
+from ilr.nn.own.devices import check_device
 from ilr.nn.own.modules import IMAGES, Blueprint, FusedModule
 from ilr.nn.own.stacking import Stacked, Tensors
 
@@ -22,9 +22,6 @@ REPLICAS, EXAMPLES, SIDE = 2, 5, 4
 
 ALIKE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """Relative deviation of what counts as the same numbers."""
-
-NOWHERE = torch.device("meta")
-"""Tensors there have a shape and no numbers. What meets one of the CPU's would fail on a GPU, too."""
 
 Compute = Callable[[Tensors, Tensors], Tensor]
 """As `Stacked` is called: by vmap, or in a loop."""
@@ -79,38 +76,6 @@ def _check_mixing(
         )
 
 
-def _logits_nowhere(pattern: Blueprint, *, training: bool) -> list[Tensor]:
-    """Without numbers."""
-    held = {name: one.detach() for name, one in pattern.module.named_parameters()} | pattern.buffers(torch.empty(0))
-    tensors = {name: one.to(NOWHERE) for name, one in held.items()}
-    images = torch.empty(EXAMPLES, *pattern.image_shape, device=NOWHERE)
-    return [pattern.logits({**tensors, IMAGES: images}, training=training)]
-
-
-def check_device(record: object, name: str, compute: Callable[[], Sequence[Any]]) -> None:
-    """What is computed of tensors that lie nowhere lies nowhere, too: a record takes no device for granted.
-
-    Args:
-        record: whose function it is.
-        name: of the function.
-        compute: calls it with tensors of NOWHERE.
-
-    Raises:
-        OwnRecordError: it brings a tensor of the CPU's along.
-    """
-    try:
-        is_moved = all(one.device == NOWHERE for one in compute())
-    except Exception as error:  # much is not known of what has no numbers, which is no fault
-        is_moved = not re.search(r"(same|expected) device", str(error))
-    if is_moved:
-        return
-    raise wrong(
-        record,
-        f"{name} makes a tensor on the CPU wherever its weights and inputs lie: make it by their new_zeros() and the "
-        "like, with device=…, or register it as a buffer of a module",
-    )
-
-
 def _try_function(norm: Norm, name: str, function: Stacked, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Tries a norm's function of one replica's tensor of this shape; gives what it was tried on, [R, ...]."""
     stream = torch.Generator().manual_seed(0)
@@ -120,7 +85,8 @@ def _try_function(norm: Norm, name: str, function: Stacked, shape: tuple[int, ..
         return function.function({"inputs": given})
 
     check_output(norm, name, of_one, inputs[0], shape)
-    check_device(norm, name, lambda: [of_one(inputs[0].to(NOWHERE))])
+    given = inputs[0]
+    check_device(norm, name, partial(of_one, given), [given])
     needing = inputs.clone().requires_grad_()
     with calling(norm, f"the gradient of {name}"):
         outputs = function.one_by_one({"inputs": needing})
@@ -166,7 +132,8 @@ def try_module(pattern: Blueprint, dtype: torch.dtype) -> None:
 
         with torch.set_grad_enabled(training):
             check_output(net, name, of_one, images, shape)
-            check_device(net, name, partial(_logits_nowhere, pattern, training=training))
+            given = [*parameters.values(), *buffers.values(), images]
+            check_device(net, name, partial(of_one, images), given, pattern.unregistered)
             if not training:
                 _check_mixing(net, name, of_one, images, dtype)
             _compare(function, of_all, of_all(function.one_by_one))
