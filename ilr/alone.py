@@ -1,5 +1,6 @@
 """One experiment by itself, in a notebook or a script: trained without pytest, kept and found as those of claims."""
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +26,8 @@ def run(
 ) -> Recording:
     """The recording of one experiment: found in a store, or trained in this process and kept there.
 
-    Interrupted, it goes on from where it was when it is called again.
+    Interrupted, it goes on from where it was when it is called again. Of replicas that diverge, which leaves NaN in the
+    recording, a line on stderr says how many there are, and from which observed step on.
 
     Args:
         experiment: what to train.
@@ -49,4 +51,12 @@ def run(
         # Not on stdout, which is a script's own.
         with training_progress(plan, lab.engine.workers, Console(stderr=True, quiet=not progress)) as tick:
             lab.train(plan, tick)
-    return lab.recording(experiment)
+    recording = lab.recording(experiment)
+    if diverged := recording.diverged:
+        first = min(diverged.values())
+        print(
+            f"{len(diverged)} of {experiment.replicas} replicas diverged: not finite from step {first} on, the first "
+            "that was observed so",
+            file=sys.stderr,
+        )
+    return recording

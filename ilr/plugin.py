@@ -95,7 +95,10 @@ def _complaint(collector: pytest.Module, report: pytest.CollectReport) -> str:
 
         # pytest wraps what an import has raised.
         error = call.excinfo.value.__cause__ or call.excinfo.value
-        return f"{collector.path}: {described(error)}" if holds_claim(collector.path) else ""
+        told = described(error)
+        if type(error).__name__ == "ImportPathMismatchError":
+            told = f"{error.args[1]} is called the same: claims need ids, and files, of their own: rename one of them"
+        return f"{collector.path}: {told}" if holds_claim(collector.path) else ""
     # Not what other plugins make of the same file, as for --doctest-modules.
     claim = getattr(collector.obj, "CLAIM", None) if report.passed and type(collector) is pytest.Module else None
     if type(claim).__module__ != "ilr.trials.claim":

@@ -49,7 +49,8 @@ def record(cls: type[T]) -> type[T]:
     frozen = dataclass(frozen=True)(cls)
     if _RECORDS.setdefault(cls.__name__, frozen).__module__ != cls.__module__:
         raise ValueError(
-            f"two records are called {cls.__name__}: in {_RECORDS[cls.__name__].__module__} and {cls.__module__}"
+            f"two records are called {cls.__name__}: in {_RECORDS[cls.__name__].__module__} and {cls.__module__}; "
+            f"rename that of {cls.__module__}"
         )
     return frozen
 

@@ -42,6 +42,20 @@ def test_nothing_is_said_where_nobody_asks(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("progress", [False, True])
+def test_what_diverges_is_told_trained_or_found(
+    progress: bool, tmp_path: Path, small_toy: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observe = ilr.observe_all("weight_norm", at=(0, 2, 3))
+    diverging = replace(small_toy, learning_rate=ilr.Constant(1e308), observe=observe)
+    for _ in range(2):
+        recording = ilr.run(diverging, store=tmp_path, device="cpu", progress=progress)
+        assert not np.isfinite(recording.final("weight_norm")).any()
+        out, err = capsys.readouterr()
+        assert not out
+        assert err.endswith("2 of 2 replicas diverged: not finite from step 2 on, the first that was observed so\n")
+
+
 def test_it_goes_on_after_an_interruption(
     tmp_path: Path, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

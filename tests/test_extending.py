@@ -118,6 +118,7 @@ def test_a_claim_goes_on_trial_with_it(brought: str, folder: Path, pytester: pyt
     assert brought in evidence
     assert ("measured: scale-invariant" in evidence) == (brought == "RMSNorm")
     assert ("measured: not scale-invariant" in evidence) == (brought == "ViT")
+    assert ('LARS(momentum=0.9), measured: effective learning rate η"' in evidence) == (brought == "LARS")
     assert read_evidence(report).claims[0].verdict in ("REPRODUCED", "REFUTED", "INCONCLUSIVE", "UNSOUND")
 
 

@@ -3,13 +3,12 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ilr.session.options import BadOptionError, Options, check, flag, table
+from ilr.session.options import BadOptionError, Options, check, expanded, flag, table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ilr.dryrun.pilot import Need, Pilot
 
 TAKEN = ("scale", "seed", "store", "engine", "workers", "device", "data_root")
@@ -34,13 +33,18 @@ def _pilot(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ilr.dryrun.pilot import SEED, Pilot
+    from ilr.session.closing import as_lines, findings_table
     from ilr.session.progress import training_progress
     from ilr.session.selection import lab_for
     from ilr.trials.claim_file import ClaimFile
     from ilr.variations.choices import imported
 
     options = _options(arguments, SEED)
-    pilot = Pilot.of(ClaimFile.of(imported(arguments.file)), options.scale, options.seed)
+    file = ClaimFile.of(imported(arguments.file))
+    # Where pytest puts them unless it is told otherwise: in its root folder, which may be any of these.
+    roots = dict.fromkeys((Path.cwd(), *expanded(arguments.file).absolute().parents))
+    reports = [root / "reports" / options.scale for root in roots]
+    pilot = Pilot.of(file, options.scale, options.seed, reports)
     lab = lab_for(options, options.store)
     console = Console()
     plan = pilot.training(lab)
@@ -48,8 +52,12 @@ def _pilot(arguments: argparse.Namespace) -> int:
         lab.train(plan, tick)
     needs = pilot.needs(lab)
     print()
-    console.print(_table(needs))
-    for line in _told(pilot, needs):
+    rows = [
+        (one.control, one.text, str(one.text.finding.verdict), "–" if one.replicas is None else f"{one.replicas:,}")
+        for one in needs
+    ]
+    table = findings_table(rows, ("as it stands", "would need"))
+    for line in [*as_lines(table, console.width, least=0), *_told(pilot, needs)]:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     return 0
 
@@ -61,22 +69,6 @@ def _options(arguments: argparse.Namespace, seed: int) -> Options:
         return check(argparse.Namespace(**given))
     except BadOptionError as error:
         raise ValueError(str(error)) from None
-
-
-def _table(needs: Sequence["Need"]) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    table.add_column("finding", overflow="fold")
-    for header in ("estimate", "interval", "accepted", "n", "as it stands", "would need"):
-        table.add_column(header, no_wrap=True)
-    for need in needs:
-        text = need.text
-        name = f"control {need.control}: {text.finding.name}" if need.control else text.finding.name
-        numbers = (text.estimate, text.interval, text.accepted, str(text.finding.n), str(text.finding.verdict))
-        table.add_row(Text(name), *numbers, "–" if need.replicas is None else f"{need.replicas:,}")
-    return table
 
 
 def _told(pilot: "Pilot", needs: Sequence["Need"]) -> Iterator[str]:

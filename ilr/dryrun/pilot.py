@@ -6,9 +6,11 @@ It is no trial: what it finds decides what is registered, and is never counted a
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ilr.experiments.recording import Recording
 from ilr.lab.scheduler import Lab, TrainingPlan
+from ilr.report.files import read_evidence
 from ilr.report.findings import FindingText, finding_texts
 from ilr.session.evidence import finding_evidence
 from ilr.stats.decision import Verdict
@@ -80,15 +82,28 @@ class Pilot:
     planned: PlannedExperiments
 
     @classmethod
-    def of(cls, file: ClaimFile, scale: Scale, seed: int) -> "Pilot":
+    def of(cls, file: ClaimFile, scale: Scale, seed: int, reports: Sequence[Path] = ()) -> "Pilot":
         """The pilot of a claim's file.
 
+        Args:
+            file: the claim's.
+            scale: of the run.
+            seed: to explore on.
+            reports: folders that may hold a report; it may have judged the claim, and the history not know of it.
+
         Raises:
-            ValueError: the claim does not run at the scale, cannot be planned, or was judged on that seed.
+            ValueError: the claim does not run at the scale, cannot be planned, or was judged on that seed, as its
+                history or a report says.
         """
         claim, looks = file.claim, file.claim.replicas.looks(scale)
         if seed in {attempt.seed for attempt in file.history.attempts}:
             raise ValueError(f"the claim {claim.id!r} was judged on seed {seed}: choose another to explore on")
+        for folder in reports:
+            if _was_judged(claim.id, seed, folder):
+                raise ValueError(
+                    f"the claim {claim.id!r} was judged on seed {seed}, as the report in {folder} says: choose another "
+                    "to explore on"
+                )
         planned = file.plan(Setting(scale, seed, looks[0], looks[-1]) if looks else Setting(scale, seed, 0))
         if reason := planned.not_run or planned.error:
             raise ValueError(f"the claim {claim.id!r}: {reason}")
@@ -129,3 +144,12 @@ class Pilot:
             share = assessed.n / self.looks[0]
             numbers[prediction.quantity] = None if needed is None else math.ceil(needed / share)
         return numbers
+
+
+def _was_judged(claim_id: str, seed: int, folder: Path) -> bool:
+    """Whether the report in a folder has judged a claim on a seed; one that cannot be read has not."""
+    try:
+        evidence = read_evidence(folder)
+    except (OSError, ValueError):
+        return False
+    return evidence.seed == seed and any(claim.id == claim_id and claim.looks for claim in evidence.claims)

@@ -84,6 +84,10 @@ class NpzFile(OwnData):
 def npz(path: Path | str) -> NpzFile:
     """The record of an `.npz` file, as it is now.
 
+    Args:
+        path: of the file, relative to the current folder; in a claim's file, Path(__file__).with_name("mine.npz") is
+            the one beside it, wherever pytest is started.
+
     Raises:
         ValueError: it cannot be read; in one line.
     """
@@ -91,7 +95,7 @@ def npz(path: Path | str) -> NpzFile:
     try:
         content = place.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}: give an .npz file with {', '.join(FIELDS)}") from None
+        raise ValueError(f"{place}: {error.strerror or error}: give an .npz file with {', '.join(FIELDS)}") from None
     return NpzFile(hashlib.sha256(content).hexdigest(), str(place))
 
 

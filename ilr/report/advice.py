@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ilr.report.evidence import ClaimEvidence, Evidence, FindingEvidence, file_name
@@ -114,14 +115,33 @@ def _replicas(claim: ClaimEvidence, scale: str) -> int:
 
 
 def _file(claim: ClaimEvidence, evidence: Evidence) -> str:
-    """Path of the claim's file: among the paths that were selected, or in the folder of the first of these."""
+    """Path of the claim's file, as it is reached by one of the paths that were selected."""
     name = file_name(claim.id)
     paths = [path.split("::")[0] for path in _paths(evidence)]
     for path in paths:
-        if path.endswith(name):
+        if path.rpartition("/")[2] == name:
             return path
     folders = [path.rpartition("/")[0] if path.endswith(".py") else path.rstrip("/") for path in paths]
-    return f"{next(filter(None, folders), 'claims')}/{name}"
+    within = claim.file.split("/")[:-1]
+    reached = [(*_overlap(folder.split("/"), within), folder) for folder in folders if folder]
+    if not reached:
+        return claim.file or f"claims/{name}"
+    # Of several folders, the one that the claim's own lies in.
+    overlap, below, folder = max(reached, key=lambda one: one[0])
+    return "/".join([folder, *(below if overlap else ()), name])
+
+
+def _overlap(folder: Sequence[str], within: Sequence[str]) -> tuple[int, Sequence[str]]:
+    """How many of a folder's last parts are among those of another, in this order; and what comes there behind them.
+
+    >>> _overlap(["..", "claims"], ["project", "claims", "new"])
+    (1, ['new'])
+    """
+    for length in range(min(len(folder), len(within)), 0, -1):
+        for begin in range(len(within) - length + 1):
+            if folder[-length:] == within[begin : begin + length]:
+                return length, within[begin + length :]
+    return 0, ()
 
 
 def _paths(evidence: Evidence) -> list[str]:

@@ -300,7 +300,7 @@ class Invocation(Struct, frozen=True):
     """How the run was asked for."""
 
     command: str = ""
-    """Repeats it; DIR stands for a folder of data files."""
+    """Repeats it; DIR stands for a folder that was given in full."""
     selected: tuple[str, ...] = ()
     """Paths and expressions that chose among the claims, as they were given."""
     overrides: Mapping[str, str] = {}

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -19,6 +20,13 @@ INDENT = 14
 
 WIDTH = 100
 """Columns that lines may take at least: a line that a narrow terminal wraps can be read, one that is cut cannot."""
+
+
+NAME = 30
+"""Columns that names of findings may take at least."""
+
+LARGEST = 10_000
+"""Columns in which nothing is cut."""
 
 
 def closing_lines(evidence: Evidence, width: int, *, verbose: bool = False) -> Iterator[str]:
@@ -42,10 +50,18 @@ def closing_lines(evidence: Evidence, width: int, *, verbose: bool = False) -> I
             yield printable(f"{'':<{INDENT}}next: {step}")
 
 
-def as_lines(part: RenderableType, width: int) -> list[str]:
-    """What rich would print, as plain lines."""
+def as_lines(part: RenderableType, width: int, least: int = WIDTH) -> list[str]:
+    """What rich would print, as plain lines.
+
+    Args:
+        part: to be printed.
+        width: columns of the terminal, that lines may take.
+        least: columns that they may take however narrow the terminal is; more where something would be cut.
+    """
     text = io.StringIO()
-    Console(file=text, width=max(width, WIDTH), color_system=None).print(part)
+    console = Console(file=text, width=LARGEST, color_system=None)
+    console.width = max(width, least, console.measure(part).minimum)
+    console.print(part)
     return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
@@ -81,12 +97,28 @@ def _all(claim: ClaimEvidence) -> list[tuple[str, FindingText]]:
 
 def _table(rows: Sequence[tuple[str, FindingText]]) -> Table:
     """Findings with the control that they are of, if any."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    table.add_column("finding", overflow="fold")
-    for header in ("estimate", "interval", "accepted", "n", "verdict"):
-        table.add_column(header, no_wrap=True)
-    for control, text in rows:
+    told = [(control, text, str(text.finding.verdict)) for control, text in rows]
+    return findings_table(told, ("verdict",))
+
+
+def findings_table(rows: Sequence[tuple[str, FindingText, *tuple[str, ...]]], headers: Sequence[str]) -> Table:
+    """Findings with their numbers, in a table that folds names and cuts no number.
+
+    Args:
+        rows: the control that the finding is of, if any; the finding; and what the last columns say of it.
+        headers: of the last columns.
+    """
+    cells = []
+    for control, text, *more in rows:
         name = f"control {control}: {text.finding.name}" if control else text.finding.name
-        numbers = (text.estimate, text.interval, text.accepted, str(text.finding.n), str(text.finding.verdict))
-        table.add_row(Text(printable(name)), *numbers)
+        cells.append([printable(name), text.estimate, text.interval, text.accepted, str(text.finding.n), *more])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    longest = max((cell_len(row[0]) for row in cells), default=0)
+    table.add_column("finding", overflow="fold", min_width=min(longest, NAME))
+    for index, header in enumerate(("estimate", "interval", "accepted", "n", *headers), 1):
+        table.add_column(
+            header, no_wrap=True, min_width=max(cell_len(one) for one in (header, *(row[index] for row in cells)))
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
     return table

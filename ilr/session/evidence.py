@@ -2,6 +2,7 @@
 
 import math
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -25,10 +26,11 @@ from ilr.session import repository
 from ilr.session.options import Options, flag, table
 from ilr.session.selection import Selection
 from ilr.stats.decision import Finding, Verdict
-from ilr.training.trainers import invariance_found
+from ilr.training.trainers import invariance_found, rate_found
 from ilr.trials.claim import Claim, Control
 from ilr.trials.judging import LONGEST_MESSAGE
 from ilr.trials.outcome import Look, Outcome
+from ilr.variations.choices import Choice, without_folder
 from ilr.version import __version__
 
 PRECISIONS: Mapping[Precision, str] = {
@@ -39,7 +41,13 @@ PRECISIONS: Mapping[Precision, str] = {
 }
 """In words."""
 
-_NO_OVERRIDES = ("scale", "seed", "store", "report", "compare", "plan", "plan_json", "rehearse")
+_FOLDERS = re.compile(r"(?<![^\s'\"(\[=])/(?:[^\s/'\"]+/)+")
+"""A path from the root on, but for its last part."""
+
+_NOT_AGAIN = ("scale", "seed", "compare", "plan", "plan_json", "rehearse")
+"""Options that a command to judge again has anyway, or that decide nothing of it."""
+
+_NO_OVERRIDES = (*_NOT_AGAIN, "store", "report", *(name for name in table() if name.startswith("slurm_")))
 """Options that stand elsewhere in the evidence, or that decide nothing of it; nor do a cluster's."""
 
 
@@ -80,17 +88,35 @@ def evidence(
 
 def _invocation(options: Options) -> schema.Invocation:
     """What was asked for, less what a machine calls its folders."""
-    usual, overrides = Options(), {}
-    for name in table():
+    overrides = {name: without_folder(text) for name, text in _overrides(options, _NO_OVERRIDES).items()}
+    return _invoked(options, tuple(without_folder(word) for word in options.selected), overrides)
+
+
+def as_typed(options: Options) -> schema.Invocation:
+    """What was asked for, to be typed again on this machine: folders in full, those of store and report, too."""
+    return _invoked(options, options.selected, _overrides(options, _NOT_AGAIN))
+
+
+def _overrides(options: Options, left_out: Collection[str]) -> dict[str, str]:
+    """The options that were given and differ from their default, as they are typed."""
+    usual = Options()
+    overrides: dict[str, str] = {}
+    for name, option in table().items():
         value = getattr(options, name)
-        if name not in _NO_OVERRIDES and not name.startswith("slurm_") and value != getattr(usual, name):
-            overrides[flag(name)] = "" if value is True else str(value)
-    if options.data_root:
-        overrides[flag("data_root")] = "DIR"
-    command = ["pytest", *options.selected, f"--scale={options.scale}", f"--seed={options.seed}"]
+        if name in left_out or value == getattr(usual, name):
+            continue
+        if option.repeated:
+            overrides |= {f"{flag(name)}={key}={text}": "" for key, text in value}
+        else:
+            overrides[flag(name)] = "" if value is True else value.typed if isinstance(value, Choice) else str(value)
+    return overrides
+
+
+def _invoked(options: Options, selected: tuple[str, ...], overrides: Mapping[str, str]) -> schema.Invocation:
+    command = ["pytest", *selected, f"--scale={options.scale}", f"--seed={options.seed}"]
     for name, text in overrides.items():
         command.append(f"{name}={text}" if text else name)
-    return schema.Invocation(shlex.join(command), options.selected, overrides)
+    return schema.Invocation(shlex.join(command), selected, overrides)
 
 
 def _provenance(
@@ -173,7 +199,7 @@ def _claim(outcome: Outcome, file: str) -> schema.ClaimEvidence:
         experiments=tuple(digest(experiment) for experiment in outcome.planned.all()),
         figures=outcome.figures,
         seconds=round(outcome.seconds, 2),
-        message=outcome.message,
+        message=_without_folders(outcome.message),
         record=to_json(claim),
         record_sha256=digest(claim),
         file=file,
@@ -197,7 +223,7 @@ def _control(control: Control, outcome: Outcome) -> schema.ControlEvidence:
         verdict=judged.verdict,
         sound=judged.sound,
         findings=finding_evidence(judged.findings),
-        message=judged.message,
+        message=_without_folders(judged.message),
         digests=_digests(outcome.planned.controls[control.name]),
         values=judged.values,
     )
@@ -215,6 +241,11 @@ def _regime(outcome: Outcome) -> str:
     first = next(iter(outcome.planned.experiments.values()))
     replicas = " or ".join(str(n) for n in outcome.looks_planned)
     return f"{first}; {first.steps:,} steps; {replicas} replicas a group"
+
+
+def _without_folders(message: str) -> str:
+    """A message as evidence may have it: of what a machine's folders are called, an error may tell."""
+    return _FOLDERS.sub("DIR/", message)
 
 
 def finding_evidence(findings: Sequence[Finding]) -> tuple[schema.FindingEvidence, ...]:
@@ -239,7 +270,9 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         computed="; ".join(source.formulations),
         net=str(experiment.net),
         norm=", ".join(filter(None, (str(experiment.norm), invariance_found(experiment)))),
-        optimiser=str(experiment.optimizer or SGD(experiment.momentum)),
+        optimiser=", ".join(
+            filter(None, (str(experiment.optimizer or SGD(experiment.momentum)), rate_found(experiment)))
+        ),
         data=", ".join(data),
         learning_rate=str(experiment.learning_rate),
         weight_decay=str(experiment.weight_decay),

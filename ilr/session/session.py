@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
+import msgspec
 from rich.console import Console, Group
 
 from ilr.lab.housekeeping import size
@@ -15,7 +16,7 @@ from ilr.report.files import EVIDENCE, UNFINISHED, write_evidence, write_report
 from ilr.report.numbers import size as in_words
 from ilr.report.page.overview import warnings
 from ilr.session.closing import as_lines, closing_lines
-from ilr.session.evidence import appendix, claim_evidence, claim_files, evidence
+from ilr.session.evidence import appendix, as_typed, claim_evidence, claim_files, evidence
 from ilr.session.memory import check_memory
 from ilr.session.mode import Mode
 from ilr.session.options import check_default
@@ -137,7 +138,9 @@ class Session(Mode):
             if self.judged:
                 yield f"unfinished: {count(len(self.judged), 'claim')} judged so far, in {self.report / UNFINISHED}"
             return
-        yield from closing_lines(self.found, width, verbose=verbose)
+        # What is to be typed next holds the folders of this machine, which no report tells.
+        typed = msgspec.structs.replace(self.found, invocation=as_typed(self.selection.options))
+        yield from closing_lines(typed, width, verbose=verbose)
         if self.before is not None:
             yield from self._compared(self.before, self.found, width, verbose=verbose)
         for line in warnings(self.found):

@@ -123,7 +123,9 @@ class _Run:
             if shared.optimizer is None
             else RecordSteps(shared.optimizer, layers)
         )
-        self.norm_power = -2 if shared.optimizer is None else norm_power(shared.optimizer)
+        # To measure it may take seconds, and nothing else needs it.
+        is_observed = any(one.quantity == "effective_learning_rate" for one in shared.observe)
+        self.norm_power = norm_power(shared.optimizer) if shared.optimizer and is_observed else -2
         first, *self.later = stages(self.slices)
         self._enter(first, first.replicas)
 

@@ -30,7 +30,7 @@ from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
-from ilr.training.stepping import norm_power, try_optimizer
+from ilr.training.stepping import BUILT_IN, norm_power, try_optimizer
 from ilr.training.toy import train_toy
 
 Load = Callable[[Data], Dataset]
@@ -234,7 +234,19 @@ def invariance_found(experiment: Experiment) -> str:
     assert isinstance(trainer, NetTrainer)
     deviation = trainer.scale_deviation()
     found = "scale-invariant" if deviation < SCALE_INVARIANT else "not scale-invariant"
-    return f"measured: {found} (10 times the initial weights change the loss by {deviation:.1g} of it)"
+    change = f"{deviation:,.0%}" if deviation >= 0.1 else f"{deviation:.1g} of it"
+    return f"measured: {found} (10 times the initial weights change the loss by {change})"
+
+
+def rate_found(experiment: Experiment) -> str:
+    """In a few words which effective learning rate an optimiser of somebody's own has; empty for those of ilr."""
+    optimizer = experiment.optimizer
+    if optimizer is None or type(optimizer) in BUILT_IN:
+        return ""
+    power = norm_power(optimizer)
+    if power is None:
+        return "measured: no effective learning rate (its steps follow no power of ‖w‖ that stays)"
+    return f"measured: effective learning rate { {-2: 'η/‖w‖²', -1: 'η/‖w‖', 0: 'η'}[power] }"
 
 
 def _check_optimizer(optimizer: Optimizer, experiment: Experiment, net: FusedNet) -> None:
@@ -249,8 +261,8 @@ def _check_optimizer(optimizer: Optimizer, experiment: Experiment, net: FusedNet
     if "effective_learning_rate" in observed and norm_power(optimizer) is None:
         raise wrong(
             optimizer,
-            "its steps follow no power of the weight norm, so that there is no 'effective_learning_rate': observe "
-            "'weight_norm' and 'step_angle'",
+            "its steps follow no power of the weight norm, or none that stays, so that there is no "
+            "'effective_learning_rate': observe 'weight_norm' and 'step_angle'",
         )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ilr.data.catalog import DataUnavailableError
 from ilr.experiments.experiment import Experiment
 from ilr.experiments.own import OwnRecordError
 from ilr.experiments.recording import Recording
+from ilr.fields import in_a_line
 from ilr.lab.scheduler import TrainingFailedError
 from ilr.report.evidence import Values
 from ilr.stats.decision import Finding, Prediction, Verdict, decide
@@ -108,8 +110,8 @@ def findings_of(claim: Claim, measurements: Measurements, looks: int = 1) -> tup
 
 def described(error: BaseException) -> str:
     """An exception in one line, with the place in the claim's file, or where it was raised if none is there."""
-    if isinstance(error, OwnRecordError):
-        return str(error)  # with its own file
+    if isinstance(error, OwnRecordError | DataUnavailableError):
+        return in_a_line(str(error), LONGEST_MESSAGE)  # which says where it is to be mended
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if Path(frame.filename).name.startswith("test_")), frames[-1])
     try:

@@ -51,9 +51,19 @@ class Choice:
     """What an experiment's field takes."""
 
     def __str__(self) -> str:
-        """As evidence may say it: without the folders of a machine."""
-        path = Path(self.typed)
-        return f"DIR/{path.name}" if path.is_absolute() or self.typed.startswith("~") else self.typed
+        """As evidence may say it."""
+        return without_folder(self.typed)
+
+
+def without_folder(typed: str) -> str:
+    """A path, or an option with one, as evidence may say it: DIR for a folder given in full, which a machine has.
+
+    >>> without_folder("/home/me/rms.py:SAFE"), without_folder("--ignore=/home/me/b"), without_folder("claims")
+    ('DIR/rms.py:SAFE', '--ignore=DIR/b', 'claims')
+    """
+    name, equals, text = typed.partition("=") if typed.startswith("-") else ("", "", typed)
+    path = Path(text)
+    return f"{name}{equals}DIR/{path.name}" if path.is_absolute() or text.startswith("~") else typed
 
 
 def norm(typed: str) -> Choice:
@@ -64,7 +74,7 @@ def norm(typed: str) -> Choice:
     """
     name, _, groups = typed.partition(":")
     if is_in_a_file(typed):
-        return Choice(typed, _of_kind(from_file(typed), typed, Norm, "a norm"))
+        return Choice(typed, from_file(typed, Norm, "a norm"))
     if name == "group" and groups:
         return Choice(typed, GroupNorm(_counts(groups, typed)[0]))
     if typed not in NORMS:
@@ -80,7 +90,7 @@ def net(typed: str) -> Choice:
     """
     name, _, widths = typed.partition(":")
     if is_in_a_file(typed):
-        return Choice(typed, _of_kind(from_file(typed), typed, Net, "a net"))
+        return Choice(typed, from_file(typed, Net, "a net"))
     if name not in NETS:
         raise ValueError(f"choose from {', '.join(NETS)}, with widths as in mlp:64-64, or {IN_A_FILE}")
     kind = NETS[name]
@@ -96,7 +106,7 @@ def data(typed: str) -> Choice:
     if typed in DATASETS:
         return Choice(typed, typed)
     if is_in_a_file(typed):
-        value: Any = _of_kind(from_file(typed), typed, OwnData, "a data set")
+        value: Any = from_file(typed, OwnData, "a data set")
     elif typed.endswith(".npz"):
         value = npz(typed)
     else:
@@ -112,7 +122,7 @@ def optimizer(typed: str) -> Choice:
         ValueError: it is none; the message says what is allowed.
     """
     if is_in_a_file(typed):
-        return Choice(typed, _of_kind(from_file(typed), typed, Optimizer, "an optimiser"))
+        return Choice(typed, from_file(typed, Optimizer, "an optimiser"))
     if typed not in OPTIMIZERS:
         raise ValueError(f"choose from {', '.join(OPTIMIZERS)}, or {IN_A_FILE}")
     return Choice(typed, OPTIMIZERS[typed])
@@ -135,25 +145,44 @@ def momentum(typed: str) -> Choice:
 
 def is_in_a_file(typed: str) -> bool:
     """Whether a choice is named by the file that defines it."""
-    return typed.rpartition(":")[0].endswith(".py")
+    return typed.endswith(".py") or typed.rpartition(":")[0].endswith(".py")
 
 
-def from_file(typed: str) -> Any:
+def from_file(typed: str, kind: type, what: str) -> Any:
     """What a file of Python calls by some name, as `nets.py:VIT`.
 
+    Args:
+        typed: the file, and behind a colon the name.
+        kind: that it must be of.
+        what: that is in words.
+
     Raises:
-        ValueError: there is no such file or name, or it cannot be imported.
+        ValueError: there is no such file or name, it cannot be imported, or it is something else.
     """
-    file, _, name = typed.rpartition(":")
+    file, _, name = (typed, "", "") if typed.endswith(".py") else typed.rpartition(":")
     module = imported(file)
     if not hasattr(module, name):
-        raise ValueError(f"{file} has no {name!r}")
+        there = [one for one, value in vars(module).items() if _is_of(value, kind, module)]
+        fault = f"{file} has no {name!r}" if name else "a record's name is missing"
+        choose = " or ".join(f"{file}:{one}" for one in there)
+        raise ValueError(f"{fault}: give {choose}" if there else f"{fault}, and {file} has no record that is {what}")
     value = getattr(module, name)
     try:
         # A record that needs nothing may be named by its class.
-        return value() if isinstance(value, type) else value
+        value = value() if isinstance(value, type) else value
     except (Exception, SystemExit) as error:  # whatever a stranger's class raises, the answer is one line
         raise ValueError(f"{typed} cannot be built: {type(error).__name__}: {in_a_line(str(error), LONGEST)}") from None
+    if not isinstance(value, kind) or not is_record(value):
+        raise ValueError(f"{typed} is {shown(value)}, and must be {what}: a record that is an ilr.{kind.__name__}")
+    check_told(value)
+    return value
+
+
+def _is_of(value: Any, kind: type, module: ModuleType) -> bool:
+    """Whether a value of a module is a record of a kind, or a class of such that it defines."""
+    if isinstance(value, type):
+        return issubclass(value, kind) and value.__module__ == module.__name__ and "__dataclass_fields__" in vars(value)
+    return isinstance(value, kind) and is_record(value)
 
 
 def imported(file: str) -> ModuleType:
@@ -176,13 +205,6 @@ def imported(file: str) -> ModuleType:
     if Path(str(module.__file__)) != path:
         raise ValueError(f"{file} is called as {module.__file__}, which is imported already: rename it")
     return module
-
-
-def _of_kind(value: Any, typed: str, kind: type, what: str) -> Any:
-    if not isinstance(value, kind) or not is_record(value):
-        raise ValueError(f"{typed} is {shown(value)}, and must be {what}: a record that is an ilr.{kind.__name__}")
-    check_told(value)
-    return value
 
 
 def _counts(text: str, typed: str) -> tuple[int, ...]:

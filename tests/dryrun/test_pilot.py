@@ -10,6 +10,7 @@ import pytest
 
 from ilr.__main__ import main
 from ilr.dryrun.pilot import Need, outlooks
+from ilr.report.files import write_evidence
 from ilr.report.findings import finding_texts
 from ilr.stats.decision import Verdict
 from tests.claim_files import VARIANTS, write_claim
@@ -46,6 +47,26 @@ def test_it_says_what_each_prediction_would_need(folder: Path, capsys: pytest.Ca
     assert {one.name for one in folder.iterdir()} - {"__pycache__"} == {"store", path.name}
     assert pilot(path, "--seed=900463") == 0
     assert "Nothing to train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_narrow_terminal_cuts_neither_names_nor_numbers(
+    columns: int, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "growth of the norm, as a share of what it was"
+    path = write_claim(folder, "grows")
+    path.write_text(
+        path.read_text().replace('Prediction("norm", "at_least", 0.9', f'Prediction("{name}", "at_least", 0.9e-7')
+    )
+    assert pilot(path, "--seed=900463") == 0
+    out = capsys.readouterr().out
+    table = out[out.index("finding ") : out.index("Replicas a group")].replace("\u202f", " ")
+    assert "…" not in table
+    for word in (*name.split(), "decay:", "would need", "at least 9 × 10⁻⁸", "as it stands"):
+        assert word in table
+    if columns > 100:
+        assert max(map(len, table.splitlines())) <= columns
 
 
 def test_looks_share_the_level_and_only_the_first_is_trained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +115,19 @@ def test_a_seed_that_the_claim_was_judged_on_is_refused(folder: Path, capsys: py
     assert pilot(path, "--seed=7") == 2
     assert "was judged on seed 7: choose another to explore on" in capsys.readouterr().err
     assert not (folder / "store").exists()
+
+
+@pytest.mark.parametrize("beside", [".", ".."], ids=["in the claim's folder", "above it"])
+def test_so_is_one_that_a_report_has_judged(beside: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_claim(folder / "claims", "judged")
+    judged, other = (claim(name, "REFUTED", findings=[finding("x")]) for name in ("judged", "other"))
+    evidence = sample_evidence() | {"claims": [judged, other, claim("not-run", "NOT RUN")], "seed": 7}
+    write_evidence(typed(evidence), path.parent / beside / "reports" / "tiny" / "evidence.json")
+    assert pilot(path, "--seed=7") == 2
+    assert re.search(r"'judged' was judged on seed 7, as the report in \S+tiny says: choose", capsys.readouterr().err)
+    assert pilot(path, "--seed=900463") == 0
+    # Of another claim it says nothing.
+    assert pilot(write_claim(folder / "claims", "not-run"), "--seed=7") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Norms of somebody's own: against the oracle, whether vmap takes them or not; what is told of one that is wrong."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -131,6 +132,8 @@ def test_scale_invariance_is_measured(dataset: Dataset) -> None:
         assert all((arrays[quantity].max() < 1e-9) == holds for quantity in RESCALING), norm
         found = invariance_found(replace(experiment, data=replace(BASE.data, name="digits")))
         assert found.startswith("measured: scale-invariant" if holds else "measured: not scale-invariant")
+        share = re.search(r"change the loss by (\S+) of it\)$", found)
+        assert float(share[1]) < 0.1 if share else found.endswith("%)")
     assert invariance_found(BASE) == ""
 
 

@@ -133,6 +133,26 @@ def test_the_file_of_a_claim_is_found_among_what_was_selected(selected: list[str
     assert command(evidence.claims[0], evidence).split()[1] == file
 
 
+@pytest.mark.parametrize(
+    ("selected", "within", "file"),
+    [
+        (["rms", "npz", "vit"], "vit", "vit/test_one_and_two.py"),
+        (["rms", "vit/"], "projects/vit", "vit/test_one_and_two.py"),
+        (["rms/test_a.py", "vit/test_b.py"], "vit", "vit/test_one_and_two.py"),
+        (["DIR/rms", "DIR/vit"], "vit", "DIR/vit/test_one_and_two.py"),
+        (["../rms", "../vit"], "vit", "../vit/test_one_and_two.py"),
+        (["rms", "mine"], "mine/deep/er", "mine/deep/er/test_one_and_two.py"),
+        (["mine/a", "mine/b"], "mine/b/deep", "mine/b/deep/test_one_and_two.py"),
+        (["."], "claims", "./test_one_and_two.py"),
+        ([], "elsewhere", "elsewhere/test_one_and_two.py"),
+    ],
+)
+def test_of_several_folders_it_is_found_in_the_one_that_it_lies_in(selected: list[str], within: str, file: str) -> None:
+    evidence = asked({}, claims=[claim("one-and-two", "REFUTED") | {"file": f"{within}/test_one_and_two.py"}])
+    evidence = msgspec.structs.replace(evidence, invocation=Invocation(selected=tuple(selected)))
+    assert command(evidence.claims[0], evidence).split()[1] == file
+
+
 def test_an_undecided_claim_says_what_deciding_takes() -> None:
     undecided = finding("x", "INCONCLUSIVE", replicas_needed=96)
     digest = next(iter(sample_evidence()["experiments"]))

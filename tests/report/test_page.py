@@ -13,7 +13,7 @@ from ilr.report.advice import command
 from ilr.report.ci.junit import render_junit
 from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.page.html import render_html
-from ilr.report.page.sentences import answer
+from ilr.report.page.sentences import answer, of_run
 from ilr.report.svg.inline import Figure
 from tests.report.reading import Page, with_claims
 from tests.sample_evidence import claim, control, figure, finding, in_schema_1, prediction, sample_evidence, typed
@@ -103,6 +103,21 @@ def test_the_overview_counts_and_links_every_claim(page: Page) -> None:
     for one in sample_evidence()["claims"]:
         assert f"#claim-{one['id']}" in page.values("href")
     assert "2 of 2 controls not sound" in page.text()
+
+
+def test_where_none_stands_jointly_it_says_so_of_each() -> None:
+    told = of_run(claims := [judged("REPRODUCED", "REPRODUCED")] * 2, claims)
+    assert told.startswith("2 of 2 claims reproduced, 0 undecided, 0 refuted; each verdict by itself, as none would ")
+
+
+def test_claims_of_one_title_are_told_by_their_ids() -> None:
+    alike = [claim(name, "REFUTED", title="The norm never falls") for name in ("with-lars", "with-lion")]
+    other = claim("other", "REFUTED", title="Another")
+    text = Page(render_html(typed(sample_evidence() | {"claims": [*alike, other]}))).text()
+    for name in ("with-lars", "with-lion"):
+        # Among the contents and in the table of verdicts.
+        assert text.count(f"The norm never falls ({name})") == 2
+    assert "Another (other)" not in text
 
 
 def test_provenance_is_on_the_page(page: Page) -> None:
@@ -282,6 +297,10 @@ def judged(verdict: str, *verdicts: str, **changes: Any) -> ClaimEvidence:
         (
             judged("REFUTED", "REPRODUCED", "REFUTED", "REFUTED"),
             "No: {1}; 1 of the other 2 findings is refuted, too.",
+        ),
+        (
+            judged("REFUTED", "REFUTED", "REFUTED", "REFUTED"),
+            "No: {0}; the other 2 findings are refuted, too.",
         ),
         (
             judged("INCONCLUSIVE", "INCONCLUSIVE", "INCONCLUSIVE"),

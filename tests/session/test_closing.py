@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from ilr.report.files import read_evidence, write_report
 from ilr.session.closing import closing_lines
 from ilr.session.place import place_for
-from tests.claim_files import VARIANTS, write_claim
-from tests.conftest import Run
+from tests.claim_files import VARIANTS, on_images, write_claim
+from tests.conftest import LOADS_ILR, Run
 from tests.sample_evidence import claim, control, finding, sample_evidence, typed
 
 
@@ -62,6 +63,13 @@ def test_no_number_is_cut_in_a_narrow_terminal() -> None:
         assert part in text
 
 
+def test_numbers_that_no_terminal_has_room_for_leave_the_names() -> None:
+    wide = finding("norms", "REFUTED", estimate=-1.23e-7, interval=[-1.24e-7, -1.22e-7], accepted=[1e-200, 9.99e-9])
+    text = "\n".join(closing(claim("one", "REFUTED", findings=[wide] * 2), width=20))
+    assert text.count("norms") == 2
+    assert "…" not in text
+
+
 def test_text_from_the_evidence_is_no_markup() -> None:
     lines = closing(claim("one", "REFUTED", findings=[finding("[bold]x[/bold]\x1b[31m", "REFUTED")]))
     assert row("[bold]x[/bold] ", lines)
@@ -86,6 +94,51 @@ def test_a_run_ends_with_numbers_selection_store_and_report(pytester: pytest.Pyt
     )
     result.stdout.no_re_match_line(r" +norm .* REPRODUCED")
     run("-v").stdout.re_match_lines([r" +norm .* REPRODUCED", r" +control decay: norm .* REFUTED"])
+
+
+NORM_FILE = """
+import ilr
+
+
+@ilr.record
+class Halves(ilr.Norm):
+    factor: float = 0.5
+
+    def activations(self, inputs):
+        return self.factor * inputs
+
+
+THIRDS = Halves(1 / 3)
+"""
+
+
+def test_the_next_command_is_typed_as_this_one_was_and_pages_tell_no_folder(pytester: pytest.Pytester) -> None:
+    """In full, of two folders the right one, and with the store and the report of this run."""
+    for folder in ("one", "two"):
+        path = on_images(write_claim(pytester.path / folder, f"in-{folder}", expected=1e6))
+        path.write_text(path.read_text().replace('"mnist"', '"digits"'))
+        (path.parent / "conftest.py").write_text(LOADS_ILR)
+    elsewhere = pytester.mkdir("else where")
+    (elsewhere / "halves_of_a_test.py").write_text(NORM_FILE)
+    norm, store, report = f"{elsewhere}/halves_of_a_test.py:THIRDS", elsewhere / "store", elsewhere / "report"
+    given = [f"--norm={norm}", f"--store={store}", f"--report={report}", "--engine=in-process"]
+    result = pytester.runpytest_inprocess("one", str(pytester.path / "two"), *given, "-p", "no:cacheprovider")
+    commands = [line.partition(": pytest ")[2] for line in result.outlines if " next: " in line]
+    assert [shlex.split(command)[0] for command in commands] == [
+        "one/test_in_one.py",
+        str(pytester.path / "two" / "test_in_two.py"),
+    ]
+    for command in commands:
+        assert set(given) <= set(shlex.split(command))
+    again = pytester.runpytest_inprocess(*shlex.split(commands[1]), "-p", "no:cacheprovider")
+    assert any(line.startswith("REFUTED       in-two ") for line in again.outlines)
+
+    invocation = read_evidence(report).invocation
+    assert invocation.selected == ("one", "DIR/two")
+    assert invocation.overrides["--norm"] == "DIR/halves_of_a_test.py:THIRDS"
+    pages = [(report / name).read_text() for name in ("index.html", "summary.md", "evidence.json", "junit.xml")]
+    assert not any(str(pytester.path) in page for page in pages)
+    assert pages[0].count("DIR stands for") == 1
 
 
 # --- a partial run and a fuller report

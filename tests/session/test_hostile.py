@@ -49,7 +49,7 @@ IN_THE_PLAN = [
     (
         "net=Toy(), norm=NoNorm()",
         f'{MLP}"mnits")',
-        "DataUnavailableError: no data set is called 'mnits'; choose from *",
+        "no data set is called 'mnits'; choose from *",
     ),
     ("net=Toy(), norm=NoNorm()", f'{MLP}"digits", train=5000)', "*digits has 1297 train examples, not the 5000 *"),
     (PLAN, f"raise SystemExit; {PLAN}", "SystemExit: *"),
@@ -112,6 +112,27 @@ def test_a_file_that_is_no_claims_file_costs_no_other_claim_anything(pytester: p
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert verdicts(pytester) == GOOD
+
+
+def test_two_claims_in_files_of_one_name_are_one_line(pytester: pytest.Pytester, run: Run) -> None:
+    for folder in ("one", "two"):
+        write_claim(pytester.path / "claims" / folder, "same")
+    result = run()
+    one, two = (pytester.path / "claims" / folder / "test_same.py" for folder in ("one", "two"))
+    result.stdout.fnmatch_lines([f"{two}: {one} is called the same: claims need ids, and files, of their own: *"])
+    result.stdout.no_fnmatch_line("*import file mismatch*")
+    assert list(evidence(pytester)) == ["same"]
+
+
+def test_a_path_that_an_error_tells_is_told_here_and_in_no_report(pytester: pytest.Pytester, run: Run) -> None:
+    """In full here, as what is relative is so to the folder that pytest was started in."""
+    write_changed(pytester, "absent", ("net=Toy(), norm=NoNorm()", f"{MLP}__import__('ilr').npz('data/absent.npz'))"))
+    path = pytester.path / "data" / "absent.npz"
+    run().stdout.fnmatch_lines([f"*ValueError: {path}: No such file or directory: give an .npz file with images, *"])
+    told = evidence(pytester)["absent"]["message"]
+    assert "ValueError: DIR/absent.npz: No such file or directory" in told
+    for report in (pytester.path / "reports" / "tiny").iterdir():
+        assert str(pytester.path) not in report.read_text()
 
 
 def test_what_cannot_be_trained_is_found_out_before_training(pytester: pytest.Pytester, run: Run) -> None:

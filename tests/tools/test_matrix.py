@@ -167,7 +167,7 @@ def test_every_combination_is_a_variation() -> None:
         (["--norm=batch,"], "--norm=: choose from batch"),
         (["--norm=batch,batch"], "two variations would have the folder norm-batch"),
         (["--momentum=2"], "--momentum=2: must be a number"),
-        (["--data=absent.npz"], "--data=absent.npz: absent.npz: No such file"),
+        (["--data=absent.npz"], "absent.npz: No such file"),
         (["--norm=batch", "--", "--report=x"], "--report=x cannot stand behind --"),
         (["--norm=batch", "--", "--norm=group"], "--norm=group cannot stand behind --"),
     ],

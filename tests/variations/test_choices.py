@@ -129,12 +129,25 @@ def test_what_is_no_choice_is_one_line(axis: str, typed: str, complaint: str) ->
         ("optimizer", "NORM", "must be an optimiser: a record that is an ilr.Optimizer"),
         ("data", "NORM", "must be a data set: a record that is an ilr.OwnData"),
         ("net", "NUMBER", "NUMBER is 3, and must be a net: a record that is an ilr.Net"),
-        ("net", "ABSENT", "has no 'ABSENT'"),
+        ("net", "ABSENT", r"has no 'ABSENT': give \S+\.py:NET$"),
+        ("optimizer", "ABSENT", r"has no 'ABSENT', and \S+\.py has no record that is an optimiser$"),
     ],
 )
 def test_what_a_file_has_not_is_one_line(axis: str, name: str, complaint: str, mine: Path) -> None:
     with pytest.raises(ValueError, match=complaint):
         AXES[axis].check(f"{mine}:{name}")
+
+
+@pytest.mark.parametrize(
+    ("axis", "names"), [("norm", ["NORM"]), ("net", ["NET"]), ("data", ["{name}", "GIVEN"]), ("optimizer", [])]
+)
+def test_a_file_without_a_name_says_which_it_has(axis: str, names: list[str], mine: Path) -> None:
+    with pytest.raises(ValueError, match=r"^a record's name is missing") as told:
+        AXES[axis].check(str(mine))
+    given = [f"{mine}:{name.format(name=mine.stem.capitalize())}" for name in names]
+    assert str(told.value).endswith(
+        f"give {' or '.join(given)}" if given else f"{mine} has no record that is an optimiser"
+    )
 
 
 @pytest.mark.parametrize(

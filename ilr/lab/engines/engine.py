@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 
+from ilr.data.catalog import DataUnavailableError
+from ilr.experiments.own import OwnRecordError
 from ilr.lab.hardware import answers, take_gpu
 from ilr.lab.jobs import Job
 
@@ -58,6 +60,8 @@ def attempt(job: Job, tick: Callable[[int], None], worker: int = 0) -> str | Non
     try:
         take_gpu(job.device, worker)
         job.run(tick)
+    except (OwnRecordError, DataUnavailableError) as error:
+        return str(error)  # which says all
     except Exception as error:  # a job that fails must not take the others with it, whatever failed
         return f"{type(error).__name__}: {error}"
     return None

@@ -37,6 +37,7 @@ def render_html(evidence: Evidence) -> str:
     text = page.render(
         evidence=evidence,
         sections=sections,
+        titles=Counter(claim.title for claim in evidence.claims),
         appendix=parsed(evidence.appendix, "appendix", "the appendix"),
         told=of_run(evidence.claims, fallen),
         tally=tally(evidence.claims),

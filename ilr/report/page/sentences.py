@@ -28,8 +28,12 @@ def of_run(claims: Sequence[ClaimEvidence], shaken: Sequence[ClaimEvidence]) -> 
     told = [f"{counts[first]} of {plural(len(claims), 'claim')} {VERBS[first]}"]
     told += [f"{counts[verdict]} {VERBS[verdict]}" for verdict in dict.fromkeys(rest) if verdict is not first]
     decided = counts[Verdict.REPRODUCED] + counts[Verdict.REFUTED]
-    jointly = f"; {decided - len(shaken)} of the {decided} decided also stand jointly" if decided else ""
-    return f"{', '.join(told)}{jointly}."
+    jointly = decided - len(shaken)
+    if decided and not jointly:
+        told[-1] += "; each verdict by itself, as none would stand jointly with all the others (†)"
+    elif decided:
+        told[-1] += f"; {jointly} of the {decided} decided also stand jointly"
+    return f"{', '.join(told)}."
 
 
 def answer(claim: ClaimEvidence) -> str:
@@ -117,4 +121,6 @@ def _and_more(guilty: Sequence[FindingText], total: int) -> str:
         return ""
     if total == 2:
         return f"; the other finding is {verb}, too"
+    if more == total - 1:
+        return f"; the other {more} findings are {verb}, too"
     return f"; {more} of the other {total - 1} findings {'is' if more == 1 else 'are'} {verb}, too"
