@@ -49,6 +49,14 @@ class Axis:
     put: Callable[[Experiment, Any], Experiment]
     told: Callable[[Any], str] = str
     """A value in words."""
+    beta: Callable[[Any], float] = lambda _: 0.0
+    """The momentum of a value, which decides the learning rates at its λₑ."""
+
+    def replaced(self, own: Any, value: Any) -> str:
+        """What stands in place of what, in words, with what becomes of the learning rates."""
+        factor = _factor(self.beta(own), self.beta(value))
+        rates = f" (η × {factor:g})" if factor != 1 else ""
+        return f"{self.told(value)}{rates} in place of {self.told(own)}"
 
 
 def _with_data(experiment: Experiment, name: str | OwnData) -> Experiment:
@@ -87,10 +95,15 @@ def _momentum(optimizer: Optimizer) -> float:
     return optimizer.momentum if isinstance(optimizer, SGD) else 0.0
 
 
+def _factor(before: float, after: float) -> float:
+    """What learning rates are multiplied by, so that λₑ = ηλ/(1 − β) stays with another momentum β."""
+    return (1 - after) / (1 - before)
+
+
 def _rates_at(experiment: Experiment, momentum: float) -> Schedule:
     """The learning rates at which this momentum has the λₑ that the experiment has with its own."""
     rates = as_schedule(experiment.learning_rate)
-    factor = (1 - momentum) / (1 - _momentum(_optimizer_of(experiment)))
+    factor = _factor(_momentum(_optimizer_of(experiment)), momentum)
     if factor == 1:
         return rates
     # Written as a claim would write it: what is the same run has the same recording.
@@ -98,12 +111,7 @@ def _rates_at(experiment: Experiment, momentum: float) -> Schedule:
 
 
 def _momentum_in_words(momentum: float) -> str:
-    return f"momentum {momentum:g} (η × {1 - momentum:g})" if momentum else "no momentum"
-
-
-def _optimizer_in_words(optimizer: Optimizer) -> str:
-    momentum = _momentum(optimizer)
-    return f"{optimizer} (η × {1 - momentum:g})" if momentum else str(optimizer)
+    return f"momentum {momentum:g}" if momentum else "no momentum"
 
 
 AXES: dict[str, Axis] = {
@@ -125,7 +133,7 @@ AXES: dict[str, Axis] = {
         choices.optimizer,
         _optimizer_of,
         _with_optimizer,
-        told=_optimizer_in_words,
+        beta=_momentum,
     ),
     "momentum": Axis(
         "momentum",
@@ -134,6 +142,7 @@ AXES: dict[str, Axis] = {
         lambda one: one.momentum,
         _with_momentum,
         told=_momentum_in_words,
+        beta=lambda momentum: momentum,
     ),
 }
 """By the name of the option. A further one is an entry here and a row of `ilr.session.options.Options`."""
@@ -180,7 +189,7 @@ class Variation:
             own = _own(AXES[name], varied[""])
             if own != choice.value:
                 varied = {part: _replaced(AXES[name], own, choice.value, named) for part, named in varied.items()}
-                told.append(f"{AXES[name].told(choice.value)} in place of {AXES[name].told(own)}")
+                told.append(AXES[name].replaced(own, choice.value))
         main = varied.pop("")
         for name, control in varied.items():
             if control == main and controls[name] != experiments:

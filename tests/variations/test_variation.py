@@ -74,8 +74,10 @@ def test_an_optimiser_takes_the_place_of_plain_momentum_at_the_same_intrinsic_le
     before: Any, typed: str, after: Any, small_experiment: Experiment
 ) -> None:
     planned = replace(small_experiment, **before)
-    varied, _, _ = variation(optimizer=typed).of({"run": planned}, {})
+    varied, _, told = variation(optimizer=typed).of({"run": planned}, {})
     wanted = replace(planned, **after)
+    factor = wanted.learning_rates()[0] / planned.learning_rates()[0]
+    assert (f"(η × {factor:.3g}) in place of" in told) == (abs(factor - 1) > 1e-9)
     np.testing.assert_allclose(varied["run"].learning_rates(), wanted.learning_rates(), rtol=1e-12)
     assert replace(varied["run"], learning_rate=0.0) == replace(wanted, learning_rate=0.0)
 
@@ -144,7 +146,7 @@ def test_other_data_are_cut_down_where_there_is_as_much(
     [
         ({"norm": LayerNorm()}, {"norm": "group"}, "it compares norms itself: batch norm; layer norm"),
         ({"net": CNN((4,))}, {"net": "mlp"}, "it compares nets itself: MLP 8-8; CNN 4"),
-        ({"momentum": 0.5}, {"optimizer": "lion"}, r"it compares optimisers itself: SGD; SGD, momentum 0\.5"),
+        ({"momentum": 0.5}, {"optimizer": "lion"}, r"it compares optimisers itself: SGD; SGD, momentum 0\.5$"),
         ({"optimizer": AdamW()}, {"optimizer": "sgd"}, "it compares optimisers itself: SGD; AdamW, β"),
         ({"momentum": 0.5}, {"momentum": "0.9"}, "it compares momenta itself: no momentum; momentum 0.5"),
         ({"data": Data("mnist")}, {"data": "digits"}, "it compares data sets itself: digits; mnist"),
