@@ -59,7 +59,8 @@ class Disturbed:
         time.sleep(3)
         self.started.start_node()
         time.sleep(3)
-        self.hit += len(set(running).intersection(self.tasks("R")))
+        # Some may have come to their end meanwhile; none has failed or waits to be begun again.
+        self.hit += len(set(running).intersection(self.tasks("R,CG,CD")))
 
     def kill_the_node(self) -> None:
         """The node dies with all its tasks and comes back; Slurm puts them in the queue again."""
