@@ -61,14 +61,22 @@ class Effect:
         return smallest_detectable(self.prediction(alpha), self.spread(generator), n, verdict)
 
     def times_given(
-        self, generator: np.random.Generator, n: int, alpha: float, verdict: Verdict, distance: float
+        self,
+        generator: np.random.Generator,
+        n: int,
+        alpha: float,
+        verdict: Verdict,
+        distance: float,
+        data_sets: int | None = None,
     ) -> int:
-        """How often the verdict is given where the truth is so far off the edge."""
+        """How often the verdict is given, of all data sets or of so many, where the truth is so far off the edge."""
         truth = self.edge + (self.outwards if verdict is REFUTED else -self.outwards) * distance
         prediction = self.prediction(alpha)
         draw = self.world or partial(own_world(self.rule), noise=NORMAL)
         with mock.patch.object(Rule, "most", 2):
-            findings = (self.rule(prediction, *draw(generator, n=n, truth=truth)) for _ in range(self.data_sets))
+            findings = (
+                self.rule(prediction, *draw(generator, n=n, truth=truth)) for _ in range(data_sets or self.data_sets)
+            )
             return sum(finding.verdict is verdict for finding in findings)
 
 
@@ -97,7 +105,7 @@ def reaching(generator: np.random.Generator, n: int, truth: float) -> tuple[Any,
 
 
 def pilot(generator: np.random.Generator) -> Spread:
-    """Enough replicas that what is planned from them depends little on which they are."""
+    """A hundred replicas, on which it depends what is planned."""
     return noise_of(*closer_than.simulate(generator, 100, 0.0, None))
 
 

@@ -159,15 +159,19 @@ def test_the_truth_is_found_far_from_the_bound(generator: np.random.Generator) -
 
 
 def test_pairs_are_nearer_to_decide_than_independent_groups(generator: np.random.Generator) -> None:
+    """Their intervals are narrower, on average over data sets."""
     [none] = [world for world in fours(0.0) if world.name == SHARED.name]
-    a, b, *_ = none.draw(generator, 32)
     prediction = Prediction("apart", "closer_than", 0.0, 0.01, "because", 0.05)
-    paired = closer_than(prediction, Group(a, range(32)), Group(b, range(32)))
-    c, *_ = none.draw(generator, 32)
-    apart = closer_than(prediction, Group(a, range(32)), Group(c, range(32, 64)))
-    assert paired.p < apart.p
-    assert "whose replicas come in pairs" in paired.rule
-    assert "pairs" not in apart.rule
+    widths = np.zeros(2)
+    for _ in range(20):
+        a, b, *_ = none.draw(generator, 32)
+        c, *_ = none.draw(generator, 32)
+        paired = closer_than(prediction, Group(a, range(32)), Group(b, range(32)))
+        apart = closer_than(prediction, Group(a, range(32)), Group(c, range(32, 64)))
+        widths += np.diff([paired.interval, apart.interval])[:, 0]
+        assert "whose replicas come in pairs" in paired.rule
+        assert "pairs" not in apart.rule
+    assert widths[0] < widths[1]
 
 
 def test_further_mirrors_closer_for_pairs_too(generator: np.random.Generator) -> None:
