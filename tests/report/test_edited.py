@@ -95,7 +95,7 @@ def test_why_a_claim_is_undecided_ends_with_what_would_decide(evidence: Evidence
         assert "replicas a group would decide" in page.text(f"claim-{claim.id}")
 
 
-@pytest.mark.parametrize("scale", ["tiny", "reduced", "reduced-reviews"])
+@pytest.mark.parametrize("scale", ["tiny", "reduced", "reduced-reviews", "reduced-drop-before-equilibrium"])
 def test_captions_conclude_nothing(scale: str) -> None:
     for claim in read_evidence(REFERENCE / scale).claims:
         for text in claim.figures:

@@ -284,7 +284,7 @@ def test_evidence_of_schema_1_is_read_with_what_is_new_left_empty(tmp_path: Path
     assert "steps to equilibrium × 4λ_e" in page.text()
 
 
-@pytest.mark.parametrize("report", ["tiny", "reduced", "reduced-reviews"])
+@pytest.mark.parametrize("report", ["tiny", "reduced", "reduced-reviews", "reduced-drop-before-equilibrium"])
 def test_the_reference_reports_are_what_their_evidence_says(report: str, tmp_path: Path) -> None:
     reference = ROOT / "reports" / "reference" / report
     (tmp_path / "evidence.json").write_bytes((reference / "evidence.json").read_bytes())
