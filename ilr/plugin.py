@@ -27,6 +27,9 @@ OPTIONS = pytest.StashKey[Options]()
 MODE = pytest.StashKey[Mode]()
 """What is done with the claims; not there where none is selected."""
 
+INTERRUPTED = pytest.StashKey[bool]()
+"""Whether the run was ended while its report was written."""
+
 XDIST = "-n: claims train in --workers processes of their own; run them without pytest-xdist"
 
 REHEARSED = "REHEARSED"
@@ -260,7 +263,16 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the report of what was judged."""
     mode = session.config.stash.get(MODE, None)
-    if mode is not None and not mode.finish() and session.exitstatus == pytest.ExitCode.OK:
+    if mode is None:
+        return
+    try:
+        finished = mode.finish()
+    except KeyboardInterrupt:
+        # Here pytest would let it pass as a traceback. What is lost is the report, which the same command writes.
+        session.config.stash[INTERRUPTED] = True
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
+        return
+    if not finished and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -272,5 +284,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.section(mode.heading)
         for line in lines:
             terminalreporter.write_line(line)
-    if mode is not None and exitstatus == pytest.ExitCode.INTERRUPTED and mode.interrupted:
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or config.stash.get(INTERRUPTED, False)
+    if mode is not None and interrupted and mode.interrupted:
         terminalreporter.write_line(mode.interrupted)

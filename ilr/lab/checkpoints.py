@@ -45,6 +45,11 @@ def stop() -> None:
     _stopping.set()
 
 
+def stopping() -> bool:
+    """Whether this process was asked to stop."""
+    return _stopping.is_set()
+
+
 class Checkpoint:
     """How far one job is; the `Keeper` of its training.
 

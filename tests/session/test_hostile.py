@@ -202,6 +202,14 @@ Job.train = terminated
 
 
 KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
+WRITING = """
+from ilr.session import session
+
+def write_report(*_):
+    {}
+
+session.write_report = write_report
+"""
 GOES_ON = "Interrupted: what was trained is in the store. The same command goes on from there."
 
 
@@ -220,9 +228,9 @@ def test_whoever_ends_training_is_told_what_is_kept(pytester: pytest.Pytester, r
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.parametrize("by", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("at", ["judge", "figure", "test"])
+@pytest.mark.parametrize("at", ["judge", "figure", "test", "report"])
 def test_so_is_whoever_ends_a_run_at_something_else(at: str, by: str, pytester: pytest.Pytester) -> None:
-    """While a claim is judged, drawn or tested, which is after training."""
+    """While a claim is judged, drawn or tested, or the report is written, which is after training."""
     ending = KILL.format(by)
     path = write_claim(pytester.path / "claims", "ended", judge=ending if at == "judge" else "pass")
     if at == "figure":
@@ -231,6 +239,8 @@ def test_so_is_whoever_ends_a_run_at_something_else(at: str, by: str, pytester: 
         path.write_text(
             path.read_text().replace("    trial.must_reproduce()", f"    {ending}\n    trial.must_reproduce()")
         )
+    if at == "report":
+        (pytester.path / "claims" / "conftest.py").write_text(WRITING.format(ending))
     arguments = ("-p", "ilr.plugin", "claims", "--engine=in-process", f"--store={pytester.path / 'store'}")
     # A shell has what it starts in the background ignore Ctrl-C, and so would this.
     (pytester.path / "conftest.py").write_text(

@@ -283,13 +283,17 @@ def interruptions(count: int, longest: float, chance: random.Random, arguments: 
         while not run.trains() and not run.ended_within(0.1):
             pass
         if run.ended_within(chance.uniform(0, longest)):
-            shutil.rmtree(place / "store")
+            shutil.rmtree(place)
             continue
         output = place / "output.txt"
         said_before = output.stat().st_size
         began = time.monotonic()
         run.process.send_signal((signal.SIGINT, signal.SIGTERM)[number % 2])
         run.process.wait()
+        if (place / "report" / EVIDENCE).exists():
+            # It had just come to its end, and has nothing to say of going on.
+            shutil.rmtree(place)
+            continue
         taken.append(time.monotonic() - began)
         silent += "The same command" not in output.read_text()[said_before:]
         left += _left_of(run)

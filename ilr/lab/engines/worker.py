@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from ilr.lab.checkpoints import StoppedError, stop
+from ilr.lab.checkpoints import StoppedError, stop, stopping
 from ilr.lab.engines.engine import attempt
 from ilr.lab.hardware import answers, keep_freed_memory
 
@@ -48,6 +48,9 @@ def work(pipe: Connection, number: int) -> None:
     with suppress(StoppedError, EOFError, OSError):
         while True:
             pipe.send(_next(pipe, number))
+    if stopping():
+        # All is kept, and somebody waits: to take torch down in good order takes half a second more.
+        os._exit(0)
 
 
 def _next(pipe: Connection, number: int) -> WorkEnded:
