@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ilr.session.options import expanded
-from ilr.tools.reports import AS_REGISTERED
+from ilr.tools.reports import AS_REGISTERED, OWN
 from ilr.variations.variation import AXES, Variation
 
 PASSED, FAILED, INTERRUPTED, USAGE_ERROR = 0, 1, 2, 4
 """How pytest ends. A run that has judged its claims has passed or failed, as some may be REFUTED."""
-
-OWN = "own"
-"""The choice that leaves claims their own."""
 
 OURS = ("--report", "--plan", "--rehearse", "--compare", *(f"--{name}" for name in AXES))
 """Options of pytest that are not passed on."""
@@ -53,7 +50,8 @@ def _matrix(arguments: argparse.Namespace) -> int:
         if status in (INTERRUPTED, USAGE_ERROR):
             # The user's wish; or what would be the same for every other variation.
             worst = status
-            print("the same command goes on from there" if status == INTERRUPTED else "", file=sys.stderr)
+            if status == INTERRUPTED:
+                print("the same command goes on from there", file=sys.stderr)
             break
         if status not in (PASSED, FAILED):
             worst = FAILED

@@ -93,7 +93,7 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Whether the last one is long enough ago, or this process was asked to stop."""
-        if _stopping.is_set():
+        if stopping():
             return True
         pause = min(max(KEEP_EVERY, self._writing / WRITING_SHARE), KEEP_AT_LEAST_EVERY)
         return time.monotonic() - self._kept_at >= pause
@@ -110,7 +110,7 @@ class Checkpoint:
             self._write(snapshot, self._workers)
         self._kept_at = time.monotonic()
         self._writing = self._kept_at - started
-        if _stopping.is_set():
+        if stopping():
             raise StoppedError
 
     def drop(self) -> None:

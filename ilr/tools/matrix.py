@@ -12,14 +12,10 @@ from ilr.report.page.sentences import first_line, telling_first
 from ilr.stats.decision import Verdict
 from ilr.tools.index import PAGE, reports_under
 from ilr.tools.pages import render
-from ilr.tools.reports import AS_REGISTERED
+from ilr.tools.reports import AS_REGISTERED, OWN
 
 Choices = Mapping[str, str]
 """By the name of an option without its hyphens, what was given: {"norm": "group", "momentum": "0.9"}."""
-
-
-OWN = "own"
-"""How a choice is called that was left to the claims."""
 
 FEW = 4
 """Columns up to which a cell says in words what it shows; with more of them that stands below, and in its title."""
@@ -62,9 +58,14 @@ class Column:
         return ", ".join(value if value[:1].isalpha() else f"{name} {value}" for name, value in self.choices.items())
 
     @property
+    def judged(self) -> list[ClaimEvidence]:
+        """The claims that make sense here."""
+        return [one for one in self.evidence.claims if one.verdict is not Verdict.NOT_RUN]
+
+    @property
     def verdicts(self) -> list[Verdict]:
-        """Of the claims that make sense here."""
-        return [one.verdict for one in self.evidence.claims if one.verdict is not Verdict.NOT_RUN]
+        """Theirs."""
+        return [one.verdict for one in self.judged]
 
     @property
     def share(self) -> "Share":
@@ -74,7 +75,7 @@ class Column:
     @property
     def counted(self) -> str:
         """How many claims came out how, of those that make sense here."""
-        return counted([one for one in self.evidence.claims if one.verdict is not Verdict.NOT_RUN])
+        return counted(self.judged)
 
     def cell(self, claim: str) -> Cell | None:
         """What became of the claim with an id; `None` where the report does not have it."""

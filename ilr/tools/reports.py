@@ -10,6 +10,9 @@ from ilr.report.files import EVIDENCE, read_evidence
 AS_REGISTERED = "as-registered"
 """The folder of the report, among those of variations, that is none."""
 
+OWN = "own"
+"""What stands for a choice that is left to the claims."""
+
 
 @dataclass(frozen=True)
 class Report:

@@ -173,9 +173,11 @@ class Networks:
     def effective_learning_rate(self) -> Tensor:
         """η/‖w‖² [R], or what is in its place for another optimiser than SGD: η for weights of norm 1."""
         assert self.norm_power is not None
-        # Not as a power, which rounds otherwise than a square does.
+        if self.norm_power == 0:
+            return self.learning_rate[:, 0].clone()
         norm = self.weight_norm()
-        return self.learning_rate[:, 0] / {-2: norm.square(), -1: norm, 0: torch.ones_like(norm)}[self.norm_power]
+        # Not as a power, which rounds otherwise than a square does.
+        return self.learning_rate[:, 0] / (norm.square() if self.norm_power == -2 else norm)
 
     @cached_property
     def _of_average(self) -> "Networks":
