@@ -111,7 +111,8 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
         effective = recording["effective_learning_rate"].mean(axis=1)
         second_moment = recording["gradient_second_moment"].mean(axis=1)
         yield EFFECTIVE.of(name), effective / ilr.theory.equilibrium_effective_learning_rate(intrinsic, second_moment)
-        yield ANGLE.of(name), angle(recording) / ilr.theory.equilibrium_step_angle(intrinsic)
+        law = ilr.theory.equilibrium_step_angle(intrinsic, recording.experiment.momentum)
+        yield ANGLE.of(name), angle(recording) / law
 
 
 def initial_intrinsic(recording: ilr.Recording) -> float:
@@ -144,7 +145,8 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
     law = [ilr.theory.equilibrium_effective_learning_rate(one, 1.0) for one in intrinsic.tolist()]
     effective.loglog(intrinsic, law, color="black", linestyle="-", linewidth=0.8, label="theory")
     effective.set(title="effective learning rate × √E‖ḡ‖²", xlabel="λₑ")
-    angles = [ilr.theory.equilibrium_step_angle(one) for one in intrinsic.tolist()]
+    momentum = next(iter(recordings.values())).experiment.momentum
+    angles = [ilr.theory.equilibrium_step_angle(one, momentum) for one in intrinsic.tolist()]
     turned.loglog(intrinsic, angles, color="black", linestyle="-", linewidth=0.8, label="theory")
     turned.set(title="angle of a step, root mean square [rad]", xlabel="λₑ")
     for axes in (effective, turned):

@@ -175,7 +175,7 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
         second_moment = run["gradient_second_moment"].mean(axis=1)
         angle = np.sqrt((run["step_angle"].astype(np.float64) ** 2).mean(axis=1))
         yield EFFECTIVE.of(name), effective / ilr.theory.equilibrium_effective_learning_rate(intrinsic, second_moment)
-        yield ANGLE.of(name), angle / ilr.theory.equilibrium_step_angle(intrinsic)
+        yield ANGLE.of(name), angle / ilr.theory.equilibrium_step_angle(intrinsic, run.experiment.momentum)
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:

@@ -219,7 +219,7 @@ def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.F
 
     momenta = np.linspace(0.0, 0.95, 40)
     intrinsic = recordings[WITHOUT].experiment.intrinsic_learning_rates()[0]
-    law = [ilr.theory.equilibrium_step_angle(intrinsic * (1 - one), one) for one in momenta.tolist()]
+    law = [ilr.theory.equilibrium_step_angle(intrinsic, one) for one in momenta.tolist()]
     turned.plot(momenta, law, color="black", linewidth=0.8, label="√(2ηλ/(1 + β))")
     for name, momentum in MOMENTA.items():
         found = angle(recordings[name])

@@ -272,7 +272,7 @@ def by_law(run: ilr.Recording) -> ilr.Array:
 def angle_by_law(run: ilr.Recording) -> ilr.Array:
     """The root mean square angle of a step, as a multiple of the theory's: [replica]."""
     angle = np.sqrt((run["step_angle"].astype(np.float64) ** 2).mean(axis=1))
-    return np.asarray(angle / ilr.theory.equilibrium_step_angle(intrinsic(run)))
+    return np.asarray(angle / ilr.theory.equilibrium_step_angle(intrinsic(run), run.experiment.momentum))
 
 
 def cooled_runs(recordings: ilr.Recordings, norm: str) -> list[ilr.Recording]:

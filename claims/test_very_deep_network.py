@@ -173,8 +173,9 @@ def growth(squared: ilr.Array) -> ilr.Array:
 
 def relative_angles(recording: ilr.Recording) -> ilr.Array:
     """Angles of steps, in units of that at equilibrium: [replica, step]."""
-    intrinsic = recording.experiment.intrinsic_learning_rates()[0]
-    return np.asarray(recording["step_angle"].astype(np.float64) / ilr.theory.equilibrium_step_angle(intrinsic))
+    experiment = recording.experiment
+    law = ilr.theory.equilibrium_step_angle(experiment.intrinsic_learning_rates()[0], experiment.momentum)
+    return np.asarray(recording["step_angle"].astype(np.float64) / law)
 
 
 def figure(recordings: ilr.Recordings, controls: ilr.ControlRecordings) -> ilr.Figure:

@@ -181,6 +181,12 @@ OF_OPTIMIZERS = {
     ),
     own("optimizer", "weights - learning_rate * gradients / gradients.norm(), state"): r"step\(\) mixes replicas",
     own("optimizer", "weights - torch.ones(weights.shape, dtype=weights.dtype), state"): rf"step\(\) {ON_THE_CPU}",
+    own("optimizer", "weights, state", fields="gain: float = 0.0"): r"gain is 0\.0, not a number above 0",
+    own("optimizer", "weights, state", fields="gain = None"): r"gain is None, not a number above 0",
+    own("optimizer", "weights, state", fields="decay_gain: float = -1.0"): r"decay_gain is -1\.0, not a number above 0",
+    own("optimizer", "weights, state", fields="gain = property(lambda self: 1 / 0)"): (
+        r"gain raises ZeroDivisionError: division by zero"
+    ),
     keeping("torch.zeros(weights.shape)"): rf"state\(\) {ON_THE_CPU}",
     keeping("weights.numpy(force=True)"): r"state\(\) has 'm': array\(.*, not a tensor",
     keeping("weights.sum()"): r"state\(\)\['m'\] has the shape \[\], not \[3, \.\.\.\]",

@@ -8,7 +8,7 @@ from typing import Literal
 from ilr.experiments.architectures import Net, Toy, is_own
 from ilr.experiments.noise import GradientNoise
 from ilr.experiments.norms import InNet, Norm
-from ilr.experiments.optimizers import SGD, Optimizer
+from ilr.experiments.optimizers import SGD, Optimizer, gains
 from ilr.experiments.own import calling
 from ilr.experiments.own_data import OwnData
 from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
@@ -188,6 +188,7 @@ class Experiment:
         """Plain SGD is written in one way; what is plain SGD's goes with no other optimiser."""
         if self.optimizer is None:
             return
+        gains(self.optimizer)
         for field in ("momentum", "initial_velocity"):
             if value := getattr(self, field):
                 raise ValueError(
@@ -300,9 +301,18 @@ class Experiment:
         """How many batches' gradients a step takes."""
         return 1 if self.gradient_noise is None else self.gradient_noise.batches
 
+    @property
+    def stepped_by(self) -> Optimizer:
+        """The optimiser, SGD's momentum included."""
+        return self.optimizer or SGD(self.momentum)
+
     def intrinsic_learning_rates(self) -> Values:
-        """The intrinsic learning rate λₑ = ηλ of every step, and of the final state: [steps + 1]."""
-        return self.learning_rates() * self.weight_decays()
+        """The intrinsic learning rate λₑ of every step, and of the final state: [steps + 1].
+
+        ηλ, and ηλ/(1 − β) with momentum β: what a step of weight decay takes of the weights, in the long run.
+        """
+        _, gain = gains(self.stepped_by)
+        return self.learning_rates() * self.weight_decays() * gain
 
     @property
     def dtype(self) -> str:

@@ -4,8 +4,11 @@ A record sees one layer of R replicas at a time. All its tensors have the replic
 must depend on its own alone. It needs nothing of torch but the tensors that it is given.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from ilr.experiments.own import calling, wrong
+from ilr.fields import shown
 from ilr.serialization import record
 
 if TYPE_CHECKING:
@@ -17,6 +20,22 @@ State = dict[str, Any]
 
 class Optimizer:
     """How weights follow gradients. One of your own derives from this and is a record: see docs/extending.md."""
+
+    @property
+    def gain(self) -> float:
+        """How many times η a gradient moves the weights by, over all steps that it has a part in.
+
+        1/(1 − β) where momentum adds gradients up; 1 where they are averaged, or no step remembers another.
+        """
+        return 1.0
+
+    @property
+    def decay_gain(self) -> float:
+        """How many times ηλ a step of weight decay takes of the weights in the end: λₑ = ηλ · `decay_gain`.
+
+        That of a gradient, which weight decay is part of; 1 where it goes past what adds gradients up.
+        """
+        return self.gain
 
     def state(self, weights: "Tensor") -> State:  # noqa: ARG002 - those with a memory need them
         """What is kept before the first step: tensors [replica, ...] by name; most have the weights' shape.
@@ -39,6 +58,23 @@ class Optimizer:
             weight_decay: λ, likewise.
         """
         raise NotImplementedError
+
+
+def gains(optimizer: Optimizer) -> tuple[float, float]:
+    """An optimiser's `gain` and `decay_gain`.
+
+    Raises:
+        OwnRecordError: one of somebody's own has something else than a number above 0 there.
+    """
+    found = []
+    for name in ("gain", "decay_gain"):
+        with calling(optimizer, name):
+            value: Any = getattr(optimizer, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise wrong(optimizer, f"{name} is {shown(value)}, not a number above 0")
+        found.append(float(value))
+    gain, decay_gain = found
+    return gain, decay_gain
 
 
 @record
@@ -66,6 +102,16 @@ class SGD(Optimizer):
         """Whether this is what an experiment without an optimiser does."""
         # Where nothing is kept, decay passes through no buffer either way; but it rounds otherwise.
         return not (self.nesterov or self.decoupled)
+
+    @property
+    def gain(self) -> float:
+        """1/(1 − β), the sum of 1, β, β², …; Nesterov's is the same."""
+        return 1 / (1 - self.momentum)
+
+    @property
+    def decay_gain(self) -> float:
+        """That of a gradient; 1 where decay is decoupled."""
+        return 1.0 if self.decoupled else self.gain
 
     def state(self, weights: "Tensor") -> State:
         """The buffer v, of zeros."""

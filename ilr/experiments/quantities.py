@@ -71,7 +71,12 @@ _TABLE = (
     Quantity("partner_average_test_accuracy", OF_PARTNERS, "test_accuracy of two partners' mean w", dtype="float64"),
     Quantity("weight_norm", WEIGHTS, "‖w‖", toy=True),
     # Of another optimiser than SGD, the power of ‖w‖ is measured: `ilr.training.stepping.norm_power`.
-    Quantity("effective_learning_rate", WEIGHTS, "η/‖w‖²; η/‖w‖ under AdamW, Lion and sign SGD", toy=True),
+    Quantity(
+        "effective_learning_rate",
+        WEIGHTS,
+        "η/‖w‖²; with momentum β η/((1 − β)‖w‖²); η/‖w‖ under AdamW, Lion and sign SGD",
+        toy=True,
+    ),
     Quantity("weights", WEIGHTS, "w", axes=("weight",)),
     Quantity("batch_loss", GRADIENT, "L, mean cross-entropy of the step's batch", "nat"),
     Quantity("gradient_second_moment", GRADIENT, "‖w‖²‖∇L‖²"),

@@ -108,7 +108,7 @@ class ExperimentEvidence(Struct, frozen=True):
     weight_decay: str = ""
     """λ(t) in words."""
     intrinsic_learning_rate: Range = (None, None)
-    """λₑ = ηλ at the first step and at the last; null where it is not finite."""
+    """λₑ at the first step and at the last: ηλ, with momentum β ηλ/(1 − β); null where it is not finite."""
     batch_size: Count | None = None
     """Examples per step; null for the full batch."""
     precision: str = ""

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from ilr.experiments.experiment import Experiment, Precision
-from ilr.experiments.optimizers import SGD
 from ilr.lab.catalogue import Origin
 from ilr.lab.hardware import gpus, processor
 from ilr.lab.scheduler import Lab
@@ -270,9 +269,7 @@ def _experiment(experiment: Experiment, source: Origin) -> schema.ExperimentEvid
         computed="; ".join(source.formulations),
         net=str(experiment.net),
         norm=", ".join(filter(None, (str(experiment.norm), invariance_found(experiment)))),
-        optimiser=", ".join(
-            filter(None, (str(experiment.optimizer or SGD(experiment.momentum)), rate_found(experiment)))
-        ),
+        optimiser=", ".join(filter(None, (str(experiment.stepped_by), rate_found(experiment)))),
         data=", ".join(data),
         learning_rate=str(experiment.learning_rate),
         weight_decay=str(experiment.weight_decay),

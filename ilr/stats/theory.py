@@ -1,6 +1,6 @@
 """The closed forms that claims compare their measurements with.
 
-η is the learning rate, λ the weight decay, λₑ = ηλ the intrinsic learning rate.
+η is the learning rate, λ the weight decay, λₑ the intrinsic learning rate: ηλ, with momentum β ηλ/(1 − β).
 """
 
 import math
@@ -67,6 +67,7 @@ def equilibrium_effective_learning_rate(intrinsic_learning_rate: float, gradient
     """η/‖w‖² = √(λₑ(2 − λₑ)/E‖ḡ‖²) at which the norm keeps its value, nearly √(2λₑ/E‖ḡ‖²).
 
     The fixed point of `squared_norm_after_step` with the mean of ‖ḡ‖² over batches, hence ‖w‖⁴ = ηE‖ḡ‖²/(λ(2 − ηλ)).
+    With momentum β it is η/((1 − β)‖w‖²), to first order in λₑ.
     """
     effective: Numbers = (intrinsic_learning_rate * (2 - intrinsic_learning_rate) / gradient_second_moment) ** 0.5
     return effective
@@ -75,15 +76,17 @@ def equilibrium_effective_learning_rate(intrinsic_learning_rate: float, gradient
 def equilibrium_step_angle(intrinsic_learning_rate: float, momentum: float = 0.0) -> float:
     """arccos(1 − ηλ/(1 + β)) in radians, nearly √(2ηλ/(1 + β)): how far a step turns weights that keep their norm.
 
+    In λₑ, which has 1 − β in it, that is √(2λₑ(1 − β)/(1 + β)).
+
     Without momentum weight decay leaves (1 − ηλ)w, the gradient is orthogonal to it, and the norm is that of w again.
     With momentum the step u₊ = βu − η(∇L + λw) keeps the norm where 2⟨w, u₊⟩ = −‖u₊‖²; the step before did so too,
     hence ⟨w, u⟩ = ‖u‖²/2, and ‖u‖² = 2ηλ‖w‖²/(1 + β) (Wan et al. 2021).
 
     Args:
-        intrinsic_learning_rate: ηλ, not divided by 1 − β.
+        intrinsic_learning_rate: λₑ = ηλ/(1 − β).
         momentum: β.
     """
-    return math.acos(1 - intrinsic_learning_rate / (1 + momentum))
+    return math.acos(1 - intrinsic_learning_rate * (1 - momentum) / (1 + momentum))
 
 
 def relaxed_effective_learning_rate(

@@ -11,6 +11,7 @@ from torch import Tensor
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
 from ilr.experiments.experiment import Experiment, Observe, check_fusable
+from ilr.experiments.optimizers import gains
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
@@ -126,6 +127,7 @@ class _Run:
         # To measure it may take seconds, and nothing else needs it.
         is_observed = any(one.quantity == "effective_learning_rate" for one in shared.observe)
         self.norm_power = norm_power(shared.optimizer) if shared.optimizer and is_observed else -2
+        self.gain, _ = gains(shared.stepped_by)
         first, *self.later = stages(self.slices)
         self._enter(first, first.replicas)
 
@@ -290,7 +292,7 @@ class _Run:
             norm=self.norm,
             weight_vectors=self.weights,
             head=self.head,
-            learning_rate=self.learning_rates[step],
+            learning_rate=self.learning_rates[step] * self.gain,
             norm_power=self.norm_power,
             probe_direction=self._probe_direction,
             train=self.train_set,

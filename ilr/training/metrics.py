@@ -103,7 +103,7 @@ class Networks:
     head: Tensor
     """[R, class, feature]"""
     learning_rate: Tensor
-    """[R, 1]"""
+    """η times the optimiser's gain, [R, 1]."""
     probe_direction: Callable[[], Tensor]
     """Gives unit vectors [R, weight] along which curvature is compared."""
     train: ExampleSet
@@ -171,7 +171,7 @@ class Networks:
         return length(self.weight_vectors)
 
     def effective_learning_rate(self) -> Tensor:
-        """η/‖w‖² [R], or what is in its place for another optimiser than SGD: η for weights of norm 1."""
+        """η/‖w‖² [R], with momentum β η/((1 − β)‖w‖²); for other optimisers the power of ‖w‖ that is in its place."""
         assert self.norm_power is not None
         if self.norm_power == 0:
             return self.learning_rate[:, 0].clone()

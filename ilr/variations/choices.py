@@ -11,7 +11,7 @@ from typing import Any
 from ilr.data.catalog import DATASETS, whole_info
 from ilr.experiments.architectures import CNN, MLP, Net
 from ilr.experiments.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm, Norm, WeightNorm
-from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD, gains
 from ilr.experiments.own import LONGEST, check_told
 from ilr.experiments.own_data import OwnData, npz
 from ilr.fields import in_a_line, shown
@@ -122,7 +122,9 @@ def optimizer(typed: str) -> Choice:
         ValueError: it is none; the message says what is allowed.
     """
     if is_in_a_file(typed):
-        return Choice(typed, from_file(typed, Optimizer, "an optimiser"))
+        of_ones_own: Optimizer = from_file(typed, Optimizer, "an optimiser")
+        gains(of_ones_own)  # which decide the learning rates it is tried at
+        return Choice(typed, of_ones_own)
     if typed not in OPTIMIZERS:
         raise ValueError(f"choose from {', '.join(OPTIMIZERS)}, or {IN_A_FILE}")
     return Choice(typed, OPTIMIZERS[typed])

@@ -6,7 +6,7 @@ of it makes no sense there; nor does one that does not fit, or that makes a cont
 hold `KEEPS`, reasons by axis why its claim is about nothing else than its own choice.
 
 The intrinsic learning rate λₑ stays as it is, since it is what the paper says decides: momentum β does at the learning
-rate η(1 − β) what η does without it, and other optimisers, whose λₑ is ηλ as plain SGD's, keep η.
+rate η(1 − β) what η does without it, and optimisers that add nothing up, whose λₑ is ηλ as plain SGD's, keep η.
 """
 
 import re
@@ -20,7 +20,7 @@ from ilr.data.catalog import DataUnavailableError, whole_info
 from ilr.experiments.architectures import Net, Toy, is_own
 from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.norms import InNet
-from ilr.experiments.optimizers import SGD, Optimizer
+from ilr.experiments.optimizers import SGD, Optimizer, gains
 from ilr.experiments.own_data import OwnData
 from ilr.experiments.schedules import Constant, Scaled, Schedule, as_schedule
 from ilr.fields import in_a_line
@@ -49,13 +49,16 @@ class Axis:
     put: Callable[[Experiment, Any], Experiment]
     told: Callable[[Any], str] = str
     """A value in words."""
-    beta: Callable[[Any], float] = lambda _: 0.0
-    """The momentum of a value, which decides the learning rates at its λₑ."""
+    optimizer: Callable[[Any], Optimizer] | None = None
+    """The optimiser of a value, where that is what is chosen: it decides the learning rates at its λₑ."""
 
     def replaced(self, own: Any, value: Any) -> str:
         """What stands in place of what, in words, with what becomes of the learning rates."""
-        factor = _factor(self.beta(own), self.beta(value))
-        rates = f" (η × {factor:g})" if factor != 1 else ""
+        rates = ""
+        if self.optimizer is not None:
+            of_rate, of_decay = _factors(self.optimizer(own), self.optimizer(value))
+            changed = [f"{name} × {factor:g}" for name, factor in (("η", of_rate), ("λ", of_decay)) if factor != 1]
+            rates = f" ({', '.join(changed)})" if changed else ""
         return f"{self.told(value)}{rates} in place of {self.told(own)}"
 
 
@@ -75,39 +78,43 @@ def _with_net(experiment: Experiment, net: Net) -> Experiment:
 
 def _with_optimizer(experiment: Experiment, optimizer: Optimizer) -> Experiment:
     """The same by another optimiser, which plain SGD's momentum, if any, gives way to, at the same λₑ."""
-    rates = _rates_at(experiment, _momentum(optimizer))
-    if type(optimizer) is SGD and optimizer.plain:
-        return replace(experiment, optimizer=None, momentum=optimizer.momentum, learning_rate=rates)
-    return replace(experiment, optimizer=optimizer, momentum=0.0, learning_rate=rates)
+    of_rate, of_decay = _factors(experiment.stepped_by, optimizer)
+    is_plain = type(optimizer) is SGD and optimizer.plain
+    return replace(
+        experiment,
+        optimizer=None if is_plain else optimizer,
+        momentum=optimizer.momentum if isinstance(optimizer, SGD) and is_plain else 0.0,
+        learning_rate=_times(experiment.learning_rate, of_rate),
+        weight_decay=_times(experiment.weight_decay, of_decay),
+    )
 
 
 def _with_momentum(experiment: Experiment, momentum: float) -> Experiment:
     """The same with another momentum of plain SGD, at the same λₑ."""
-    return replace(experiment, momentum=momentum, learning_rate=_rates_at(experiment, momentum))
+    of_rate, of_decay = _factors(experiment.stepped_by, SGD(momentum))
+    return replace(
+        experiment,
+        momentum=momentum,
+        learning_rate=_times(experiment.learning_rate, of_rate),
+        weight_decay=_times(experiment.weight_decay, of_decay),
+    )
 
 
-def _optimizer_of(experiment: Experiment) -> Optimizer:
-    return experiment.optimizer or SGD(experiment.momentum)
+def _factors(before: Optimizer, after: Optimizer) -> tuple[float, float]:
+    """What η, and what λ, is multiplied by, so that what a gradient does in the end and λₑ stay as they are."""
+    gain_before, decay_gain_before = gains(before)
+    gain_after, decay_gain_after = gains(after)
+    of_rate = gain_before / gain_after
+    return of_rate, decay_gain_before / decay_gain_after / of_rate
 
 
-def _momentum(optimizer: Optimizer) -> float:
-    """β by which an optimiser's steps add up to 1/(1 − β) times their length; others' running means do not add up."""
-    return optimizer.momentum if isinstance(optimizer, SGD) else 0.0
-
-
-def _factor(before: float, after: float) -> float:
-    """What learning rates are multiplied by, so that λₑ = ηλ/(1 − β) stays with another momentum β."""
-    return (1 - after) / (1 - before)
-
-
-def _rates_at(experiment: Experiment, momentum: float) -> Schedule:
-    """The learning rates at which this momentum has the λₑ that the experiment has with its own."""
-    rates = as_schedule(experiment.learning_rate)
-    factor = _factor(_momentum(_optimizer_of(experiment)), momentum)
+def _times(schedule: Schedule | float, factor: float) -> Schedule:
+    """A schedule, each value times a factor."""
+    values = as_schedule(schedule)
     if factor == 1:
-        return rates
+        return values
     # Written as a claim would write it: what is the same run has the same recording.
-    return Constant(rates.value * factor) if isinstance(rates, Constant) else Scaled(rates, factor)
+    return Constant(values.value * factor) if isinstance(values, Constant) else Scaled(values, factor)
 
 
 def _momentum_in_words(momentum: float) -> str:
@@ -131,9 +138,9 @@ AXES: dict[str, Axis] = {
         "optimiser",
         "optimisers",
         choices.optimizer,
-        _optimizer_of,
+        lambda one: one.stepped_by,
         _with_optimizer,
-        beta=_momentum,
+        optimizer=lambda optimizer: optimizer,
     ),
     "momentum": Axis(
         "momentum",
@@ -142,7 +149,7 @@ AXES: dict[str, Axis] = {
         lambda one: one.momentum,
         _with_momentum,
         told=_momentum_in_words,
-        beta=lambda momentum: momentum,
+        optimizer=SGD,
     ),
 }
 """By the name of the option. A further one is an entry here and a row of `ilr.session.options.Options`."""

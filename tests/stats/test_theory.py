@@ -92,7 +92,7 @@ def test_a_step_with_momentum_turns_weights_by_the_theorys_angle(momentum: float
         after = weights - learning_rate * velocity
         turned.append(1 - after @ weights / np.linalg.norm(after) / np.linalg.norm(weights))
         weights = after
-    theory = 1 - math.cos(equilibrium_step_angle(learning_rate * weight_decay, momentum))
+    theory = 1 - math.cos(equilibrium_step_angle(learning_rate * weight_decay / (1 - momentum), momentum))
     assert np.mean(turned[4_000:]) == pytest.approx(theory, rel=0.02)
 
 

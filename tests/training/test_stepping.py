@@ -101,7 +101,44 @@ def test_an_optimiser_is_told_of() -> None:
     )
 
 
-# The effective learning rate
+# The intrinsic and the effective learning rate
+
+
+SGDS = [optimizer for optimizer in BUILT_IN if isinstance(optimizer, SGD)]
+
+
+@pytest.mark.parametrize("optimizer", SGDS, ids=str)
+def test_the_gain_is_what_the_steps_of_one_gradient_add_up_to(optimizer: Optimizer) -> None:
+    gain, _ = optimizers.gains(optimizer)
+    gradient = torch.ones(1, 3, dtype=torch.float64)
+    weights = 2 * gradient
+    steps = RecordSteps(optimizer, [weights])
+    for step in range(400):
+        steps.step([gradient if step == 0 else 0 * gradient], torch.full((1, 1), 0.5), torch.zeros(1, 1))
+    torch.testing.assert_close(weights, 2 * gradient - 0.5 * gain * gradient, rtol=1e-12, atol=0.0)
+
+
+@pytest.mark.parametrize("optimizer", BUILT_IN, ids=str)
+def test_the_intrinsic_learning_rate_is_what_a_step_of_weight_decay_takes_in_the_end(optimizer: Optimizer) -> None:
+    experiment = replace(BASE, optimizer=optimizer, learning_rate=0.01, weight_decay=0.001)
+    intrinsic = experiment.intrinsic_learning_rates()[0]
+    weights = torch.ones(1, 3, dtype=torch.float64)
+    steps = RecordSteps(optimizer, [weights])
+    lengths = []
+    for _ in range(400):
+        steps.step([0 * weights], torch.full((1, 1), 0.01), torch.full((1, 1), 0.001))
+        lengths.append(weights.norm().item())
+    assert 1 - lengths[-1] / lengths[-2] == pytest.approx(intrinsic, rel=0.002)
+
+
+@pytest.mark.parametrize("optimizer", SGDS, ids=str)
+def test_the_effective_learning_rate_has_the_gain(optimizer: Optimizer, random_dataset: Dataset) -> None:
+    observe = tuple(Observe(name, range(STEPS + 1)) for name in ("weight_norm", "effective_learning_rate"))
+    experiment = replace(BASE, optimizer=optimizer, observe=observe)
+    [arrays] = train([experiment], random_dataset)
+    gain, _ = optimizers.gains(optimizer)
+    expected = gain * experiment.learning_rates() / arrays["weight_norm"] ** 2
+    np.testing.assert_allclose(arrays["effective_learning_rate"], expected, rtol=1e-12)
 
 
 @dataclass(frozen=True)
@@ -210,6 +247,10 @@ class Heavy(Optimizer):
 
     momentum: float = 0.0
     clip: float = float("inf")
+
+    @property
+    def gain(self) -> float:
+        return 1 / (1 - self.momentum)
 
     def state(self, weights: Tensor) -> optimizers.State:
         return {"velocity": torch.zeros_like(weights)}

@@ -16,6 +16,7 @@ from ilr.experiments.schedules import Cosine
 from ilr.report.files import read_evidence
 from ilr.trials.claim import ClaimFileError
 from ilr.trials.history import record
+from ilr.variations.choices import Choice
 from ilr.variations.variation import AS_REGISTERED, AXES, NoSenseError, Variation
 from tests.claim_files import write_claim
 from tests.conftest import Run
@@ -80,6 +81,18 @@ def test_an_optimiser_takes_the_place_of_plain_momentum_at_the_same_intrinsic_le
     assert (f"(η × {factor:.3g}) in place of" in told) == (abs(factor - 1) > 1e-9)
     np.testing.assert_allclose(varied["run"].learning_rates(), wanted.learning_rates(), rtol=1e-12)
     assert replace(varied["run"], learning_rate=0.0) == replace(wanted, learning_rate=0.0)
+
+
+@pytest.mark.parametrize("schedule", [0.1, Cosine(0.1, 5)])
+def test_decay_that_momentum_does_not_gather_is_made_stronger(schedule: Any, small_experiment: Experiment) -> None:
+    """What gradients do in the end, and the intrinsic learning rate, stay as they are."""
+    planned = replace(small_experiment, weight_decay=schedule)
+    choice = Choice("mine.py:SGDW", SGD(momentum=0.9, decoupled=True))
+    varied, _, told = Variation({"optimizer": choice}).of({"run": planned}, {})
+    np.testing.assert_allclose(varied["run"].learning_rates(), 0.1 * planned.learning_rates())
+    np.testing.assert_allclose(varied["run"].weight_decays(), 10 * planned.weight_decays())
+    np.testing.assert_allclose(varied["run"].intrinsic_learning_rates(), planned.intrinsic_learning_rates())
+    assert told == "SGD, momentum 0.9, decoupled weight decay (η × 0.1, λ × 10) in place of SGD"
 
 
 def test_what_a_claim_would_write_for_momentum_is_the_same_experiment(small_experiment: Experiment) -> None:
