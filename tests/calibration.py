@@ -1,10 +1,12 @@
 """How often every rule errs, through one look and through four, and what it detects, by simulation.
 
-`python -m tests.calibration` writes docs/calibration.md; it takes half an hour of two CPUs.
+`python -m tests.calibration` writes docs/calibration.md; it takes half an hour of two CPUs. With names of rules
+behind it only their rows are written anew.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -22,6 +24,7 @@ from ilr.stats.function_space import closer_than, further_than, noise_of
 from ilr.stats.function_space.relative import Yardstick, nearer_than
 from ilr.stats.jackknife import Places, power_law
 from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
+from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
 from ilr.stats.sample_size import Spread, smallest_detectable
 from ilr.stats.shares import Share, quantile_at_least, share_at_least, universal
@@ -164,10 +167,13 @@ def errors_of(case: Case, noise: Noise, n: int) -> tuple[str, str]:
     return cells[0], "no error" if case.rule is universal else cells[1]
 
 
-def error_tables(cases: Sequence[Case], workers: ProcessPoolExecutor) -> tuple[str, str]:
-    """The rows on false REPRODUCED, and those on false REFUTED."""
-    rows = [(case, noise) for case in cases for noise in case.noises]
-    keys = [(i, j, n) for i, case in enumerate(cases) for j in range(len(case.noises)) for n in REPLICAS]
+def error_tables(cases: Sequence[Case], rules: Collection[str], workers: ProcessPoolExecutor) -> tuple[str, str]:
+    """The rows of some rules on false REPRODUCED, and those on false REFUTED."""
+    rows, keys = [], []
+    for i, case in enumerate(cases):
+        if case.rule.name in rules:
+            rows += [(case, noise) for noise in case.noises]
+            keys += [(i, j, n) for j in range(len(case.noises)) for n in REPLICAS]
     kind = "recorded" if cases is not CASES else "simulated"
     found = list(workers.map(_errors, [kind] * len(keys), keys, chunksize=1))
     tables = []
@@ -195,8 +201,8 @@ def _recorded() -> tuple[Case, ...]:
     return tuple(recorded_worlds())
 
 
-def lines_of_effects(generator: np.random.Generator) -> Iterator[str]:
-    for effect, n in product(EFFECTS, PLANNED):
+def lines_of_effects(rules: Collection[str], generator: np.random.Generator) -> Iterator[str]:
+    for effect, n in product((one for one in EFFECTS if one.rule.name in rules), PLANNED):
         cells = []
         for verdict in (REFUTED, REPRODUCED):
             distance = effect.smallest(generator, n, STRICT, verdict)
@@ -269,21 +275,33 @@ of the distributions, of all {RECORDED}. `nearer_than` is asked of λₑ and λ�
 """
 
 
-def page(workers: ProcessPoolExecutor) -> str:
-    """All of docs/calibration.md."""
+def page(rules: Collection[str], workers: ProcessPoolExecutor) -> str:
+    """docs/calibration.md, with the rows of some rules."""
     generator = np.random.default_rng()
     parts = [HEAD]
     for title, cases in (("", CASES), (RECORDED_HEAD, _recorded())):
-        reproduced, refuted = error_tables(cases, workers)
+        reproduced, refuted = error_tables(cases, rules, workers)
         parts += [title, f"### False REPRODUCED\n\n{COLUMNS}{reproduced}", f"\n### False REFUTED\n\n{COLUMNS}{refuted}"]
-    parts.append(looks.section(workers))
-    return "".join((*parts, PLANNED_HEAD, *lines_of_effects(generator)))
+    parts.append(looks.section(rules, workers))
+    return "".join((*parts, PLANNED_HEAD, *lines_of_effects(rules, generator)))
+
+
+def with_rows(page: str, others: str, rules: Collection[str]) -> str:
+    """A page whose rows of some rules are those of another one."""
+    of_rules = tuple(f"| `{rule}`" for rule in rules)
+    rows = iter([line for line in others.splitlines() if line.startswith(of_rules)])
+    return "".join(f"{next(rows) if line.startswith(of_rules) else line}\n" for line in page.splitlines())
 
 
 def main() -> None:
+    only = sys.argv[1:]
+    if unknown := set(only) - RULES.keys():
+        sys.exit(f"{', '.join(sorted(unknown))}: no such rule; choose from {', '.join(RULES)}")
     pool()  # once, before the workers are forked
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as workers:
-        PAGE.write_text(page(workers), encoding="utf-8")
+        made = page(only or RULES, workers)
+    whole = with_rows(PAGE.read_text(encoding="utf-8"), made, only) if only else made
+    PAGE.write_text(whole, encoding="utf-8")
 
 
 if __name__ == "__main__":

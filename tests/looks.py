@@ -1,7 +1,7 @@
 """Claims that are false, judged at up to four looks: how often any of them comes out REPRODUCED."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
@@ -153,9 +153,10 @@ by chance, should come out REPRODUCED. The last column is what the claims that a
 """
 
 
-def section(workers: Executor) -> str:
-    """The table of all worlds."""
-    by_name = worlds(pool())
+def section(rules: Collection[str], workers: Executor) -> str:
+    """The table of the worlds in which some rules judge."""
+    judged_by = tuple(f"`{rule}`" for rule in rules)
+    by_name = [name for name in worlds(pool()) if name.startswith(judged_by)]
     tasks = [(name, off) for name in by_name for off in (1.5, 1.0)]
     found = list(workers.map(row, *zip(*tasks, strict=True), [SEEDS] * len(tasks)))
     lines = []

@@ -16,7 +16,7 @@ from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_group
 from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
 from ilr.stats.shares import share_at_least, universal
-from tests.calibration import EFFECTS, PAGE
+from tests.calibration import EFFECTS, PAGE, with_rows
 from tests.cases import CASES
 from tests.stats.samples import (
     ANY,
@@ -251,3 +251,11 @@ def test_what_holm_leaves_undecided_says_how_many_replicas_would_decide(generato
     assert all(finding.replicas_needed is not None and finding.replicas_needed > 12 for finding in findings)
     [decided] = decide(together[:1])[1]
     assert decided.replicas_needed is None
+
+
+def test_rows_of_some_rules_take_the_place_of_theirs() -> None:
+    page = "# Head\n\n| `ratio` | old |\n| `slope` | old |\n\n| `ratio`, pairs | old |\n"
+    others = "# Other\n\n| `ratio` | new |\n| `ratio`, pairs | newer |\n"
+    assert with_rows(page, others, ["ratio"]) == (
+        "# Head\n\n| `ratio` | new |\n| `slope` | old |\n\n| `ratio`, pairs | newer |\n"
+    )
