@@ -10,8 +10,9 @@ from ilr.dryrun.budget import Budget, ClaimCost
 from ilr.lab.cost import OPERATIONS_PER_SECOND
 from ilr.lab.gpus import GPUS, H100, LAYER_SECONDS, MEASURED
 from ilr.lab.hardware import is_gpu, processor
+from ilr.report.text import plural
 from ilr.session.mode import Mode
-from ilr.session.progress import count, duration
+from ilr.session.progress import rough_duration
 from ilr.session.selection import Selection
 
 GPU_COUNTS = (1, 8, 64, 512)
@@ -49,7 +50,7 @@ class Planning(Mode):
         console.print(_claims_table(self.budget))
         chosen = self.selection.options.arithmetic
         arithmetic = "" if chosen == "float32" else f"float32 nets in {chosen}, "
-        most, expected = duration(self.budget.seconds), duration(self.budget.expected_seconds)
+        most, expected = rough_duration(self.budget.seconds), rough_duration(self.budget.expected_seconds)
         console.print(
             f"\nOn this machine: {expected} expected, {most} at most. On GPUs, {arithmetic}all jobs of the last looks, "
             "the longest first:\n",
@@ -87,17 +88,17 @@ def _cells(cost: ClaimCost, workers: int) -> list[str]:
         _scaled(sum(one.operations for one in cost.slices)),
         decimal(max((one.memory for one in cost.slices), default=0)),
         decimal(sum(one.disk for one in cost.slices)),
-        duration(cost.expected_here / workers),
-        duration(cost.here / workers),
-        *(duration(cost.on_gpu(gpu)) for gpu in GPUS),
+        rough_duration(cost.expected_here / workers),
+        rough_duration(cost.here / workers),
+        *(rough_duration(cost.on_gpu(gpu)) for gpu in GPUS),
     ]
 
 
 def _gpus_table(budget: Budget) -> Table:
     table = _table("GPUs", *(gpu.name for gpu in GPUS))
-    table.add_row("1, expected", *(duration(budget.total.expected_on_gpu(gpu)) for gpu in GPUS))
+    table.add_row("1, expected", *(rough_duration(budget.total.expected_on_gpu(gpu)) for gpu in GPUS))
     for gpus in GPU_COUNTS:
-        table.add_row(str(gpus), *(duration(budget.on_gpus(gpu, gpus)) for gpu in GPUS))
+        table.add_row(str(gpus), *(rough_duration(budget.on_gpus(gpu, gpus)) for gpu in GPUS))
     return table
 
 
@@ -118,17 +119,17 @@ def _notes(budget: Budget) -> Iterable[str]:
         "what networks of one job have in common, until their schedules differ, is trained, and counted, once. "
         "memory: at most, of the largest job."
     )
-    workers = f"{count(budget.workers, 'worker')} of {count(budget.threads, 'thread')}"
+    workers = f"{plural(budget.workers, 'worker')} of {plural(budget.threads, 'thread')}"
     here = f"here: on {workers}, {processor(budget.lab.device) or 'GPUs elsewhere'}"
     if budget.slices:
-        here += f", at rates measured here for {measured} of {count(measured + assumed, 'kind')} of steps"
+        here += f", at rates measured here for {measured} of {plural(measured + assumed, 'kind')} of steps"
     if assumed:
         rate = "as below" if is_gpu(budget.lab.device) else f"{_scaled(OPERATIONS_PER_SECOND)}FLOP/s"
         here += f"; assumed for the others, until the next --plan: {rate}"
     yield f"{here}."
     nets = ", ".join(row.name for row in MEASURED)
     yield (
-        f"H100: measured for {budget.measured_on_gpus} of {count(len(budget.fusible), 'kind')} of steps, otherwise at "
+        f"H100: measured for {budget.measured_on_gpus} of {plural(len(budget.fusible), 'kind')} of steps, otherwise at "
         f"the rate of the net nearest in kind and size of those measured ({nets}); {1000 * LAYER_SECONDS:g} ms a layer "
         "and step at least. The upper table is for one GPU."
     )
@@ -140,7 +141,7 @@ def _notes(budget: Budget) -> Iterable[str]:
     if budget.slices:
         one = budget.longest
         yield (
-            f"no number of GPUs takes less than {count(one.replicas, 'network')} of {one}, {one.steps:,} steps each."
+            f"no number of GPUs takes less than {plural(one.replicas, 'network')} of {one}, {one.steps:,} steps each."
         )
     if budget.absent:
         yield f"no files of {', '.join(budget.absent)}: what is trained on them counts as not in the store."

@@ -19,9 +19,10 @@ from ilr.lab.cost import peak_bytes
 from ilr.lab.hardware import is_gpu
 from ilr.lab.limits import available_memory
 from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan
+from ilr.report.text import plural
 from ilr.serialization import digest
 from ilr.session.mode import Mode
-from ilr.session.progress import count, duration
+from ilr.session.progress import rough_duration
 from ilr.session.selection import SelectedClaim, Selection, lab_for
 from ilr.stats.decision import Verdict
 from ilr.trials.outcome import Outcome
@@ -92,7 +93,7 @@ class Rehearsal(Mode):
             replicas = _largest_jobs(lab, self.selection.experiments) if lab.choose else {}
             networks = "as many networks as its largest job has" if lab.choose else f"{REPLICAS} networks"
             console.print(
-                f"Rehearsing {count(len(self.selection.experiments), 'experiment')} as {len(self.groups)}: "
+                f"Rehearsing {plural(len(self.selection.experiments), 'experiment')} as {len(self.groups)}: "
                 f"{networks}, {STEPS} steps each.",
                 soft_wrap=True,
             )
@@ -119,11 +120,11 @@ class Rehearsal(Mode):
     def summary(self, width: int, *, verbose: bool) -> Iterable[str]:  # noqa: ARG002
         """What was rehearsed, a line for each kind of experiment, and what stood in for what."""
         for one in self.rehearsed:
-            ended = f"REHEARSED  {one.experiment}, in {duration(one.seconds)}"
+            ended = f"REHEARSED  {one.experiment}, in {rough_duration(one.seconds)}"
             if one.error:
                 ended = f"ERROR      {one.error}"
             claims = [claim.id for claim in self.selection.claims.values() if one.concerns(claim)]
-            yield f"{ended}: {count(len(one.stands_for), 'experiment')} of {', '.join(claims)}"
+            yield f"{ended}: {plural(len(one.stands_for), 'experiment')} of {', '.join(claims)}"
             batch = one.stands_for[0].batch_size
             if one.experiment.batch_size != batch:
                 yield f"in batches of {one.experiment.batch_size}, as {batch} take more memory than is free"

@@ -1,4 +1,4 @@
-"""Text from elsewhere, a crash's message above all, made fit to print: `printable`."""
+"""Text: a count with its noun, and what comes from elsewhere, a crash's message above all, made fit to print."""
 
 import re
 
@@ -21,3 +21,12 @@ def one_line(text: str, longest: int = 600) -> str:
     line = " ".join(printable(text).splitlines())
     half = longest // 2
     return line if len(line) <= longest else f"{line[:half]} … {line[-half:]}"
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "claim"), plural(1200, "claim")
+    ('1 claim', '1,200 claims')
+    """
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

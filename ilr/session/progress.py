@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ilr.lab.scheduler import TrainingPlan
+from ilr.report.text import plural
 
 Tick = Callable[[int], None]
 
@@ -56,7 +57,7 @@ class Pace:
 
     def __str__(self) -> str:
         left = self.left
-        return f"{self.share:.0%}" if left is None else f"{self.share:.0%}, about {duration(left)} left"
+        return f"{self.share:.0%}" if left is None else f"{self.share:.0%}, about {rough_duration(left)} left"
 
 
 @contextmanager
@@ -67,8 +68,8 @@ def training_progress(plan: TrainingPlan, workers: int, console: Console) -> Ite
         yield lambda _: None
         return
     console.print(
-        f"Training {plan.replicas} networks, {plan.network_steps:,} steps in all, on {count(workers, 'worker')}, "
-        f"{plan.jobs[0].device}: about {duration(plan.seconds)} ({plan.stored} recordings are in the store).",
+        f"Training {plan.replicas} networks, {plan.network_steps:,} steps in all, on {plural(workers, 'worker')}, "
+        f"{plan.jobs[0].device}: about {rough_duration(plan.seconds)} ({plan.stored} recordings are in the store).",
         soft_wrap=True,
     )
     started = time.monotonic()
@@ -94,18 +95,13 @@ def training_progress(plan: TrainingPlan, workers: int, console: Console) -> Ite
                 console.print(f"training: {pace}", soft_wrap=True)
 
         yield say
-    console.print(f"Trained in {duration(time.monotonic() - started)}.")
+    console.print(f"Trained in {rough_duration(time.monotonic() - started)}.")
 
 
-def duration(seconds: float) -> str:
-    """A time as people say it: "40 s", "12 min", "3.5 h"."""
+def rough_duration(seconds: float) -> str:
+    """An estimated time as people say it: "40 s", "12 min", "3.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:,.1f} h"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it must be: "1 worker", "2 workers"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

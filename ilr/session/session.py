@@ -15,13 +15,14 @@ from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.files import EVIDENCE, UNFINISHED, write_evidence, write_report
 from ilr.report.numbers import size as in_words
 from ilr.report.page.overview import warnings
+from ilr.report.text import plural
 from ilr.session.closing import as_lines, closing_lines
 from ilr.session.evidence import appendix, as_typed, claim_evidence, claim_files, evidence
 from ilr.session.memory import check_memory
 from ilr.session.mode import Mode
 from ilr.session.options import check_default
 from ilr.session.place import Place, place_for, tidy
-from ilr.session.progress import count, training_progress
+from ilr.session.progress import training_progress
 from ilr.session.selection import Selection, lab_for
 from ilr.tools.comparison import compare
 from ilr.tools.comparison_text import comparison_parts
@@ -94,7 +95,7 @@ class Session(Mode):
             self._tell(console)
             undecided = sum(not trial.decided for trial in open_trials)
             console.print(
-                f"Look {look}: {count(len(open_trials) - undecided, 'claim')} decided, {undecided} to go on.",
+                f"Look {look}: {plural(len(open_trials) - undecided, 'claim')} decided, {undecided} to go on.",
                 soft_wrap=True,
             )
         return 0
@@ -136,7 +137,7 @@ class Session(Mode):
         """The verdicts with what needs attention, a comparison, what was asked for, and where everything is."""
         if self.found is None:
             if self.judged:
-                yield f"unfinished: {count(len(self.judged), 'claim')} judged so far, in {self.report / UNFINISHED}"
+                yield f"unfinished: {plural(len(self.judged), 'claim')} judged so far, in {self.report / UNFINISHED}"
             return
         # What is to be typed next holds the folders of this machine, which no report tells.
         typed = msgspec.structs.replace(self.found, invocation=as_typed(self.selection.options))
@@ -149,12 +150,12 @@ class Session(Mode):
         if options := overridden(self.found):
             yield f"overridden: {options}"
         store = size(self.lab.store.root)
-        yield f"store: {self.lab.store.root}, {in_words(store.bytes)} in {count(store.files, 'file')}"
+        yield f"store: {self.lab.store.root}, {in_words(store.bytes)} in {plural(store.files, 'file')}"
         yield from self.complaints
         if self._nothing_judged():
             yield "no claim was judged: --no-train judges what the store has, and it has none of these"
         if self.place.spared:
-            spared = f"{count(len(self.place.spared), 'claim')} that this run did not judge as registered"
+            spared = f"{plural(len(self.place.spared), 'claim')} that this run did not judge as registered"
             yield f"{self.report} stays: it has {spared} ({_few(self.place.spared)})"
         if self.complete:
             yield f"report: {self.place.folder / 'index.html'}"

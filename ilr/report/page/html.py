@@ -17,10 +17,10 @@ from ilr.report.numbers import duration, measured, registered, size
 from ilr.report.page import overview, sources
 from ilr.report.page.intervals import interval_plot
 from ilr.report.page.sections import parsed, sections_of
-from ilr.report.page.sentences import of_run, plural, spaced
+from ilr.report.page.sentences import of_run, spaced
 from ilr.report.standing import shaken
 from ilr.report.svg.points import in_groups
-from ilr.report.text import printable
+from ilr.report.text import plural, printable
 from ilr.stats.decision import Verdict
 
 

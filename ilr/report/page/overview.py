@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from ilr.report.advice import next_step
 from ilr.report.evidence import ClaimEvidence, Evidence
 from ilr.report.numbers import duration, size
-from ilr.report.page.sentences import answer, plural, sentence_case
+from ilr.report.page.sentences import answer, sentence_case
+from ilr.report.text import plural
 from ilr.stats.decision import Verdict
 
 MOST_URGENT = (Verdict.REFUTED, Verdict.UNSOUND, Verdict.ERROR, Verdict.INCONCLUSIVE)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ilr.report.evidence import ClaimEvidence, ControlEvidence, FindingEvidence
 from ilr.report.findings import FindingText, finding_texts
 from ilr.report.page.common_scale import nearest_first
-from ilr.report.text import printable
+from ilr.report.text import plural, printable
 from ilr.stats.decision import Verdict
 
 VERBS = {
@@ -88,15 +88,6 @@ def telling_first(findings: Sequence[FindingEvidence], verdict: Verdict) -> list
     texts = {text.finding.name: text for text in finding_texts(findings)}
     ordered = nearest_first(findings)
     return [texts[one.name] for one in sorted(ordered, key=lambda one: one.verdict is not verdict)]
-
-
-def plural(count: int, word: str) -> str:
-    """A count with its noun.
-
-    >>> plural(1, "claim"), plural(1200, "claim")
-    ('1 claim', '1,200 claims')
-    """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def sentence_case(text: str) -> str:
