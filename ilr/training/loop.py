@@ -25,11 +25,10 @@ from ilr.training.branching import Indices, Stage, network_steps, stages
 from ilr.training.draws import StepDraws, paired
 from ilr.training.metrics import Networks, Step
 from ilr.training.noise import Gradients
-from ilr.training.norm_power import norm_power
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Recorder, by_slice
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
-from ilr.training.stepping import RecordSteps
+from ilr.training.stepping import RecordSteps, norm_power
 
 Slices = Sequence[Experiment]
 """Experiments that train as one batch, such as parts of one: their fusion keys are equal."""

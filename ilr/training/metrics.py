@@ -109,7 +109,7 @@ class Networks:
     train: ExampleSet
     test: ExampleSet
     norm_power: int | None = -2
-    """That of the weight norm in the optimiser's effective learning rate: `ilr.training.norm_power`."""
+    """That of the weight norm in the optimiser's effective learning rate: `ilr.training.stepping.norm_power`."""
     average: Tensor | None = None
     """[R, weight], mean of the weights at the steps at which a quantity of the running average is observed, so far."""
     adjacent: Tensor | None = None

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ilr.experiments.optimizers import Optimizer, State
-from ilr.experiments.own import calling, wrong
+from ilr.experiments.optimizers import SGD, AdamW, Lion, Optimizer, SignSGD, State
+from ilr.experiments.own import OwnRecordError, calling, wrong
 from ilr.fields import shown
 from ilr.nn.own.devices import check_device
 from ilr.nn.own.trying import ALIKE
@@ -17,6 +17,21 @@ from ilr.training.optimizers import like
 
 TRIED_REPLICAS, TRIED_STEPS = 3, 3
 """So many steps of so many replicas are tried before anything trains."""
+
+SCALES = (0.01, 1.0, 100.0)
+"""Multiples of the weights that are tried, to see what becomes of the length of the step."""
+
+LATER_SCALES = (0.8, 1.0, 1.25)
+"""What weights are multiplied by once steps have settled: little, for a mean of squares forgets slowly."""
+
+CYCLE, MEASURED, LAST_STEP = 8, 64, 2**14
+"""Gradients that come again and again; steps of which the mean length is taken; and the step by which it must stay."""
+
+SETTLED = 0.01
+"""Relative difference of the lengths of steps that have settled, at twice and four times the number of steps."""
+
+BUILT_IN = (SGD, AdamW, Lion, SignSGD)
+"""Optimisers of ilr: that their rules last is known."""
 
 KEPT = (torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 """Types of what an optimiser may keep: those of checkpoints."""
@@ -151,8 +166,8 @@ def try_optimizer(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dty
     for shape in sorted({_small(shape) for shape in shapes}):
         stream = torch.Generator().manual_seed(0)
         weights, *gradients = torch.randn((1 + TRIED_STEPS, TRIED_REPLICAS, *shape), generator=stream, dtype=dtype)
-        together = trajectory(optimizer, weights, gradients)
-        if not torch.equal(together, trajectory(optimizer, weights, gradients)):
+        together = _trajectory(optimizer, weights, gradients)
+        if not torch.equal(together, _trajectory(optimizer, weights, gradients)):
             raise wrong(
                 optimizer,
                 "step() takes other steps the second time: nothing may be drawn at random, or remembered elsewhere "
@@ -166,7 +181,7 @@ def try_optimizer(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dty
         check_device(optimizer, "step()", step, [*step.args[:2], *state.values(), rate])
         for replica in range(TRIED_REPLICAS):
             one = slice(replica, replica + 1)
-            alone = trajectory(optimizer, weights[one], [gradient[one] for gradient in gradients])
+            alone = _trajectory(optimizer, weights[one], [gradient[one] for gradient in gradients])
             if not torch.allclose(together[one], alone, rtol=ALIKE[dtype], atol=ALIKE[dtype]):
                 raise wrong(
                     optimizer,
@@ -175,8 +190,85 @@ def try_optimizer(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dty
                 )
 
 
+@lru_cache(maxsize=64)
+def norm_power(optimizer: Optimizer) -> int | None:
+    """The p of the effective learning rate η‖w‖^p: −2 for SGD, −1 for Adam, 0 for LARS; `None` where there is none.
+
+    The gradient of a scale-invariant loss is 1/c times as long at c times the weights. A step that is c^q times as long
+    there turns them by c^(q − 1) times as much: p = q − 1. Measured in float64 with the first step; and for an
+    optimiser of somebody's own, which may keep whatever it likes, once steps have settled, too.
+    """
+    stream = torch.Generator().manual_seed(0)
+    weights, gradient = torch.randn((2, 1, 4, 4), generator=stream, dtype=torch.float64)
+    steps = [_trajectory(optimizer, c * weights, [gradient / c], decay=0.0) - c * weights for c in SCALES]
+    lengths = torch.stack(steps).flatten(1).norm(dim=1)
+    for q in (-1, 0, 1):
+        expected = lengths[1] * torch.tensor(SCALES, dtype=torch.float64) ** q
+        if torch.allclose(lengths, expected, rtol=1e-3, atol=0.0):
+            return q - 1 if type(optimizer) in BUILT_IN or lasts(optimizer, q) else None
+    return None
+
+
 @torch.no_grad()
-def trajectory(optimizer: Optimizer, weights: Tensor, gradients: Sequence[Tensor], decay: float = 0.01) -> Tensor:
+def lasts(optimizer: Optimizer, q: int) -> bool:
+    """Whether steps settle to one length, and to c^q times that after weights have become c times as long meanwhile.
+
+    Those of Adagrad do not settle: they become shorter as 1/√t, whatever the weights.
+
+    Args:
+        optimizer: to be measured.
+        q: what its first step follows.
+    """
+    stream = torch.Generator().manual_seed(0)
+    factors = torch.tensor(LATER_SCALES, dtype=torch.float64)
+    scales = factors.view(-1, 1, 1)
+    # The same network thrice, which become different ones.
+    layer = torch.randn((1, 4, 4), generator=stream, dtype=torch.float64).repeat(len(factors), 1, 1)
+    gradients = torch.randn((CYCLE, 1, 4, 4), generator=stream, dtype=torch.float64).expand(-1, *layer.shape)
+    try:
+        steps = RecordSteps(optimizer, [layer])
+        before = _settled(steps, gradients)
+        if before is None:
+            return False
+        layer.mul_(scales)
+        after = _settled(steps, gradients / scales)
+    except OwnRecordError:
+        # So many steps may be more than it is ever asked for: no fault of it.
+        return False
+    return after is not None and torch.allclose(after, before * factors**q, rtol=5 * SETTLED, atol=0.0)
+
+
+def _settled(steps: RecordSteps, gradients: Tensor) -> Tensor | None:
+    """The mean length [R] of steps with the same gradients again and again, once it stays; `None` where it never does.
+
+    Args:
+        steps: of a single layer, which goes on.
+        gradients: [CYCLE, R, ...].
+    """
+    [layer] = steps.layers
+    # So small a rate that the weights stay where they are, as far as an optimiser can tell.
+    rate = torch.full_like(layer.flatten(1)[:, :1], 1e-7)
+    none = torch.zeros_like(rate)
+    means: list[Tensor] = []
+    done = 0
+    while done < LAST_STEP:
+        end = max(MEASURED, 2 * done)
+        total = torch.zeros_like(rate[:, 0])
+        for number in range(done, end):
+            before = layer.clone() if number >= end - MEASURED else layer
+            steps.step([gradients[number % CYCLE].clone()], rate, none)
+            if before is not layer:
+                total += (layer - before).flatten(1).norm(dim=1)
+        means.append(total / MEASURED)
+        done = end
+        # Two alike may be those on both sides of a maximum.
+        if len(means) > 2 and all(torch.allclose(one, means[-1], rtol=SETTLED, atol=0.0) for one in means[-3:]):
+            return means[-1]
+    return None
+
+
+@torch.no_grad()
+def _trajectory(optimizer: Optimizer, weights: Tensor, gradients: Sequence[Tensor], decay: float = 0.01) -> Tensor:
     """Weights [R, ...] after a step for each of the gradients.
 
     Raises:

@@ -28,10 +28,9 @@ from ilr.nn.own.trying import try_net, try_norm
 from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
-from ilr.training.norm_power import BUILT_IN, norm_power
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper
-from ilr.training.stepping import try_optimizer
+from ilr.training.stepping import BUILT_IN, norm_power, try_optimizer
 from ilr.training.toy import train_toy
 
 Load = Callable[[Data], Dataset]
