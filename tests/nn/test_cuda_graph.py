@@ -21,7 +21,7 @@ from ilr.nn.execution import Formulation
 from ilr.training import loop
 from ilr.training.loop import train
 from tests import fake_graph
-from tests.training.test_loop import BASE, NETS, STEPS
+from tests.training.test_loop import BASE, EXACT, NETS, STEPS
 
 
 @pytest.fixture
@@ -64,7 +64,8 @@ def test_replayed_steps_are_the_steps(variant: str, random_dataset: Dataset, gra
     graphs.setattr(loop, "capturable", lambda _: False)
     [eager] = train([experiment], random_dataset)
     for quantity, values in eager.items():
-        np.testing.assert_array_equal(replayed[quantity], values, err_msg=quantity)
+        # Not to the last bit: a graph reads copies, and a BLAS may round otherwise where operands lie otherwise in memory.
+        np.testing.assert_allclose(replayed[quantity], values, **EXACT, err_msg=quantity)
 
 
 def test_a_graph_is_made_for_each_set_of_quantities(random_dataset: Dataset, graphs: pytest.MonkeyPatch) -> None:
@@ -105,7 +106,7 @@ def test_a_step_that_cannot_be_captured_is_taken_all_the_same(
     with pytest.warns(UserWarning, match="takes longer: no CUDA graph could be made: operation not permitted"):
         [arrays] = train([OBSERVED], random_dataset)
     for quantity, values in expected.items():
-        np.testing.assert_array_equal(arrays[quantity], values, err_msg=quantity)
+        np.testing.assert_allclose(arrays[quantity], values, **EXACT, err_msg=quantity)
 
 
 def test_without_room_for_the_graph_training_fails(random_dataset: Dataset, graphs: pytest.MonkeyPatch) -> None:

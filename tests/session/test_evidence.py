@@ -118,7 +118,8 @@ def test_an_experiment_says_what_it_trained_with(pytester: pytest.Pytester, run:
     assert (found.net, found.norm, found.optimiser) == ("MLP 8-8", "batch norm", "SGD, momentum 0.9")
     assert found.data == "digits, 64 examples, crop by 1 and flip"
     assert (found.learning_rate, found.weight_decay) == ("0.5, ÷10 at step 3", "0.05")
-    assert found.intrinsic_learning_rate == pytest.approx((0.025, 0.0025))
+    # ηλ/(1 − β)
+    assert found.intrinsic_learning_rate == pytest.approx((0.25, 0.025))
     assert (found.batch_size, found.steps, found.replicas) == (16, 20, 6)
 
 
