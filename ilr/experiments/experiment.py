@@ -1,6 +1,5 @@
 """An experiment as pure data: what to train, on what, how, how often, and what to observe when."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
@@ -337,18 +336,6 @@ def fusion_key(experiment: Experiment) -> Experiment:
         initial_scale=1.0,
         initial_velocity=0.0,
     )
-
-
-def check_fusable(slices: Iterable[Experiment]) -> None:
-    """Refuses experiments that cannot train as one batch.
-
-    Raises:
-        ValueError: their fusion keys differ.
-    """
-    if len({fusion_key(experiment) for experiment in slices}) != 1:
-        raise ValueError(
-            "only experiments that differ in nothing but schedules, seeds and initial scale train as one batch"
-        )
 
 
 def every(interval: int, until: int, start: int = 0) -> range:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
-from ilr.experiments.experiment import Experiment, Observe, check_fusable
+from ilr.experiments.experiment import Experiment, Observe, fusion_key
 from ilr.experiments.optimizers import gains
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
@@ -48,6 +48,18 @@ that was slower, and 10¹¹, where it was faster."""
 
 OF_STEPS = frozenset(name for name, quantity in QUANTITIES.items() if quantity.needs.kind == "step")
 """Quantities of a step; the others are of a state."""
+
+
+def check_fusable(slices: Slices) -> None:
+    """Refuses experiments that cannot train as one batch.
+
+    Raises:
+        ValueError: their fusion keys differ.
+    """
+    if len({fusion_key(experiment) for experiment in slices}) != 1:
+        raise ValueError(
+            "only experiments that differ in nothing but schedules, seeds and initial scale train as one batch"
+        )
 
 
 def silent(_: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from ilr.data.catalog import info_of
 from ilr.data.dataset import LARGEST_IN_FLOAT32, Dataset
 from ilr.experiments.architectures import is_own
-from ilr.experiments.experiment import Data, Experiment, Observe, check_fusable
+from ilr.experiments.experiment import Data, Experiment, Observe
 from ilr.experiments.optimizers import Optimizer
 from ilr.experiments.own import check_told, wrong
 from ilr.experiments.quantities import Axis
@@ -26,7 +26,7 @@ from ilr.nn.layers import Layers
 from ilr.nn.norms import COMPUTED_BY, in_training
 from ilr.nn.own.trying import try_net, try_norm
 from ilr.training.branching import network_steps
-from ilr.training.loop import Choose, Slices, Tick, silent, train
+from ilr.training.loop import Choose, Slices, Tick, check_fusable, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
 from ilr.training.recorder import Arrays, by_slice
 from ilr.training.snapshots import UNKEPT, Keeper

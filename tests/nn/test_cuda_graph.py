@@ -64,7 +64,7 @@ def test_replayed_steps_are_the_steps(variant: str, random_dataset: Dataset, gra
     graphs.setattr(loop, "capturable", lambda _: False)
     [eager] = train([experiment], random_dataset)
     for quantity, values in eager.items():
-        # Not to the last bit: a graph reads copies, and a BLAS may round otherwise where operands lie otherwise in memory.
+        # Not to the last bit: a BLAS may round otherwise where its operands lie otherwise in memory, as copies do.
         np.testing.assert_allclose(replayed[quantity], values, **EXACT, err_msg=quantity)
 
 
