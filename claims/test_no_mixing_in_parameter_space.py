@@ -9,10 +9,14 @@ We train pairs that share the frozen head, so that only what is trained differs,
 moments s < t, from some 8/λₑ and 16/λₑ on: a net at s with itself at t, and a net at s with its partner at t. Seen as
 functions, the mean disagreement across partners less that within the nets is half the squared distance Σ_k (P_k − Q_k)²
 between two nets' distributions of classifiers, estimated without bias as far as a net has forgotten at t what it was
-at s. A net may be a bad one at some moment, so both are means over many moments, every s with every t: the noise of
-labels lasts no longer than 0.1/λₑ, and an evaluation costs less than another network. Seen as
-weights, independent directions in many dimensions have the cosine 0. The pair is the unit of analysis: partners share
-a head. In the control partners are one net until shortly before s.
+at s. Seen as weights, independent directions in many dimensions have the cosine 0. A net may be a bad one at some
+moment, and the average of two partners a very bad one, so all of this is the mean over many moments, of functions over
+every s with every t. The pair is the unit of analysis: partners share a head. In the control partners are one net until
+shortly before s.
+
+How many moments? The noise of labels lasts no longer than 0.1/λₑ. On the digits an evaluation costs hardly more than a
+step, and functions are looked at every 0.2/λₑ. At reduced an evaluation costs as much as 35 steps of a net that makes
+a thousand, and functions are far nearer than they have to be: 1.6/λₑ is enough there.
 
 How much is a distance between functions? We measure it in units of the one that a doubled λₑ makes, between nets that
 share the head and differ in their initial weights: λₑ is all that the theory leaves to matter. A quarter of it is as
@@ -40,17 +44,19 @@ class Regime:
     weight_decay: float
     moment: int
     """Steps until the first s, and from there to the first t: some 8/λₑ."""
+    apart: int = 1
+    """How far apart the moments at which functions are compared are, in 32nds of that; 1, 2, 4 or 8."""
 
 
 REGIMES = {
     "tiny": Regime(0.5, 0.04, moment=8 * 40),
-    "reduced": Regime(0.5, 0.08, moment=2 * 156),
+    "reduced": Regime(0.5, 0.08, moment=2 * 156, apart=4),
     "full": Regime(0.8, 5e-4, moment=64 * 390),
 }
 EARLY, LATE = range(32, 57), range(64, 105)
-"""The moments s and t, in 32nds of the regime's; weights and averages are compared at the first of each."""
+"""Between which the moments s and t are, in 32nds of the regime's."""
 COURSE = range(0, LATE[-1] + 1, 8)
-"""Moments at which the figure shows partners, in the same unit."""
+"""Moments at which weights and averages are compared, and shown in the figure, in the same unit."""
 
 FUNCTIONS = ilr.Prediction(
     quantity="functions: squared distance of two initialisations, less a quarter of what a doubled λₑ makes",
@@ -127,7 +133,7 @@ CLAIM = ilr.Claim(
 
 def experiments(setting: ilr.Setting) -> ilr.Experiments:
     regime = REGIMES[setting.scale]
-    moments = tuple(regime.moment * count // 32 for count in (*EARLY, *LATE))
+    moments = tuple(regime.moment * count // 32 for count in (*EARLY[:: regime.apart], *LATE[:: regime.apart]))
     course = tuple(regime.moment * count // 32 for count in COURSE)
     functions = ilr.Observe("test_predictions", moments)
     partners = setting.experiment(
@@ -151,14 +157,17 @@ def judge(recordings: ilr.Recordings) -> ilr.Measurements:
     apart, unit = function_distances(recording, recordings["doubled"])
     yield FUNCTIONS, apart - unit / 4
 
-    first, second = moments_of(recording)
-    early, late = recording.at("weights", first[0]), recording.at("weights", second[0])  # [replica, weight]
-    yield COSINE, of_pairs(cosine(early, late) - cosine(early, of_partner(late)))
-    yield DISTANCE, relative_distance(recording)[:, -1]
+    early, late = moments_of(recording, "weights")
+    lag = late[0] - early[0]
+    cosines = []
+    for step in early:
+        now, then = recording.at("weights", step), recording.at("weights", step + lag)  # [replica, weight]
+        cosines.append(cosine(now, then) - cosine(now, of_partner(then)))
+    yield COSINE, of_pairs(np.mean(cosines, axis=0))
+    yield DISTANCE, relative_distance(recording)[:, -len(late) :].mean(axis=1)
 
-    single = of_pairs(recording["test_accuracy"])[:, -1]
-    average = of_pairs(recording["partner_average_test_accuracy"])[:, -1]
-    yield LOSS_ACROSS, single - average
+    single, average = of_pairs(recording["test_accuracy"]), of_pairs(recording["partner_average_test_accuracy"])
+    yield LOSS_ACROSS, (single - average)[:, -len(late) :].mean(axis=1)
     ends = np.mean([recording.at("test_accuracy", step) for step in recording.steps("average_test_accuracy")], axis=0)
     yield GAIN_WITHIN, of_pairs(recording.final("average_test_accuracy") - ends)
 
@@ -178,8 +187,9 @@ def disagreement(one: ilr.Recording, other: ilr.Recording, *, partner: bool) -> 
     """Share of the test images that a net of `one` at s and the same one of `other` at t, or its partner there, put
     into different classes, in the mean over every s and t: [pair].
     """
-    early = len(EARLY)
-    labels, others = one["test_predictions"][:, :early], other["test_predictions"][:, early:]  # [replica, time, image]
+    early, _ = moments_of(one, "test_predictions")
+    labels = one["test_predictions"][:, : len(early)]  # [replica, time, image]
+    others = other["test_predictions"][:, len(early) :]
     if partner:
         others = of_partner(others)
     # Two moments agree where both give the class k: the chance is a product of shares, in the mean over all s and t.
@@ -189,10 +199,11 @@ def disagreement(one: ilr.Recording, other: ilr.Recording, *, partner: bool) -> 
     return of_pairs(1 - agree.mean(axis=1))
 
 
-def moments_of(recording: ilr.Recording) -> tuple[ilr.Array, ilr.Array]:
-    """The steps s, and the steps t."""
-    early, late = np.split(recording.steps("test_predictions"), [len(EARLY)])
-    return early, late
+def moments_of(recording: ilr.Recording, quantity: str) -> tuple[ilr.Array, ilr.Array]:
+    """The steps s, and the steps t, at which a quantity is observed."""
+    steps = recording.steps(quantity)
+    first = recording.steps("test_predictions")[0]
+    return steps[(first <= steps) & (steps < 2 * first)], steps[2 * first <= steps]
 
 
 def of_partner(values: ilr.Array) -> ilr.Array:

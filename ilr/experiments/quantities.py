@@ -20,15 +20,22 @@ class Requirement:
     """Of the state before a step; of a step, so not of the final state; or of a state and its multiples."""
     cost: str
     """What is computed for it. Quantities that need the same at the same step share it."""
-    evaluations: float = 0.0
-    """Of a network on training and test examples, for each replica."""
+    network: Literal["own", "average", "adjacent average", "partners' average"] | None = None
+    """Which network is evaluated."""
+    examples: Literal["training", "test"] = "test"
+    """What it is evaluated on; statistics that normalise test examples need a pass of training examples, too."""
+    networks: float = 1.0
+    """How many are evaluated for each replica."""
 
 
 WEIGHTS = Requirement("state", "nothing")
-EVALUATION = Requirement("state", "one evaluation", evaluations=1.0)
-OF_AVERAGE = Requirement("state", "one evaluation, of the running average", evaluations=1.0)
-OF_ADJACENT = Requirement("state", "one evaluation, of the average of two steps", evaluations=1.0)
-OF_PARTNERS = Requirement("state", "one evaluation for two partners, of their average", evaluations=0.5)
+LEARNT = Requirement("state", "a pass of training examples", network="own", examples="training")
+EVALUATION = Requirement("state", "one evaluation", network="own")
+OF_AVERAGE = Requirement("state", "one evaluation, of the running average", network="average")
+OF_ADJACENT = Requirement("state", "one evaluation, of the average of two steps", network="adjacent average")
+OF_PARTNERS = Requirement(
+    "state", "one evaluation for two partners, of their average", network="partners' average", networks=0.5
+)
 GRADIENT = Requirement("step", "nothing: the step has it")
 UPDATE = Requirement("step", "a copy of the weights")
 DERIVATIVES = Requirement("rescaling", "loss, gradient and Hessian-vector product, at each factor and at 1")
@@ -56,8 +63,8 @@ class Quantity:
 
 
 _TABLE = (
-    Quantity("train_loss", EVALUATION, "mean cross-entropy of the training examples", "nat", toy=True),
-    Quantity("train_accuracy", EVALUATION, "share of the training examples classified rightly", dtype="float64"),
+    Quantity("train_loss", LEARNT, "mean cross-entropy of the training examples", "nat", toy=True),
+    Quantity("train_accuracy", LEARNT, "share of the training examples classified rightly", dtype="float64"),
     Quantity("test_loss", EVALUATION, "mean cross-entropy of the test examples", "nat"),
     Quantity("test_accuracy", EVALUATION, "share of the test examples classified rightly", dtype="float64"),
     Quantity("test_predictions", EVALUATION, "argmax of the logits", "class", ("test example",), "int16"),

@@ -3,10 +3,11 @@
 import heapq
 import math
 from collections.abc import Sequence
+from itertools import product
 
 from ilr.experiments.experiment import Experiment
 from ilr.training.metrics import CACHE_BYTES
-from ilr.training.trainers import trainer_of
+from ilr.training.trainers import Trainer, trainer_of
 
 OPERATIONS_PER_SECOND = 28e9
 """What one CPU core sustains in training small nets, evaluations included: whole runs at tiny and at reduced took the
@@ -22,17 +23,30 @@ STARTUP_SECONDS = 5.0
 
 def operations(experiment: Experiment) -> float:
     """Floating-point operations of one replica's training and evaluations; one in float64 counts as two."""
-    # Quantities that need the same at the same step share it.
-    evaluated = {(one.row.needs, step) for one in experiment.observe if one.row.needs.evaluations for step in one.at}
     derived = {(one.factors, step) for one in experiment.observe if one.factors for step in one.at}
-    evaluations = sum(needs.evaluations for needs, _ in evaluated)
     derivatives = sum(len(factors) + 1 for factors, _ in derived)
     trainer = trainer_of(experiment)
     return (
         trainer.step_operations * experiment.steps
-        + trainer.evaluation_operations * evaluations
+        + _evaluation_operations(experiment, trainer)
         + trainer.derivative_operations * derivatives
     )
+
+
+def _evaluation_operations(experiment: Experiment, trainer: Trainer) -> float:
+    """Those of one replica's evaluations."""
+    passes = {}
+    for one in experiment.observe:
+        needs = one.row.needs
+        if needs.network is None:
+            continue
+        seen = {needs.examples}
+        if trainer.tests_by_training_set:
+            seen.add("training")
+        # Quantities that need the same pass at the same step share it.
+        for examples, step in product(seen, one.at):
+            passes[needs.network, examples, step] = needs.networks * trainer.pass_operations[examples]
+    return sum(passes.values())
 
 
 def work(experiment: Experiment, networks: float) -> float:

@@ -17,7 +17,7 @@ from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine
 from ilr.lab.gpus import most_at_once, seconds_on_gpus
 from ilr.lab.hardware import is_gpu, peak_memory
-from ilr.lab.jobs import Job
+from ilr.lab.jobs import WORK_UNIT, Job
 from ilr.lab.store.keys import Key
 from ilr.lab.store.leases import LeasedError, is_leased, remove_abandoned
 from ilr.lab.store.store import Store
@@ -29,6 +29,9 @@ LARGEST_BATCH = 128
 
 MEMORY_PER_WORKER = 2**30
 """Bytes one worker may use for a batch of replicas on a CPU."""
+
+LARGE_PARTS = 4
+"""A worker has at least so many jobs to do, if there are as many, so that all are done at about the same time."""
 
 ASK_AGAIN_SECONDS = 0.5
 """How often is looked whether another process has trained something."""
@@ -123,20 +126,30 @@ class Lab:
         for key in wanted:
             if key not in planned and self._catalogue.look_up(key).facts is None:
                 missing.setdefault(fusion_key(key.experiment), []).append(key)
-        for keys in missing.values():
-            jobs += self.jobs(keys, self.engine.workers)
+        groups = list(missing.values())
+        for keys, parts in zip(groups, self._parts(groups), strict=True):
+            jobs += self.jobs(keys, parts)
             planned.update(keys)
-        costs = {job: operations(job.slices[0]) * job.networks for job in jobs}
         # Those that cost the same keep their order.
-        ordered = tuple(sorted(costs, key=costs.__getitem__, reverse=True))
-        return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(costs))
+        ordered = tuple(sorted(jobs, key=lambda job: job.work, reverse=True))
+        return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(ordered))
 
-    def _seconds(self, costs: Mapping[Job, float]) -> float:
-        """Rough time for jobs of so many operations."""
+    def _parts(self, groups: Sequence[Sequence[Key]]) -> list[int]:
+        """Among how many workers the slices of each group, which may be fused, are worth spreading.
+
+        A batch of small nets takes hardly longer than a half of it. So a group stays one job unless that would be a
+        large part of what a worker has to do, which would leave others idle at the end.
+        """
+        whole = [sum(job.work for job in self.jobs(keys, 1)) for keys in groups]
+        large = max(sum(whole) // (LARGE_PARTS * self.engine.workers), 1)
+        return [min(math.ceil(work / large), self.engine.workers) for work in whole]
+
+    def _seconds(self, jobs: Sequence[Job]) -> float:
+        """Rough time for jobs."""
         if is_gpu(self.device):
-            each = [(job.keys[0].experiment, cost) for job, cost in costs.items()]
+            each = [(job.slices[0], operations(job.slices[0]) * job.networks) for job in jobs]
             return seconds_on_gpus(each, self.device, self.engine.workers)
-        return seconds(list(costs.values()), self.engine.workers)
+        return seconds([job.work * WORK_UNIT for job in jobs], self.engine.workers)
 
     def _unfinished(self, wanted: Iterable[Key]) -> Iterator[Job]:
         """Jobs that have a checkpoint, all of whose keys are wanted, and not all in the store."""
@@ -150,7 +163,7 @@ class Lab:
                     yield self._job(keys)
 
     def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
-        """Jobs for slices that may be fused: as large as is good, but small enough that every worker gets a share."""
+        """Jobs for slices that may be fused: as large as is good, but small enough that so many workers get a share."""
         batch = self._replicas_per_job(keys, workers)
         groups: list[list[Key]] = []
         room = 0

@@ -270,6 +270,12 @@ def measuring(norm: records.Norm, statistics: Statistics) -> Normalise:
     return in_training(norm).calibrating(statistics)
 
 
+def has_statistics(norm: records.Norm) -> bool:
+    """Whether evaluation needs statistics of the training set: other norms see every example alone."""
+    in_batch = in_training(norm)
+    return in_batch.calibrating([]) is not in_batch
+
+
 def by_training_set(norm: records.Norm, statistics: Statistics) -> Normalise:
     """How evaluation normalises: a batch norm by statistics that were measured on the training set."""
     return in_training(norm).frozen(statistics)

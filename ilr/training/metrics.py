@@ -18,7 +18,7 @@ from ilr.experiments.quantities import QUANTITIES, SAMPLED_WEIGHTS, Requirement
 from ilr.nn.architectures import accuracy, loss
 from ilr.nn.base import FusedNet
 from ilr.nn.layers import Layers
-from ilr.nn.norms import Statistics, by_training_set, in_training, measuring
+from ilr.nn.norms import Statistics, by_training_set, has_statistics, in_training, measuring
 from ilr.nn.own.stacking import written_out
 
 EVALUATION_EXAMPLES = 2048
@@ -126,23 +126,23 @@ class Networks:
 
     def train_loss(self) -> Tensor:
         """Mean cross-entropy [R]."""
-        return loss(self._logits[0], self.train.labels[None, :EVALUATION_EXAMPLES])
+        return loss(self._calibrated[0], self.train.labels[None, :EVALUATION_EXAMPLES])
 
     def train_accuracy(self) -> Tensor:
         """Share of training examples classified rightly [R]."""
-        return accuracy(self._logits[0], self.train.labels[None, :EVALUATION_EXAMPLES])
+        return accuracy(self._calibrated[0], self.train.labels[None, :EVALUATION_EXAMPLES])
 
     def test_loss(self) -> Tensor:
         """Mean cross-entropy [R]."""
-        return loss(self._logits[1], self.test.labels[None])
+        return loss(self._test_logits, self.test.labels[None])
 
     def test_accuracy(self) -> Tensor:
         """Share of test examples classified rightly [R]."""
-        return accuracy(self._logits[1], self.test.labels[None])
+        return accuracy(self._test_logits, self.test.labels[None])
 
     def test_predictions(self) -> Tensor:
         """Class given to each test example, int16 [R, N]."""
-        return self._logits[1].argmax(dim=1).to(torch.int16)
+        return self._test_logits.argmax(dim=1).to(torch.int16)
 
     def average_test_accuracy(self) -> Tensor:
         """Test accuracy [R] of the mean of the weights at this and all earlier steps of the observation.
@@ -199,24 +199,38 @@ class Networks:
 
     @cached_property
     @torch.no_grad()
-    def _logits(self) -> tuple[Tensor, Tensor]:
-        """Logits [R, class, N] of the first training examples, and of the test examples."""
-        at_once = evaluated_at_once(self.net, self.weight_vectors)
-        chunks = list(zip(torch.split(self.weight_vectors, at_once), torch.split(self.head, at_once), strict=True))
-        statistics: list[Statistics] = [[] for _ in chunks]
+    def _calibrated(self) -> tuple[Tensor, list[Statistics]]:
+        """Logits [R, class, N] of the first training examples, and each chunk's statistics of them."""
         # Images that all replicas share: [1, N, channel, row, column].
         images = self.train[:EVALUATION_EXAMPLES].images[None]
-        train = [
-            self.net.forward(*chunk, images, Layers(measuring(self.norm, measured)))
-            for chunk, measured in zip(chunks, statistics, strict=True)
-        ]
+        logits, statistics = [], []
+        for weights, head in self._chunks:
+            measured: Statistics = []
+            logits.append(self.net.forward(weights, head, images, Layers(measuring(self.norm, measured))))
+            statistics.append(measured)
+        return torch.cat(logits), statistics
+
+    @cached_property
+    @torch.no_grad()
+    def _test_logits(self) -> Tensor:
+        """Logits [R, class, N] of the test examples."""
+        # The pass of training examples takes longer than that of the test set: only where its statistics are needed.
+        statistics = self._calibrated[1] if has_statistics(self.norm) else [[] for _ in self._chunks]
         test = []
         for start in range(0, len(self.test.labels), EVALUATION_EXAMPLES):
             # Outside, because images that are streamed should be made once for all replicas.
             images = self.test[start : start + EVALUATION_EXAMPLES].images[None]
-            part = [self._tested(*chunk, images, measured) for chunk, measured in zip(chunks, statistics, strict=True)]
+            part = [
+                self._tested(*chunk, images, measured) for chunk, measured in zip(self._chunks, statistics, strict=True)
+            ]
             test.append(torch.cat(part))
-        return torch.cat(train), torch.cat(test, dim=2)
+        return torch.cat(test, dim=2)
+
+    @cached_property
+    def _chunks(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights and heads of as many replicas as one evaluation pass takes."""
+        at_once = evaluated_at_once(self.net, self.weight_vectors)
+        return list(zip(torch.split(self.weight_vectors, at_once), torch.split(self.head, at_once), strict=True))
 
     def _tested(self, weights: Tensor, head: Tensor, images: Tensor, statistics: Statistics) -> Tensor:
         """Logits of test images, normalised by the training examples' statistics."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import current
 from ilr.nn.execution import Formulation, kernels
 from ilr.nn.layers import Layers
-from ilr.nn.norms import COMPUTED_BY, in_training
+from ilr.nn.norms import COMPUTED_BY, has_statistics, in_training
 from ilr.nn.own.trying import try_net, try_norm
 from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, check_fusable, silent, train
@@ -56,8 +57,10 @@ class Trainer(ABC):
     step_operations: float
     lengths: Mapping[Axis, int]
     """Of the axes of recordings; those of factors are the observation's own."""
-    evaluation_operations: float = 0.0
-    """Of one evaluation, on training and test examples."""
+    pass_operations: Mapping[Literal["training", "test"], float] = {"training": 0.0, "test": 0.0}
+    """Of one evaluation's pass of the training or the test examples."""
+    tests_by_training_set: bool = False
+    """Whether test examples are normalised by statistics of the training examples, which must pass first."""
     derivative_operations: float = 0.0
     """Of a loss with its gradient and a Hessian-vector product."""
     step_bytes: int = 0
@@ -142,7 +145,8 @@ class NetTrainer(Trainer):
         forward = 2.0 * net.multiply_adds() * (number / 4)
         self.batch_operations = FORWARD_AND_BACKWARD * self.batch * forward
         self.step_operations = experiment.batches_per_step * self.batch_operations
-        self.evaluation_operations = (passed + info.test) * forward
+        self.pass_operations = {"training": passed * forward, "test": info.test * forward}
+        self.tests_by_training_set = has_statistics(experiment.norm)
         self.derivative_operations = FORWARD_AND_BACKWARD**2 * PROBE_EXAMPLES * forward
         # Training keeps every activation, thrice over.
         self.step_bytes = 3 * net.activations() * self.batch * number

@@ -7,7 +7,7 @@ import pytest
 from ilr.data.dataset import load
 from ilr.experiments.architectures import CNN, MLP, Toy
 from ilr.experiments.experiment import Data, Experiment, Observe, Partners
-from ilr.experiments.norms import NoNorm
+from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm, Norm
 from ilr.lab.cost import (
     OPERATIONS_PER_SECOND,
     STARTUP_SECONDS,
@@ -64,6 +64,20 @@ def test_an_evaluation_is_paid_once_for_each_network_and_step(small_experiment: 
     assert cost("test_accuracy", "average_test_accuracy") == 2 * evaluations
     assert cost("partner_average_test_accuracy") == evaluations / 2
     assert cost("test_loss", "average_test_accuracy", "partner_average_test_accuracy") == 2.5 * evaluations
+    assert 0 < cost("train_loss") == cost("train_loss", "train_accuracy") < evaluations
+
+
+def test_training_examples_are_paid_for_where_test_examples_need_their_statistics(
+    small_experiment: Experiment,
+) -> None:
+    def cost(norm: Norm, *quantities: str) -> float:
+        observe = tuple(Observe(quantity, (0, 3, 6)) for quantity in quantities)
+        plain = replace(small_experiment, norm=norm, observe=())
+        return operations(replace(plain, observe=observe)) - operations(plain)
+
+    batch, layer = BatchNorm(), LayerNorm()
+    assert cost(batch, "test_loss") == cost(layer, "train_loss", "test_loss")
+    assert cost(layer, "test_loss") == cost(batch, "test_loss") - cost(batch, "train_loss")
 
 
 def test_rescaling_quantities_of_the_same_factors_share_their_derivatives(small_experiment: Experiment) -> None:

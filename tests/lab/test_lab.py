@@ -97,6 +97,18 @@ def test_every_worker_gets_a_share(make_lab: MakeLab, small_experiment: Experime
     assert sorted(job.replicas for job in plan.jobs) == [16, 24]
 
 
+def test_a_batch_is_spread_only_where_a_worker_would_have_much_of_its_work_in_it(
+    make_lab: MakeLab, small_experiment: Experiment
+) -> None:
+    """Half a batch of small nets takes hardly less time than a whole one."""
+    small = [replace(small_experiment, replicas=16, batch_size=size) for size in range(8, 16)]
+    large = replace(small_experiment, replicas=16, steps=120)
+    plan = make_lab(Processes(2)).plan([*small, large])
+    assert [(job.slices[0].steps, job.replicas) for job in plan.jobs] == [(120, 8)] * 2 + [(6, 16)] * 8
+    # To more workers than there are batches every batch is spread.
+    assert [job.replicas for job in make_lab(Processes(2)).plan(small[:2]).jobs] == [8] * 4
+
+
 def test_what_experiments_have_in_common_is_trained_in_one_job(make_lab: MakeLab, small_experiment: Experiment) -> None:
     """A job has both schedules of some replicas, not one schedule of all of them."""
     trunk = replace(small_experiment, replicas=16)

@@ -11,7 +11,7 @@ from ilr.data.sampling import BatchOrder
 from ilr.experiments.architectures import CNN, MLP
 from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every, fusion_key
 from ilr.experiments.noise import SVAG, GaussianNoise
-from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm
+from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm, Norm
 from ilr.experiments.optimizers import SGD, AdamW, Lion
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
@@ -213,6 +213,18 @@ def test_partners_are_one_network_until_they_part(parted_at: int | None, random_
         assert (arrays["partner_average_test_accuracy"][2 * pair : 2 * pair + 2, 0] == measured).all()
     [half] = train([experiment.slice(2, 2)], random_dataset)
     np.testing.assert_allclose(half["weights"], arrays["weights"][2:], **EXACT)
+
+
+@pytest.mark.parametrize("norm", [BatchNorm(), LayerNorm(), NoNorm()], ids=str)
+def test_what_is_measured_does_not_depend_on_what_else_is(norm: Norm, random_dataset: Dataset) -> None:
+    """Only those examples pass through a network that an observation needs; what is kept is the same bit by bit."""
+    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_predictions")
+    observations = {name: Observe(name, (0, 2, 4)) for name in names}
+    experiment = replace(BASE, norm=norm, steps=4, observe=tuple(observations.values()))
+    [together] = train([experiment], random_dataset)
+    for name, observation in observations.items():
+        [alone] = train([replace(experiment, observe=(observation,))], random_dataset)
+        assert np.array_equal(alone[name], together[name])
 
 
 def test_partners_come_in_twos() -> None:
