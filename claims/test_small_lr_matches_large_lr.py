@@ -80,7 +80,7 @@ CLAIM = ilr.Claim(
             "The time: the small learning rate gets the baseline's steps, too few for its weights to shrink.",
         ),
     ),
-    replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(16, 32, 64, 128), full=(8, 16, 32)),
+    replicas=ilr.Replicas(tiny=(16, 32, 64, 128), reduced=(8, 16, 32, 64), full=(8, 16, 32)),
     question="Does a 100 times smaller initial learning rate end as accurate, ten times later?",
     differs=ilr.Differs(
         tiny=(

@@ -32,7 +32,7 @@ quantities compare each factor c with 1 on the first {PROBE_EXAMPLES} training e
 dtype "training" is the experiment's precision; the toy loss has float64 alone.
 
 Quantities with the same cost share it where they are observed at the same step. One evaluation is a forward pass of all
-test examples and of those training examples.
+test examples, and of those training examples where the norm needs their statistics.
 
 """
 
