@@ -121,7 +121,7 @@ MNIST = Regime(
     trained={**PAPERS_CNN, "data": ilr.Data("mnist")},
 )
 REGIMES = {"tiny": DIGITS, "reduced": replace(DIGITS, steps=1_300), "full": FASHION, "literal": MNIST}
-BEFORE, MOMENTS, JUDGED = 6, 10, 21
+BEFORE, MOMENTS, JUDGED = 6, 10, 11
 """Snapshots until λₑ become equal; after it, each a tenth of 1/λₑ steps later than the last; and at the end, those that
 are judged: over the last two fifths of the steps with equal λₑ."""
 
@@ -144,7 +144,7 @@ CLAIM = ilr.Claim(
     controls=(
         ilr.Control(
             "too-early",
-            "The time to mix: the first and the third schedule are judged within 0.2/λₑ steps after λₑ became equal.",
+            "The time to mix: the first and the third schedule are judged within 0.1/λₑ steps after λₑ became equal.",
         ),
         ilr.Control(
             "unequal-intrinsic-learning-rates",
@@ -281,8 +281,8 @@ def squared_distances(one: ilr.Recording, other: ilr.Recording) -> ilr.Array:
 
 def control_too_early(setting: ilr.Setting) -> ilr.Experiments:
     regime = REGIMES[setting.regime]
-    steps = regime.equal_from + 2 * regime.moment
-    at = (*before(regime), *range(regime.equal_from, steps + 1, 2 * regime.moment // (JUDGED - 1)))
+    steps = regime.equal_from + regime.moment
+    at = (*before(regime), *range(regime.equal_from, steps + 1, regime.moment // (JUDGED - 1)))
     observe = ilr.observe_all("test_predictions", "test_accuracy", at=at)
     return ilr.changed(experiments(setting), only=[FIRST, THIRD], steps=steps, observe=observe)
 

@@ -14,9 +14,9 @@ moment, and the average of two partners a very bad one, so all of this is the me
 every s with every t. The pair is the unit of analysis: partners share a head. In the control partners are one net until
 shortly before s.
 
-How many moments? The noise of labels lasts no longer than 0.1/λₑ. On the digits an evaluation costs hardly more than a
-step, and functions are looked at every 0.2/λₑ. At reduced an evaluation costs as much as 35 steps of a net that makes
-a thousand, and functions are far nearer than they have to be: 1.6/λₑ is enough there.
+How many moments? The noise of labels lasts no longer than 0.1/λₑ, and goes down with the number of pairs of an s and a
+t. On the digits an evaluation costs hardly more than a step, and functions are looked at every 0.2/λₑ. At reduced one
+costs as much as 35 steps of a net that makes a thousand, and they are looked at every 0.8/λₑ.
 
 How much is a distance between functions? We measure it in units of the one that a doubled λₑ makes, between nets that
 share the head and differ in their initial weights: λₑ is all that the theory leaves to matter. A quarter of it is as
@@ -50,7 +50,7 @@ class Regime:
 
 REGIMES = {
     "tiny": Regime(0.5, 0.04, moment=8 * 40),
-    "reduced": Regime(0.5, 0.08, moment=2 * 156, apart=4),
+    "reduced": Regime(0.5, 0.08, moment=2 * 156, apart=2),
     "full": Regime(0.8, 5e-4, moment=64 * 390),
 }
 EARLY, LATE = range(32, 57), range(64, 105)
