@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 
 import torch
 
@@ -47,7 +48,7 @@ class ClaimCost:
     slices: list[SliceCost]
     """To be trained if the last look is taken, and not counted for an earlier claim."""
     expected: list[float]
-    """The share of each of these slices that is expected to be trained; see `expected_look`."""
+    """The share of each of these slices that is expected to be trained; see `looks_taken`."""
 
     @property
     def networks(self) -> int:
@@ -172,34 +173,37 @@ class Budget:
             experiments = claim.planned.all()
             shared = len(seen.intersection(experiments))
             seen.update(experiments)
-            look = expected_look(claim, selection.options.scale)
+            looks = [claim.trial.plans[look] for look in looks_taken(claim, selection.options.scale)]
             slices: list[SliceCost] = []
             expected: list[float] = []
             for experiment in experiments:
                 # Of what the last look has, an earlier one has the first replicas.
-                proportion = claim.trial.plans[look].replicas / claim.planned.replicas
-                first = experiment.first_replica
-                end = first + proportion * experiment.replicas
+                parts = [look.replicas / claim.planned.replicas for look in looks]
                 for key in self.lab.keys(experiment):
                     if key in uncounted:
                         slices.append(uncounted.pop(key))
-                        begun = (end - key.experiment.first_replica) / key.experiment.replicas
-                        expected.append(min(max(begun, 0.0), 1.0))
+                        expected.append(mean(_share_within(part, key.experiment, experiment) for part in parts))
             if experiments:
                 costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices, expected))
         return costs
 
 
-def expected_look(claim: SelectedClaim, scale: Scale) -> int:
-    """The look at which a claim may be expected to decide, counted from 0.
+def _share_within(part: float, piece: Experiment, whole: Experiment) -> float:
+    """How much of a slice lies within the first part of the replicas of its experiment."""
+    end = whole.first_replica + part * whole.replicas
+    return min(max((end - piece.first_replica) / piece.replicas, 0.0), 1.0)
 
-    It is that of the last run on record, at this scale or else at the nearest smaller one; without a record the first.
+
+def looks_taken(claim: SelectedClaim, scale: Scale) -> list[int]:
+    """The looks, counted from 0, at which the runs on record ended; without a record the first.
+
+    Runs at this scale and at smaller ones count, as a single run, or the few at one scale, say little of how many
+    looks a claim takes.
     """
-    plans = claim.trial.plans
-    replicas = claim.file.claim.replicas
-    for smaller in reversed(SCALES[: SCALES.index(scale) + 1]):
-        looks = replicas.looks(smaller)
-        for attempt in reversed(claim.file.history.attempts):
-            if attempt.scale == smaller and attempt.n in looks:
-                return min(looks.index(attempt.n), len(plans) - 1)
-    return 0
+    taken: list[int] = []
+    last = len(claim.trial.plans) - 1
+    for smaller in SCALES[: SCALES.index(scale) + 1]:
+        looks = claim.file.claim.replicas.looks(smaller)
+        attempts = [attempt for attempt in claim.file.history.attempts if attempt.scale == smaller]
+        taken += [min(looks.index(attempt.n), last) for attempt in attempts if attempt.n in looks]
+    return taken or [0]

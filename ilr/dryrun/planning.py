@@ -111,8 +111,9 @@ def _notes(budget: Budget) -> Iterable[str]:
     """What the numbers rest on."""
     measured, assumed = len(budget.rates.measured), len(budget.rates.assumed)
     yield (
-        "networks: expected, of those that there are at most. A claim is expected to decide at the look at which it "
-        "last did, or else at its first; everything but the column expected is for its last look."
+        "networks: expected, of those that there are at most. A claim is expected to take its looks as often as "
+        "its runs on record did, at this scale and smaller ones, or else its first; everything but the column expected "
+        "is for its last look."
     )
     yield (
         "shared: experiments that a claim further up has too; they are counted there. steps: summed over networks; "
