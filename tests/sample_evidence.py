@@ -25,6 +25,9 @@ NEW_IN_SCHEMA_2 = {
     },
 }  # fmt: skip
 
+REPORTS = ("reduced", "reduced-drop-before-equilibrium", "reduced-no-mixing", "reduced-reviews", "tiny")
+"""Folders of the reports that are committed, but for those of the matrix."""
+
 
 def typed(evidence: dict[str, Any]) -> Evidence:
     """Evidence as a run would hand it over, from its JSON."""

@@ -14,7 +14,7 @@ from ilr.report.page.html import render_html
 from ilr.report.svg.inline import Figure
 from ilr.trials.testing import CONCLUSIONS
 from tests.report.reading import Page
-from tests.sample_evidence import typed
+from tests.sample_evidence import REPORTS, typed
 
 REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
 ANSWERS = {"REFUTED": "No: ", "UNSOUND": "Not shown: ", "ERROR": "Could not be judged: ", "INCONCLUSIVE": "Undecided: "}
@@ -95,7 +95,7 @@ def test_why_a_claim_is_undecided_ends_with_what_would_decide(evidence: Evidence
         assert "replicas a group would decide" in page.text(f"claim-{claim.id}")
 
 
-@pytest.mark.parametrize("scale", ["tiny", "reduced", "reduced-reviews", "reduced-drop-before-equilibrium"])
+@pytest.mark.parametrize("scale", REPORTS)
 def test_captions_conclude_nothing(scale: str) -> None:
     for claim in read_evidence(REFERENCE / scale).claims:
         for text in claim.figures:

@@ -20,7 +20,7 @@ from ilr.report.numbers import duration, measured, p_value, registered, size
 from ilr.report.page.intervals import interval_plot
 from ilr.version import __version__
 from tests.report.reading import Page, with_claims
-from tests.sample_evidence import claim, finding, in_schema_1, sample_evidence, typed
+from tests.sample_evidence import REPORTS, claim, finding, in_schema_1, sample_evidence, typed
 
 ROOT = Path(__file__).parents[2]
 
@@ -284,7 +284,7 @@ def test_evidence_of_schema_1_is_read_with_what_is_new_left_empty(tmp_path: Path
     assert "steps to equilibrium × 4λ_e" in page.text()
 
 
-@pytest.mark.parametrize("report", ["tiny", "reduced", "reduced-reviews", "reduced-drop-before-equilibrium"])
+@pytest.mark.parametrize("report", REPORTS)
 def test_the_reference_reports_are_what_their_evidence_says(report: str, tmp_path: Path) -> None:
     reference = ROOT / "reports" / "reference" / report
     (tmp_path / "evidence.json").write_bytes((reference / "evidence.json").read_bytes())

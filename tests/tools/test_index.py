@@ -9,7 +9,7 @@ import pytest
 from ilr.__main__ import main
 from ilr.report.files import write_report
 from ilr.tools.index import index_of
-from tests.sample_evidence import claim, finding, sample_evidence, typed
+from tests.sample_evidence import REPORTS, claim, finding, sample_evidence, typed
 
 REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
 FULL = {"command": "pytest claims", "selected": ["claims"], "overrides": {}}
@@ -75,7 +75,5 @@ def test_the_reference_reports_have_an_index(tmp_path: Path) -> None:
     shutil.copytree(REFERENCE, tmp_path / "reference")
     index = index_of(tmp_path)
     names = {run.name for run in index.runs if not run.name.startswith("reference/matrix/")}
-    assert names == {
-        f"reference/{name}" for name in ("reduced", "reduced-drop-before-equilibrium", "reduced-reviews", "tiny")
-    }
+    assert names == {f"reference/{name}" for name in REPORTS}
     assert len(index.claims) >= 18
