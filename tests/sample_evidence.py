@@ -25,8 +25,10 @@ NEW_IN_SCHEMA_2 = {
     },
 }  # fmt: skip
 
-REPORTS = ("reduced", "reduced-drop-before-equilibrium", "reduced-no-mixing", "reduced-reviews", "tiny")
-"""Folders of the reports that are committed, but for those of the matrix."""
+REDUCED = ("reduced", "reduced-reviews", "reduced-drop-before-equilibrium", "reduced-no-mixing")
+"""Folders of the reports that are committed at reduced; of two that have a claim, the later has its registration."""
+REPORTS = ("tiny", *REDUCED)
+"""Folders of all that are committed, but for those of the matrix."""
 
 
 def typed(evidence: dict[str, Any]) -> Evidence:

@@ -13,6 +13,7 @@ from ilr.stats.decision import Verdict
 from tests.claim_files import write_claim
 from tests.conftest import Run
 from tests.sabotage import SABOTAGES
+from tests.sample_evidence import REDUCED
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,10 +106,7 @@ def test_its_results_are_those_of_the_reference_reports() -> None:
         return found
 
     written = CLAIM_ROW.findall(README)
-    tiny, reduced = (
-        verdicts("tiny"),
-        verdicts("reduced", "reduced-reviews", "reduced-drop-before-equilibrium", "reduced-no-mixing"),
-    )
+    tiny, reduced = verdicts("tiny"), verdicts(*REDUCED)
     # A claim that is newer than the reports, or trains at full alone, has a dash in place of a verdict.
     assert len(written) >= len(tiny)
     for claim, *told in written:

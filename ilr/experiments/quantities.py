@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Axis = Literal["test example", "weight", "sampled weight", "factor"]
+Examples = Literal["training", "test"]
+"""What passes through a network that is evaluated."""
 
 SAMPLED_WEIGHTS = 256
 """At so many weights, evenly spaced, gradients are kept; at all where there are fewer."""
@@ -22,7 +24,7 @@ class Requirement:
     """What is computed for it. Quantities that need the same at the same step share it."""
     network: Literal["own", "average", "adjacent average", "partners' average"] | None = None
     """Which network is evaluated."""
-    examples: Literal["training", "test"] = "test"
+    examples: Examples = "test"
     """What it is evaluated on; statistics that normalise test examples need a pass of training examples, too."""
     networks: float = 1.0
     """How many are evaluated for each replica."""

@@ -130,9 +130,10 @@ class Lab:
         for keys, parts in zip(groups, self._parts(groups), strict=True):
             jobs += self.jobs(keys, parts)
             planned.update(keys)
+        work = {job: job.work for job in jobs}
         # Those that cost the same keep their order.
-        ordered = tuple(sorted(jobs, key=lambda job: job.work, reverse=True))
-        return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(ordered))
+        ordered = tuple(sorted(work, key=work.__getitem__, reverse=True))
+        return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(work))
 
     def _parts(self, groups: Sequence[Sequence[Key]]) -> list[int]:
         """Among how many workers the slices of each group, which may be fused, are worth spreading.
@@ -144,12 +145,12 @@ class Lab:
         large = max(sum(whole) // (LARGE_PARTS * self.engine.workers), 1)
         return [min(math.ceil(work / large), self.engine.workers) for work in whole]
 
-    def _seconds(self, jobs: Sequence[Job]) -> float:
-        """Rough time for jobs."""
+    def _seconds(self, works: Mapping[Job, int]) -> float:
+        """Rough time for jobs, by the work in each."""
         if is_gpu(self.device):
-            each = [(job.slices[0], operations(job.slices[0]) * job.networks) for job in jobs]
+            each = [(job.slices[0], operations(job.slices[0]) * job.networks) for job in works]
             return seconds_on_gpus(each, self.device, self.engine.workers)
-        return seconds([job.work * WORK_UNIT for job in jobs], self.engine.workers)
+        return seconds([work * WORK_UNIT for work in works.values()], self.engine.workers)
 
     def _unfinished(self, wanted: Iterable[Key]) -> Iterator[Job]:
         """Jobs that have a checkpoint, all of whose keys are wanted, and not all in the store."""

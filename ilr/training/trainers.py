@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from ilr.experiments.architectures import is_own
 from ilr.experiments.experiment import Data, Experiment, Observe
 from ilr.experiments.optimizers import Optimizer
 from ilr.experiments.own import check_told, wrong
-from ilr.experiments.quantities import Axis
+from ilr.experiments.quantities import Axis, Examples
 from ilr.nn.architectures import build, loss
 from ilr.nn.arithmetic import multiplying
 from ilr.nn.base import FusedNet
@@ -57,7 +56,7 @@ class Trainer(ABC):
     step_operations: float
     lengths: Mapping[Axis, int]
     """Of the axes of recordings; those of factors are the observation's own."""
-    pass_operations: Mapping[Literal["training", "test"], float] = {"training": 0.0, "test": 0.0}
+    pass_operations: Mapping[Examples, float] = {"training": 0.0, "test": 0.0}
     """Of one evaluation's pass of the training or the test examples."""
     tests_by_training_set: bool = False
     """Whether test examples are normalised by statistics of the training examples, which must pass first."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.data.sampling import BatchOrder
@@ -15,7 +16,8 @@ from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm, Norm
 from ilr.experiments.optimizers import SGD, AdamW, Lion
 from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
-from ilr.nn.architectures import build
+from ilr.nn.architectures import FusedMLP, build
+from ilr.nn.layers import Layers
 from ilr.training.loop import train
 from tests.oracle import plain_test_accuracy, train_plain
 
@@ -217,7 +219,7 @@ def test_partners_are_one_network_until_they_part(parted_at: int | None, random_
 
 @pytest.mark.parametrize("norm", [BatchNorm(), LayerNorm(), NoNorm()], ids=str)
 def test_what_is_measured_does_not_depend_on_what_else_is(norm: Norm, random_dataset: Dataset) -> None:
-    """Only those examples pass through a network that an observation needs; what is kept is the same bit by bit."""
+    """Only what an observation needs is computed for it; what is kept is the same bit by bit."""
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_predictions")
     observations = {name: Observe(name, (0, 2, 4)) for name in names}
     experiment = replace(BASE, norm=norm, steps=4, observe=tuple(observations.values()))
@@ -225,6 +227,32 @@ def test_what_is_measured_does_not_depend_on_what_else_is(norm: Norm, random_dat
     for name, observation in observations.items():
         [alone] = train([replace(experiment, observe=(observation,))], random_dataset)
         assert np.array_equal(alone[name], together[name])
+
+
+@pytest.mark.parametrize(
+    ("norm", "quantity", "passed"),
+    [
+        (BatchNorm(), "train_accuracy", ["train"]),
+        (BatchNorm(), "test_accuracy", ["train", "test"]),
+        (LayerNorm(), "test_accuracy", ["test"]),
+    ],
+    ids=str,
+)
+def test_only_those_examples_pass_that_an_observation_needs(
+    norm: Norm, quantity: str, passed: list[str], random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {len(random_dataset.train_labels): "train", len(random_dataset.test_labels): "test"}
+    assert len(sizes) == 2
+    seen = set()
+    forward = FusedMLP.forward
+
+    def noting(net: FusedMLP, weights: Tensor, head: Tensor, images: Tensor, layers: Layers) -> Tensor:
+        seen.add(sizes[images.shape[1]])
+        return forward(net, weights, head, images, layers)
+
+    monkeypatch.setattr(FusedMLP, "forward", noting)
+    train([replace(BASE, norm=norm, steps=0, observe=(Observe(quantity, (0,)),))], random_dataset)
+    assert seen == set(passed)
 
 
 def test_partners_come_in_twos() -> None:
