@@ -21,9 +21,13 @@ from ilr.nn.layers import Layers
 from ilr.nn.norms import Statistics, by_training_set, has_statistics, in_training, measuring
 from ilr.nn.own.stacking import written_out
 
-EVALUATION_EXAMPLES = 2048
+EVALUATION_EXAMPLES = 1024
 """Training loss, training accuracy and normalisation statistics are those of the first so many training examples;
-the test set passes through in parts of this size."""
+the test set passes through in parts of this size.
+
+Statistics of a thousand to ten thousand are as good as those of all (Wu, Johnson 2021, "Rethinking 'Batch' in
+BatchNorm", section 3); `benchmarks/evaluations.py` measures what that makes of predictions here.
+"""
 
 CACHE_BYTES = 2 * 2**20
 """About what one core's cache holds."""
