@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -72,9 +73,11 @@ def pytest_configure(config: object) -> None:  # noqa: ARG001 - the hook's
         from ilr.session import selection
         from ilr.training import loop
 
-        selection._check_arithmetic = lambda *_: None
-        loop.in_a_step = emulated  # type: ignore[assignment]
-        loop.refused = lambda *_: ""
+        # For as long as the process lives; it says so where one of these names is no more.
+        patch = pytest.MonkeyPatch()
+        patch.setattr(selection, "_check_arithmetic", lambda *_: None)
+        patch.setattr(loop, "in_a_step", emulated)
+        patch.setattr(loop, "refused", lambda *_: "")
 
 
 def trained(arithmetic: str, seed: int, chosen: str, folder: Path) -> Mapping[str, Any]:

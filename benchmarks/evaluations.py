@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             steps=options.steps,
             observe=ilr.observe_all("test_accuracy", "test_predictions", at=tuple(moments.tolist())),
         )
+        assert experiment.data is not None
         dataset = load(experiment.data, options.data_root)
         everything = len(dataset.train_labels)
         accuracies, predictions = evaluated(experiment, dataset, everything)

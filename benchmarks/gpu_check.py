@@ -61,6 +61,7 @@ PARTS: dict[str, tuple[Part, float]] = {
     "faults": (faults.faults, 40),
     "suites": (suites.suites, 120),
     "steps": (speed.steps, 60),
+    "compiled": (speed.compiled_steps, 90),
     "rivals": (speed.rivals, 30),
     "loops": (speed.loops, 30),
 }

@@ -42,7 +42,7 @@ def no_room_for_the_graph(device: torch.device) -> None:
 
 def refused(device: torch.device) -> None:
     """A step that asks the device for a number, which no graph can do; training goes on without graphs."""
-    own = loop._Run._drawn_step
+    own = loop._Run._step
 
     def asking(run: loop._Run, *given: Any) -> Any:
         measured = own(run, *given)
@@ -51,13 +51,13 @@ def refused(device: torch.device) -> None:
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("error")
-        patch.setattr(loop._Run, "_drawn_step", asking)
+        patch.setattr(loop._Run, "_step", asking)
         train([BASE], random_dataset(), str(device))
 
 
 def refused_and_went_on(device: torch.device) -> None:
     """As `refused`, and nobody makes an error of the warning."""
-    own = loop._Run._drawn_step
+    own = loop._Run._step
 
     def asking(run: loop._Run, *given: Any) -> Any:
         measured = own(run, *given)
@@ -65,7 +65,7 @@ def refused_and_went_on(device: torch.device) -> None:
         return measured
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Run, "_drawn_step", asking)
+        patch.setattr(loop._Run, "_step", asking)
         [arrays] = train([BASE], random_dataset(), str(device))
     [expected] = train([BASE], random_dataset())
     raise AssertionError(f"trained all the same, {deviation(arrays, expected):.0e} from the CPU")

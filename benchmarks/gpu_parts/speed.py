@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from ilr.experiments.norms import BatchNorm
 from ilr.nn.architectures import build
 from ilr.nn.arithmetic import multiplying, refused
 from ilr.nn.cuda_graph import Replay, capturable
-from ilr.nn.execution import Formulation, fastest
+from ilr.nn.execution import Formulation, fastest, kernels
 from ilr.training.loop import _Run
+from ilr.training.snapshots import UNKEPT
 from tests.oracle import plain_net
 
 TIMES = 5
@@ -79,7 +81,7 @@ class Stepper:
         self.device = setting.device
         run = _Run([experiment], dataset_of(experiment.data), setting.device, lambda *_: formulation)
         if capturable(self.device):
-            inputs = run.learning_rates[0], run.weight_decays[0], *run._drawn(0)
+            inputs = run.learning_rates[0], run.weight_decays[0], *run.draws.at(0)
             step: Callable[..., Any] = partial(run._step, frozenset(wanted))
             self.replay: Replay[Any] | None = Replay(step, inputs, run.optimizer.state)
         else:
@@ -89,6 +91,11 @@ class Stepper:
     def seconds(self) -> float:
         """Of one step of all replicas."""
         return self.replay.seconds() if self.replay else timed(self.run, self.device)
+
+
+def bare_step(*given: Any) -> float:
+    """Seconds of one step of all replicas; arguments as `Stepper`."""
+    return Stepper(*given).seconds()
 
 
 def row(case: Case, replicas: int, seconds: float, top: Found) -> Found:
@@ -126,7 +133,7 @@ def steps(setting: Setting, found: Mapping[str, Found]) -> Found:
         def add(label: str, replicas: int, *how: Any, case: Case = case, rows: Found = rows, **others: Any) -> None:
             if setting.toy or setting.left > 45:
                 experiment = case.experiment(replicas, **others)
-                measured = attempted(lambda: Stepper(experiment, setting, *how).seconds())
+                measured = attempted(partial(bare_step, experiment, setting, *how))
                 rows[label] = measured if isinstance(measured, str) else row(case, replicas, measured, top)
 
         several = case.replicas[1]
@@ -150,7 +157,31 @@ def steps(setting: Setting, found: Mapping[str, Found]) -> Found:
                 Formulation(several, "channels-first"),
                 precision="float64",
             )
-        rows["chosen"] = attempted(lambda case=case, several=several: chosen(case, several, setting))
+        rows["chosen"] = attempted(partial(chosen, case, several, setting))
+    return table
+
+
+def compiled_steps(setting: Setting, found: Mapping[str, Found]) -> Found:
+    """A step's time where what lies between convolutions is compiled, and the seconds that this took."""
+    top = found.get("ceilings", {})
+    table: Found = {}
+    for name, case in cases(setting).items():
+        if isinstance(case.net, MLP):
+            continue
+        replicas = case.replicas[1]
+        rows = table[name] = {}
+        precisions = ("float32",) if setting.toy else ("tf32", "float32", "bfloat16")
+        for precision, kernel in product(precisions, ("grouped",) if setting.toy else kernels(setting.device)):
+            if refused(precision, setting.device) or not (setting.toy or setting.left > 90):
+                continue
+            experiment = case.experiment(replicas, precision=precision)
+            started = time.monotonic()
+            formulation = Formulation(replicas, kernel, compiled=True)
+            measured = attempted(partial(bare_step, experiment, setting, formulation))
+            took = {"seconds to compile": round(time.monotonic() - started, 1)}
+            rows[f"{precision}, {formulation}"] = (
+                measured if isinstance(measured, str) else row(case, replicas, measured, top) | took
+            )
     return table
 
 
@@ -183,21 +214,31 @@ def rivals(setting: Setting, found: Mapping[str, Found]) -> Found:
         # As a careful user would set it.
         torch.backends.cudnn.benchmark = True
         for kind in ("float32", "tf32"):
-            with multiplying(kind, setting.device):  # type: ignore[arg-type]
-                measured = attempted(lambda case=case: timed(plain_step(case, setting), setting.device))
+            with multiplying(kind, setting.device):
+                measured = attempted(partial(timed_plain, case, setting))
             rows[f"one torch.nn model, {kind}"] = measured if isinstance(measured, str) else row(case, 1, measured, top)
-        step = attempted(lambda case=case, replicas=replicas: mapped_step(case, replicas, setting))
+        step = attempted(partial(mapped_step, case, replicas, setting))
         if isinstance(step, str):
             rows["torch.func.vmap"] = step
             continue
-        measured = attempted(lambda step=step: timed(step, setting.device))
+        measured = attempted(partial(timed, step, setting.device))
         label = f"torch.func.vmap over {replicas}"
         rows[label] = measured if isinstance(measured, str) else row(case, replicas, measured, top)
         if capturable(setting.device):
-            measured = attempted(lambda step=step: Replay(step, (), ()).seconds())
+            measured = attempted(partial(timed_as_graph, step))
             label += ", as a graph"
             rows[label] = measured if isinstance(measured, str) else row(case, replicas, measured, top)
     return table
+
+
+def timed_plain(case: Case, setting: Setting) -> float:
+    """Seconds of a step of one model."""
+    return timed(plain_step(case, setting), setting.device)
+
+
+def timed_as_graph(step: Callable[[], object]) -> float:
+    """Seconds of a step as a graph."""
+    return Replay(step, (), ()).seconds()
 
 
 def plain_model(case: Case, device: torch.device) -> torch.nn.Module:
@@ -241,7 +282,7 @@ def mapped_step(case: Case, replicas: int, setting: Setting) -> Callable[[], obj
     images, labels = random_batch(case, setting.device)
     images, labels = images.expand(replicas, *images.shape).contiguous(), labels.expand(replicas, -1).contiguous()
 
-    def loss(own: Mapping[str, Tensor], kept: Mapping[str, Tensor], seen: Tensor, told: Tensor) -> Tensor:
+    def loss(own: dict[str, Tensor], kept: dict[str, Tensor], seen: Tensor, told: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(models[0], (own, kept), (seen,)), told)
 
     gradients_of = vmap(grad(loss))
@@ -271,12 +312,8 @@ def loops(setting: Setting, _: Mapping[str, Found]) -> Found:
         for label, observe in recorded.items():
             experiment = case.experiment(replicas, steps=count, observe=observe)
             wanted = ALL if len(observe) > 1 else ()
-            bare = attempted(
-                lambda experiment=experiment, wanted=wanted, replicas=replicas: Stepper(
-                    experiment, setting, Formulation(replicas), wanted
-                ).seconds()
-            )
-            whole = attempted(lambda experiment=experiment: whole_step(experiment, setting))
+            bare = attempted(partial(bare_step, experiment, setting, Formulation(replicas), wanted))
+            whole = attempted(partial(whole_step, experiment, setting))
             rows[f"recording {label}"] = {
                 "bare step": bare if isinstance(bare, str) else round(1e3 * bare, 3),
                 "in training": whole if isinstance(whole, str) else round(1e3 * whole, 3),
@@ -297,6 +334,6 @@ def whole_step(experiment: Experiment, setting: Setting) -> float:
         observe(step, due)
 
     run._observe_state = observed  # type: ignore[method-assign]
-    run.train(lambda _: None)
+    run.train(lambda _: None, UNKEPT)
     _wait(setting.device)
     return (time.perf_counter() - started[0]) / (experiment.steps - 3)

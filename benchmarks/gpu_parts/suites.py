@@ -12,8 +12,7 @@ from pathlib import Path
 from benchmarks.gpu_parts.setting import Found, Setting
 
 ROOT = Path(__file__).parents[2]
-SEED = 514229
-"""That of the reference report."""
+REFERENCE = ROOT / "reports" / "reference" / "tiny" / "evidence.json"
 
 ORACLE_TESTS = (
     "tests/training/test_loop.py",
@@ -33,6 +32,7 @@ loop.train.__defaults__ = ({device!r}, *others)
 
 def suites(setting: Setting, _: Mapping[str, Found]) -> Found:
     """How the oracle's tests end on the device, and beside each verdict at tiny that of the reference report."""
+    reference = json.loads(REFERENCE.read_text())
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "train_elsewhere.py").write_text(ELSEWHERE.format(device=str(setting.device)))
         paths = [folder, str(ROOT), os.environ.get("PYTHONPATH", "")]
@@ -43,7 +43,7 @@ def suites(setting: Setting, _: Mapping[str, Found]) -> Found:
             *common,
             "claims",
             "--scale=tiny",
-            f"--seed={SEED}",
+            f"--seed={reference['seed']}",
             f"--device={setting.device}",
             f"--workers={1 if setting.toy else 4}",
             f"--store={folder}/store",
@@ -53,7 +53,7 @@ def suites(setting: Setting, _: Mapping[str, Found]) -> Found:
         # One after the other, so that the time of the claims is theirs.
         found = {"oracle": _run(tests, environment, setting), "tiny": _run(claims, environment, setting)}
         evidence = Path(folder) / "report" / "evidence.json"
-        verdicts = _compared(evidence) if evidence.is_file() else {}
+        verdicts = _compared(json.loads(evidence.read_text()), reference) if evidence.is_file() else {}
     wrong = [name for name, suite in found.items() if suite["exit"] != 0]
     wrong += [name for name, one in verdicts.items() if one["here"] != one["reference"]]
     return {"wrong": wrong, **found, "verdicts": verdicts}
@@ -80,12 +80,11 @@ def _run(command: list[str], environment: Mapping[str, str], setting: Setting) -
     return {"exit": code, "seconds": round(time.monotonic() - started, 1), "end": end, "failed": failed[:20]}
 
 
-def _compared(evidence: Path) -> Found:
+def _compared(evidence: Found, reference: Found) -> Found:
     """Each claim's verdict here and in the reference report, and its largest shift in half-widths of an interval."""
-    reference = json.loads((ROOT / "reports" / "reference" / "tiny" / "evidence.json").read_text())
     before = {claim["id"]: claim for claim in reference["claims"]}
     compared = {}
-    for claim in json.loads(evidence.read_text())["claims"]:
+    for claim in evidence["claims"]:
         other = before[claim["id"]]
         shifts = []
         for mine, theirs in zip(claim["findings"], other["findings"], strict=True):

@@ -26,12 +26,16 @@ from ilr.lab.store.store import Store
 from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import capturable, refusals
 from ilr.nn.execution import Formulation, fastest
+from ilr.nn.gradients import compilable
 from ilr.nn.layers import ConvolutionKernel
 from ilr.training.trainers import trainer_of
 from ilr.version import __version__
 
 WORK_UNIT = 1000.0
 """Floating-point operations: in these, the longest run has a number that fits 64 bits."""
+
+COMPILING_PAYS = {"cpu": 1e12, "cuda": 1e16}
+"""Floating-point operations of a job from which on steps may be compiled: half a minute of a core, minutes of a GPU."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ class _Fastest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     at_once: Annotated[int, msgspec.Meta(ge=1)]
     kernel: ConvolutionKernel
+    compiled: bool = False
 
 
 class _Chooser:
@@ -179,15 +184,17 @@ class _Chooser:
         if self.job.choose:
             # Kept under this text: under another, every machine would measure anew and might choose otherwise.
             job = self.job
+            compiling = compilable(net) and job.work * WORK_UNIT > COMPILING_PAYS[weights.device.type]
             what = (
                 f"{job.slices[0]}; weights {[*weights.shape]}, images {[*images.shape]}, {weights.dtype}; "
                 f"{processor(job.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+                f"{', long enough to compile' if compiling else ''}"
             )
 
             def measured() -> _Fastest:
-                chosen = fastest(net, weights, head, images, *rest)
-                return _Fastest(chosen.at_once, chosen.kernel)
+                chosen = fastest(net, weights, head, images, *rest, compiling=compiling)
+                return _Fastest(chosen.at_once, chosen.kernel, chosen.compiled)
 
             found = Store(job.store).remember(what, measured, _Fastest)
-            self.chosen = Formulation(found.at_once, found.kernel)
+            self.chosen = Formulation(found.at_once, found.kernel, found.compiled)
         return self.chosen

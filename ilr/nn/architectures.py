@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -92,7 +93,13 @@ def build(experiment: Experiment, image_shape: Sequence[int], classes: int) -> F
         raise TypeError(f"{net} is not trained on data")
     if is_own(net):
         return FusedModule(net, image_shape, classes)
-    return _FUSED[type(net)](net, image_shape, classes, trainable_head=experiment.trainable_head)
+    return _built(net, tuple(image_shape), classes, experiment.trainable_head)
+
+
+@lru_cache(maxsize=64)
+def _built(net: Net, image_shape: tuple[int, ...], classes: int, trainable_head: bool) -> FusedLayers:
+    """One object for all experiments of a net, with which goes what is compiled of it."""
+    return _FUSED[type(net)](net, image_shape, classes, trainable_head=trainable_head)
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:

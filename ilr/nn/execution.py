@@ -3,12 +3,13 @@
 No formulation wins everywhere. A loop over replicas is fastest for large layers, whose products fill a core's units
 and cache; all at once for small ones, whose time goes into starting kernels; a convolution with groups or one batched
 product of unfolded patches, depending on channels and device. So the candidates are timed, shortly, on a GPU as the
-graphs that training replays.
+graphs that training replays. The fastest of them can be tried compiled, where training is long enough to be worth it.
 """
 
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ilr.nn.base import FusedConvolutionalNet, FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, free_bytes
-from ilr.nn.gradients import loss_and_gradients
+from ilr.nn.gradients import compilable, compiled, loss_and_gradients
 from ilr.nn.layers import ConvolutionKernel, Layers
 from ilr.nn.norms import Normalise
 from ilr.nn.own.modules import FusedModule
@@ -37,9 +38,11 @@ class Formulation:
     at_once: int
     """Replicas that one forward and backward pass takes."""
     kernel: ConvolutionKernel = "grouped"
+    compiled: bool = False
+    """Whether what lies between convolutions is compiled: of whole passes, not of the few replicas that remain."""
 
     def __str__(self) -> str:
-        return f"{self.at_once} at once, {self.kernel} convolutions"
+        return f"{self.at_once} at once, {self.kernel} convolutions{', compiled' if self.compiled else ''}"
 
     def loss_and_gradients(
         self, net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
@@ -54,20 +57,25 @@ class Formulation:
             labels: [R or 1, N].
             normalise: how the layers are normalised.
         """
-        layers = Layers(normalise, self.kernel)
         if self.at_once >= len(weights):
-            return loss_and_gradients(net, weights, head, images, labels, layers)
+            return loss_and_gradients(net, weights, head, images, labels, self._layers(len(weights), normalise))
         losses = weights.new_empty(len(weights))
         gradients = net.layers_of(torch.empty_like(weights))
         for start in range(0, len(weights), self.at_once):
             part = slice(start, start + self.at_once)
             batch = _batch_of(part, images)
+            layers = self._layers(len(weights[part]), normalise)
             losses[part], computed = loss_and_gradients(
                 net, weights[part], head[part], images[batch], labels[batch], layers
             )
             for gradient, one in zip(gradients, computed, strict=True):
                 gradient[part] = one
         return losses, gradients
+
+    def _layers(self, replicas: int, normalise: Normalise) -> Layers:
+        """How a pass of so many replicas computes its layers."""
+        # Every other number of replicas would be another half minute of compiling.
+        return Layers(normalise, self.kernel, self.compiled and replicas == self.at_once)
 
 
 def _batch_of(part: slice, images: Tensor) -> slice:
@@ -94,11 +102,19 @@ def candidates(net: FusedNet, replicas: int, device: torch.device) -> list[Formu
 
 
 def fastest(
-    net: FusedNet, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor, normalise: Normalise
+    net: FusedNet,
+    weights: Tensor,
+    head: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    normalise: Normalise,
+    *,
+    compiling: bool = False,
 ) -> Formulation:
     """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`.
 
-    One that a GPU has no room for is passed over: one that certainly has none is not tried.
+    One that a GPU has no room for is passed over: one that certainly has none is not tried. With `compiling`, for which
+    half a minute or more is needed, the best is also tried compiled.
     """
     tried = candidates(net, len(weights), weights.device)
     best, least = tried[0], float("inf")
@@ -106,24 +122,35 @@ def fastest(
     number = 2 if torch.is_autocast_enabled(weights.device.type) else weights.element_size()
     of_one = net.activations() * images.shape[1] * number
     room = free_bytes(weights.device) if capturable(weights.device) else None
-    for formulation in tried:
-        if room is not None and min(formulation.at_once, len(weights)) * of_one > room:
-            continue
-        # One pass is timed, of as many replicas as it takes; the others would only take as much again.
+
+    def timed(formulation: Formulation) -> float:
+        """Seconds of a replica: one pass is timed, of as many as it takes; others would only take as much again."""
         part = slice(formulation.at_once)
         batch = _batch_of(part, images)
         given = weights[part], head[part], images[batch], labels[batch]
         run = partial(formulation.loss_and_gradients, net, *given, normalise)
         if capturable(weights.device):
-            taken = seconds_replayed(run) / formulation.at_once
-        else:
-            run()  # to warm up
-            taken = seconds(run, weights.device) / formulation.at_once
-            if taken < HOPELESS * least:
-                for _ in range(TIMINGS - 1):
-                    taken = min(taken, seconds(run, weights.device) / formulation.at_once)
+            return seconds_replayed(run) / formulation.at_once
+        run()  # to warm up
+        taken = seconds(run, weights.device)
+        if taken < HOPELESS * least * formulation.at_once:
+            for _ in range(TIMINGS - 1):
+                taken = min(taken, seconds(run, weights.device))
+        return taken / formulation.at_once
+
+    for formulation in tried:
+        if room is not None and min(formulation.at_once, len(weights)) * of_one > room:
+            continue
+        taken = timed(formulation)
         if taken < least:
             best, least = formulation, taken
+    if compiling and compilable(net):
+        faster = replace(best, compiled=True)
+        with warnings.catch_warnings(action="ignore"):
+            taken = timed(faster)
+        # Where there is no compiler, that was the same once more.
+        if taken < least and not compiled(net, Layers(normalise, best.kernel, compiled=True)).declined:
+            best = faster
     return best
 
 

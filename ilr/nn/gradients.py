@@ -1,17 +1,32 @@
-"""Losses and gradients of R replicas: by automatic differentiation, and by hand where that is much faster.
+"""Losses and gradients of R replicas: by automatic differentiation, by hand or compiled where that is much faster.
 
 A step of a multi-layer perceptron of a few thousand weights costs some ten microseconds, and the graph of automatic
 differentiation would add half of that. So its chain rule is written out here, with torch's own kernels for the parts.
+
+What lies between two convolutions (normalisation, ReLU, sums, and their ways back) reads and writes whole maps many
+times. torch.compile makes few kernels of it. That takes a compiler, g++ for a CPU and Triton for a GPU, and half a
+minute, or seconds where the kernels are on the disk from before.
 """
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from ilr.nn.architectures import FusedMLP, loss
-from ilr.nn.base import FusedNet
+from ilr.nn.base import FusedConvolutionalNet, FusedNet
 from ilr.nn.layers import Layers
 from ilr.nn.norms import BatchStatistics
 from ilr.nn.own.modules import FusedModule
+
+Losses = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], Tensor]
+"""Each replica's loss [R], of the layers' weights, the head, the images and the labels."""
+
+# Whenever something is compiled, it would log that a machine has no GPU.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 def loss_and_gradients(
@@ -33,10 +48,74 @@ def loss_and_gradients(
         return _by_hand(net, weights, head, images, labels, layers.normalise.eps)
     if isinstance(net, FusedModule) and (len(weights) == 1 or net.blueprint.forward[True].declined):
         return net.loss_and_gradients(weights, head, images, labels)
+    if layers.compiled and compilable(net):
+        return compiled(net, layers).loss_and_gradients(weights, head, images, labels)
+    return _differentiated(net, losses_of(net, layers), weights, head, images, labels)
+
+
+def losses_of(net: FusedNet, layers: Layers) -> Losses:
+    """The losses as a function of tensors alone."""
+
+    def losses(parts: Sequence[Tensor], head: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return loss(net.forward_layers(parts, head, images, layers), labels)
+
+    return losses
+
+
+def _differentiated(
+    net: FusedNet, losses_by: Losses, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Losses [R] and gradients, by automatic differentiation."""
     parts = [part.detach().requires_grad_() for part in net.layers_of(weights)]
-    losses = loss(net.forward_layers(parts, head, images, layers), labels)
+    losses = losses_by(parts, head, images, labels)
     # The sum, not the mean: a mean would divide every replica's learning rate by their number.
     return losses.detach(), list(torch.autograd.grad(losses.sum(), parts))
+
+
+def compilable(net: FusedNet) -> bool:
+    """Whether compiling is worth a try: an MLP's chain rule is written out, and nets of one's own may do anything."""
+    return isinstance(net, FusedConvolutionalNet)
+
+
+class Compiled:
+    """Losses and gradients of one net, compiled for every shape that comes.
+
+    Where that fails, they are computed as they are written from then on: nothing depends on a compiler.
+
+    Args:
+        net: the architecture.
+        layers: how the layers are computed.
+    """
+
+    def __init__(self, net: FusedNet, layers: Layers) -> None:
+        self.net = net
+        self.written = losses_of(net, layers)
+        # Torch keeps what it has compiled, up to a number, with the code: all nets would share this function's.
+        self.written.__code__ = self.written.__code__.replace()
+        self.compiled: Losses = torch.compile(self.written, fullgraph=True, dynamic=False)
+        self.declined = ""
+        """Why it cannot be compiled; empty where it can, as far as is known."""
+
+    def loss_and_gradients(
+        self, weights: Tensor, head: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As the function of that name."""
+        given = weights, head, images, labels
+        if not self.declined:
+            try:
+                return _differentiated(self.net, self.compiled, *given)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # of any kind; where the net itself is wrong, it comes again below
+                self.declined = f"{type(error).__name__}: {error}".splitlines()[0]
+                warnings.warn(f"not compiled, which takes longer: {self.declined}", stacklevel=2)
+        return _differentiated(self.net, self.written, *given)
+
+
+@lru_cache(maxsize=64)
+def compiled(net: FusedNet, layers: Layers) -> Compiled:
+    """What was compiled before is compiled once a process."""
+    return Compiled(net, layers)
 
 
 @torch.no_grad()

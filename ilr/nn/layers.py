@@ -23,6 +23,8 @@ class Layers:
 
     normalise: Normalise
     kernel: ConvolutionKernel = "grouped"
+    compiled: bool = False
+    """Whether torch.compile makes one kernel of what lies between two convolutions."""
 
     def convolution(self, weights: Tensor, inputs: Tensor, stride: int = 1) -> Tensor:
         """Convolution padded with zeros, so that only its stride makes maps smaller: [N, R·out, row, column].

@@ -260,8 +260,9 @@ COMPUTED_BY: Mapping[type[records.Norm], Callable[[Any], Normalise]] = {
 """For each kind of record, what makes the normalisation of a training step of it."""
 
 
+@lru_cache(maxsize=64)
 def in_training(norm: records.Norm) -> Normalise:
-    """How a training step normalises."""
+    """How a training step normalises: one object a norm, with which goes what is compiled of it."""
     return COMPUTED_BY.get(type(norm), RecordNorm)(norm)
 
 

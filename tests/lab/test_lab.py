@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ import pytest
 import ilr
 from ilr.data.catalog import DataUnavailableError
 from ilr.data.dataset import load
+from ilr.experiments.architectures import CNN, MLP, Net
 from ilr.experiments.experiment import Data, Experiment
 from ilr.experiments.recording import DIVERGED_AT, Array
 from ilr.experiments.schedules import Constant, Phases
+from ilr.lab import jobs
 from ilr.lab.engines import Engine, InProcess, Processes
 from ilr.lab.scheduler import Lab, TrainingFailedError, TrainingPlan
 from ilr.lab.store import Facts, Key, Store, deciding_files
+from ilr.nn.execution import Formulation
 from ilr.serialization import record
 from ilr.training.loop import train
 from tests.stores import arrays_of
@@ -53,6 +57,34 @@ def test_a_recording_holds_what_training_gives(make_lab: MakeLab, small_experime
     for quantity, values in arrays.items():
         np.testing.assert_allclose(recording.arrays[quantity], values, rtol=1e-9, err_msg=quantity)
     assert sum(ticks) == plan.work
+
+
+@pytest.mark.parametrize(
+    ("net", "pays", "compiles"), [(CNN((4, 6)), 1e3, True), (CNN((4, 6)), 1e15, False), (MLP((7, 6)), 1e3, False)]
+)
+def test_steps_are_compiled_where_training_is_long_enough(
+    net: Net,
+    pays: float,
+    compiles: bool,
+    make_lab: MakeLab,
+    small_experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+
+    def fastest(*given: Any, compiling: bool) -> Formulation:
+        asked.append(compiling)
+        # More at once than there are, of which nothing is compiled: this is about what is asked for, and told.
+        return Formulation(len(given[1]) + 1, compiled=compiling)
+
+    monkeypatch.setattr(jobs, "fastest", fastest)
+    monkeypatch.setattr(jobs, "COMPILING_PAYS", {"cpu": pays})
+    experiment = replace(small_experiment, net=net)
+    lab = make_lab()
+    trained(lab, experiment)
+    assert asked == [compiles]
+    [computed] = lab.source(experiment).formulations
+    assert computed.endswith(", compiled") == compiles
 
 
 def test_nothing_is_trained_twice(make_lab: MakeLab, small_experiment: Experiment) -> None:

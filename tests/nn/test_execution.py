@@ -1,15 +1,20 @@
 """Every formulation computes what all replicas at once compute; the fastest is one of them."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from ilr.data.dataset import Dataset
+from ilr.experiments.architectures import MLP, PreResNet
 from ilr.experiments.experiment import Experiment, Observe, every
 from ilr.experiments.norms import NoNorm
+from ilr.experiments.schedules import Constant
+from ilr.nn import execution, gradients
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, candidates, fastest
 from ilr.training.loop import train
@@ -53,3 +58,113 @@ def test_the_fastest_is_one_of_the_candidates(net: str, random_dataset: Dataset)
     train([experiment], random_dataset, choose=choose)
     assert chosen[0] in tried
     assert {formulation.at_once for formulation in tried} == {1, 4, 5}
+
+
+@pytest.fixture
+def nothing_compiled() -> Iterator[None]:
+    """What one test compiles, or fails to, no other one meets."""
+    gradients.compiled.cache_clear()
+    yield
+    gradients.compiled.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+@pytest.mark.parametrize(
+    ("change", "formulation"),
+    [
+        ({"net": NETS["cnn"]}, Formulation(2, compiled=True)),
+        (
+            {"net": PreResNet(1, (4, 6)), "learning_rate": Constant(0.001)},
+            Formulation(5, "channels-first", compiled=True),
+        ),
+    ],
+    ids=str,
+)
+def test_compiled_passes_train_the_same_networks(
+    change: dict[str, Any], formulation: Formulation, random_dataset: Dataset
+) -> None:
+    experiment = replace(SEVERAL, **change)
+    expected = with_formulation(experiment, random_dataset, Formulation(5))
+    for quantity, values in with_formulation(experiment, random_dataset, formulation).items():
+        np.testing.assert_allclose(values, expected[quantity], err_msg=quantity, **EXACT)
+    assert gradients.compiled.cache_info().currsize == 1
+
+
+class NoCompilerError(Exception):
+    pass
+
+
+def compiler(fails: type[Exception] | None, called: list[int]) -> Callable[..., Any]:
+    """A stand-in for torch.compile: what it gives fails, or is the function as it was; says with how many replicas."""
+
+    def compile_(function: Callable[..., Tensor], **_: object) -> Callable[..., Tensor]:
+        def compiled(*given: Any) -> Tensor:
+            called.append(len(given[1]))
+            if fails:
+                raise fails("g++: not found")
+            return function(*given)
+
+        return compiled
+
+    return compile_
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+def test_what_cannot_be_compiled_is_computed_as_it_is_written(
+    random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(torch, "compile", compiler(NoCompilerError, tried))
+    experiment = replace(SEVERAL, net=NETS["cnn"])
+    with pytest.warns(UserWarning, match="not compiled, which takes longer: NoCompilerError: g"):
+        found = with_formulation(experiment, random_dataset, Formulation(5, compiled=True))
+    for quantity, values in with_formulation(experiment, random_dataset, Formulation(5)).items():
+        np.testing.assert_array_equal(found[quantity], values)
+    assert len(tried) == 1
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+def test_want_of_memory_is_no_want_of_a_compiler(random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", compiler(torch.OutOfMemoryError, []))
+    with pytest.raises(torch.OutOfMemoryError):
+        with_formulation(replace(SEVERAL, net=NETS["cnn"]), random_dataset, Formulation(5, compiled=True))
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+def test_only_whole_passes_are_compiled(random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[int] = []
+    monkeypatch.setattr(torch, "compile", compiler(None, called))
+    with_formulation(replace(SEVERAL, net=NETS["cnn"]), random_dataset, Formulation(2, compiled=True))
+    assert called == [2, 2] * STEPS
+    called.clear()
+    # By hand, and more at once than there are.
+    with_formulation(replace(SEVERAL, net=MLP((7, 6))), random_dataset, Formulation(5, compiled=True))
+    with_formulation(replace(SEVERAL, net=NETS["cnn"]), random_dataset, Formulation(9, compiled=True))
+    assert called == []
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+@pytest.mark.parametrize("fails", [None, NoCompilerError])
+@pytest.mark.parametrize("compiling", [True, False])
+@pytest.mark.parametrize("net", NETS)
+def test_the_best_is_tried_compiled_where_that_was_asked_for(
+    net: str,
+    compiling: bool,
+    fails: type[Exception] | None,
+    random_dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen: list[Formulation] = []
+
+    def seconds(run: Any, _: torch.device) -> float:
+        run()
+        return 1.0 if run.func.__self__.compiled else 2.0
+
+    def choose(*given: Any) -> Formulation:
+        chosen.append(fastest(*given, compiling=compiling))
+        return Formulation(5)
+
+    monkeypatch.setattr(torch, "compile", compiler(fails, []))
+    monkeypatch.setattr(execution, "seconds", seconds)
+    train([replace(SEVERAL, net=NETS[net])], random_dataset, choose=choose)
+    assert [one.compiled for one in chosen] == [net == "cnn" and compiling and fails is None]
