@@ -16,7 +16,7 @@ from torch.func import functional_call, grad, replace_all_batch_norm_modules_, s
 from benchmarks.gpu_parts.setting import Case, Found, Setting, cases, dataset_of
 from ilr.data.catalog import info_of
 from ilr.experiments.architectures import MLP
-from ilr.experiments.experiment import Experiment, Observe
+from ilr.experiments.experiment import Experiment, Observe, Precision
 from ilr.experiments.norms import BatchNorm
 from ilr.nn.architectures import build
 from ilr.nn.arithmetic import multiplying, refused
@@ -170,7 +170,7 @@ def compiled_steps(setting: Setting, found: Mapping[str, Found]) -> Found:
             continue
         replicas = case.replicas[1]
         rows = table[name] = {}
-        precisions = ("float32",) if setting.toy else ("tf32", "float32", "bfloat16")
+        precisions: tuple[Precision, ...] = ("float32",) if setting.toy else ("tf32", "float32", "bfloat16")
         for precision, kernel in product(precisions, ("grouped",) if setting.toy else kernels(setting.device)):
             if refused(precision, setting.device) or not (setting.toy or setting.left > 90):
                 continue

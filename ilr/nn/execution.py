@@ -9,6 +9,7 @@ graphs that training replays. The fastest of them can be tried compiled, where t
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from ilr.nn.base import FusedConvolutionalNet, FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, free_bytes
-from ilr.nn.gradients import compilable, compiled, loss_and_gradients
+from ilr.nn.gradients import NotCompiledWarning, compilable, loss_and_gradients
 from ilr.nn.layers import ConvolutionKernel, Layers
 from ilr.nn.norms import Normalise
 from ilr.nn.own.modules import FusedModule
@@ -146,11 +147,10 @@ def fastest(
             best, least = formulation, taken
     if compiling and compilable(net):
         faster = replace(best, compiled=True)
-        with warnings.catch_warnings(action="ignore"):
-            taken = timed(faster)
-        # Where there is no compiler, that was the same once more.
-        if taken < least and not compiled(net, Layers(normalise, best.kernel, compiled=True)).declined:
-            best = faster
+        # Nobody needs a compiler, so that there is none is worth no word.
+        with suppress(NotCompiledWarning), warnings.catch_warnings(action="error", category=NotCompiledWarning):
+            if timed(faster) < least:
+                best = faster
     return best
 
 

@@ -49,7 +49,7 @@ def loss_and_gradients(
     if isinstance(net, FusedModule) and (len(weights) == 1 or net.blueprint.forward[True].declined):
         return net.loss_and_gradients(weights, head, images, labels)
     if layers.compiled and compilable(net):
-        return compiled(net, layers).loss_and_gradients(weights, head, images, labels)
+        return compiled(net, layers, len(weights), images.shape).loss_and_gradients(weights, head, images, labels)
     return _differentiated(net, losses_of(net, layers), weights, head, images, labels)
 
 
@@ -77,8 +77,12 @@ def compilable(net: FusedNet) -> bool:
     return isinstance(net, FusedConvolutionalNet)
 
 
+class NotCompiledWarning(UserWarning):
+    """What should be compiled is computed as it is written."""
+
+
 class Compiled:
-    """Losses and gradients of one net, compiled for every shape that comes.
+    """Losses and gradients of one net, compiled when they are first asked for.
 
     Where that fails, they are computed as they are written from then on: nothing depends on a compiler.
 
@@ -90,7 +94,7 @@ class Compiled:
     def __init__(self, net: FusedNet, layers: Layers) -> None:
         self.net = net
         self.written = losses_of(net, layers)
-        # Torch keeps what it has compiled, up to a number, with the code: all nets would share this function's.
+        # Torch keeps what it has compiled, up to eight times, with the code: all would share this function's.
         self.written.__code__ = self.written.__code__.replace()
         self.compiled: Losses = torch.compile(self.written, fullgraph=True, dynamic=False)
         self.declined = ""
@@ -103,18 +107,21 @@ class Compiled:
         given = weights, head, images, labels
         if not self.declined:
             try:
-                return _differentiated(self.net, self.compiled, *given)
+                # The compiler recommends TF32, and may warn of more in other versions.
+                with warnings.catch_warnings(action="ignore"):
+                    return _differentiated(self.net, self.compiled, *given)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # of any kind; where the net itself is wrong, it comes again below
                 self.declined = f"{type(error).__name__}: {error}".splitlines()[0]
-                warnings.warn(f"not compiled, which takes longer: {self.declined}", stacklevel=2)
+        # Every time; unless it is made an error, Python shows it once.
+        warnings.warn(f"not compiled, which takes longer: {self.declined}", NotCompiledWarning, stacklevel=2)
         return _differentiated(self.net, self.written, *given)
 
 
 @lru_cache(maxsize=64)
-def compiled(net: FusedNet, layers: Layers) -> Compiled:
-    """What was compiled before is compiled once a process."""
+def compiled(net: FusedNet, layers: Layers, replicas: int, shape: torch.Size) -> Compiled:  # noqa: ARG001 - to find it by
+    """What a process compiles once, for so many replicas and images of a shape."""
     return Compiled(net, layers)
 
 
