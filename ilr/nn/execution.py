@@ -115,7 +115,7 @@ def fastest(
     """The fastest formulation for these tensors, measured; arguments as `Formulation.loss_and_gradients`.
 
     One that a GPU has no room for is passed over: one that certainly has none is not tried. With `compiling`, for which
-    half a minute or more is needed, the best is also tried compiled.
+    half a minute or more is needed, the best is also tried compiled, and so is the next with more replicas at once.
     """
     tried = candidates(net, len(weights), weights.device)
     best, least = tried[0], float("inf")
@@ -139,18 +139,23 @@ def fastest(
                 taken = min(taken, seconds(run, weights.device))
         return taken / formulation.at_once
 
-    for formulation in tried:
-        if room is not None and min(formulation.at_once, len(weights)) * of_one > room:
-            continue
+    def fits(formulation: Formulation) -> bool:
+        """Whether there may be room."""
+        return room is None or min(formulation.at_once, len(weights)) * of_one <= room
+
+    for formulation in filter(fits, tried):
         taken = timed(formulation)
         if taken < least:
             best, least = formulation, taken
     if compiling and compilable(net):
-        faster = replace(best, compiled=True)
-        # Nobody needs a compiler, so that there is none is worth no word.
-        with suppress(NotCompiledWarning), warnings.catch_warnings(action="error", category=NotCompiledWarning):
-            if timed(faster) < least:
-                best = faster
+        alike = [one for one in tried if one.kernel == best.kernel and one.at_once >= best.at_once]
+        for formulation in filter(fits, alike[:2]):
+            faster = replace(formulation, compiled=True)
+            # Nobody needs a compiler, so that there is none is worth no word.
+            with suppress(NotCompiledWarning), warnings.catch_warnings(action="error", category=NotCompiledWarning):
+                taken = timed(faster)
+                if taken < least:
+                    best, least = faster, taken
     return best
 
 
