@@ -40,7 +40,7 @@ class Formulation:
     """Replicas that one forward and backward pass takes."""
     kernel: ConvolutionKernel = "grouped"
     compiled: bool = False
-    """Whether what lies between convolutions is compiled: of whole passes, not of the few replicas that remain."""
+    """Whether what lies between convolutions is compiled: not of the few replicas that may remain for a last pass."""
 
     def __str__(self) -> str:
         return f"{self.at_once} at once, {self.kernel} convolutions{', compiled' if self.compiled else ''}"
@@ -75,8 +75,8 @@ class Formulation:
 
     def _layers(self, replicas: int, normalise: Normalise) -> Layers:
         """How a pass of so many replicas computes its layers."""
-        # Every other number of replicas would be another half minute of compiling.
-        return Layers(normalise, self.kernel, self.compiled and replicas == self.at_once)
+        # Every other number of replicas is another half minute of compiling, which a few of them are not worth.
+        return Layers(normalise, self.kernel, self.compiled and 2 * replicas >= self.at_once)
 
 
 def _batch_of(part: slice, images: Tensor) -> slice:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ilr.data.dataset import Dataset
-from ilr.experiments.architectures import MLP, PreResNet
+from ilr.experiments.architectures import PreResNet
 from ilr.experiments.experiment import Experiment, Observe, every
 from ilr.experiments.norms import NoNorm
 from ilr.experiments.schedules import Constant
@@ -70,24 +70,26 @@ def nothing_compiled() -> Iterator[None]:
 
 @pytest.mark.usefixtures("nothing_compiled")
 @pytest.mark.parametrize(
-    ("change", "formulation"),
+    ("change", "formulation", "numbers"),
     [
-        ({"net": NETS["cnn"]}, Formulation(2, compiled=True)),
+        ({"net": NETS["cnn"]}, Formulation(2, compiled=True), 2),
         (
             {"net": PreResNet(1, (4, 6)), "learning_rate": Constant(0.001)},
             Formulation(5, "channels-first", compiled=True),
+            1,
         ),
     ],
     ids=str,
 )
 def test_compiled_passes_train_the_same_networks(
-    change: dict[str, Any], formulation: Formulation, random_dataset: Dataset
+    change: dict[str, Any], formulation: Formulation, numbers: int, random_dataset: Dataset
 ) -> None:
     experiment = replace(SEVERAL, **change)
     expected = with_formulation(experiment, random_dataset, Formulation(5))
     for quantity, values in with_formulation(experiment, random_dataset, formulation).items():
         np.testing.assert_allclose(values, expected[quantity], err_msg=quantity, **EXACT)
-    assert gradients.compiled.cache_info().currsize == 1
+    # Five replicas are two, two and one.
+    assert gradients.compiled.cache_info().currsize == numbers
 
 
 class NoCompilerError(Exception):
@@ -131,16 +133,25 @@ def test_want_of_memory_is_no_want_of_a_compiler(random_dataset: Dataset, monkey
 
 
 @pytest.mark.usefixtures("nothing_compiled")
-def test_only_whole_passes_are_compiled(random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("net", "formulation", "passes"),
+    [
+        ("cnn", Formulation(2, compiled=True), [2, 2, 1]),
+        ("cnn", Formulation(4, compiled=True), [4]),  # the last one is not worth it
+        ("cnn", Formulation(9, compiled=True), [5]),
+        ("cnn", Formulation(64, compiled=True), []),
+        ("cnn", Formulation(2), []),
+        ("mlp", Formulation(2, compiled=True), []),  # by hand
+    ],
+    ids=str,
+)
+def test_passes_of_more_than_a_few_are_compiled(
+    net: str, formulation: Formulation, passes: list[int], random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     called: list[int] = []
     monkeypatch.setattr(torch, "compile", compiler(None, called))
-    with_formulation(replace(SEVERAL, net=NETS["cnn"]), random_dataset, Formulation(2, compiled=True))
-    assert called == [2, 2] * STEPS
-    called.clear()
-    # By hand, and more at once than there are.
-    with_formulation(replace(SEVERAL, net=MLP((7, 6))), random_dataset, Formulation(5, compiled=True))
-    with_formulation(replace(SEVERAL, net=NETS["cnn"]), random_dataset, Formulation(9, compiled=True))
-    assert called == []
+    with_formulation(replace(SEVERAL, net=NETS[net]), random_dataset, formulation)
+    assert called == passes * STEPS
 
 
 @pytest.mark.usefixtures("nothing_compiled")
