@@ -55,7 +55,6 @@ ELSEWHERE = {
     "tox -e": "tests/test_readme.py: the environments exist; CI runs them",
     "pytest claims/ --scale=full --": "tests/test_readme.py and tests/dryrun: the same options at tiny",
     "$ python -m benchmarks.gpu_check": "tests/test_gpu_check.py: the same command at toy sizes on a CPU",
-    "python -m benchmarks.evaluations": "tests/test_evaluations_benchmark.py: the same command on the digits",
     "python -m benchmarks.arithmetic": "tests/test_arithmetic_benchmark.py: the same command of one claim",
     "python -m ilr report reports/tiny": "below: in a project that has it",
     "python -m ilr claims --check": "below: in a project that has it",

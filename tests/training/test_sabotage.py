@@ -253,7 +253,7 @@ DETECTORS = TESTS | CLAIMS
 @pytest.fixture(autouse=True)
 def one_formulation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replicas stay in one batch, which some sabotages count on, and no time goes into finding a better way."""
-    monkeypatch.setattr(jobs, "fastest", lambda _, weights, *__: Formulation(len(weights)))
+    monkeypatch.setattr(jobs, "fastest", lambda _, weights, *__, **___: Formulation(len(weights)))
 
 
 def notices(detector: Detector, dataset: Dataset, folder: Path, seed: int) -> bool:
