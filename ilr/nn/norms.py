@@ -260,10 +260,15 @@ COMPUTED_BY: Mapping[type[records.Norm], Callable[[Any], Normalise]] = {
 """For each kind of record, what makes the normalisation of a training step of it."""
 
 
-@lru_cache(maxsize=64)
 def in_training(norm: records.Norm) -> Normalise:
-    """How a training step normalises: one object a norm, with which goes what is compiled of it."""
+    """How a training step normalises."""
     return COMPUTED_BY.get(type(norm), RecordNorm)(norm)
+
+
+@lru_cache(maxsize=64)
+def in_all_training(norm: records.Norm) -> Normalise:
+    """As `in_training`, one object for all training by a norm, with which goes what is compiled of it."""
+    return in_training(norm)
 
 
 def measuring(norm: records.Norm, statistics: Statistics) -> Normalise:

@@ -20,7 +20,7 @@ from ilr.nn.arithmetic import in_a_step, multiplying, refused
 from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
-from ilr.nn.norms import Normalise, in_training
+from ilr.nn.norms import Normalise, in_all_training
 from ilr.training.branching import Indices, Stage, network_steps, stages
 from ilr.training.draws import StepDraws, paired
 from ilr.training.metrics import Networks, Step
@@ -115,7 +115,7 @@ class _Run:
         self.train_set = place(dataset.train_images, dataset.train_labels, device, self.dtype)
         self.test_set = place(dataset.test_images, dataset.test_labels, device, self.dtype)
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
-        self.normalise = in_training(shared.norm)
+        self.normalise = in_all_training(shared.norm)
         self.captures = capturable(device)
         self.averaged = 0
         self.earlier: Tensor | None = None

@@ -53,7 +53,9 @@ def test_on_a_gpu_the_largest_job_is_rehearsed_as_it_would_train(
     trained: list[tuple[int, int]] = []
     chosen = jobs.fastest
 
-    def fastest(net: Any, weights: torch.Tensor, head: Any, images: torch.Tensor, *rest: Any, **how: Any) -> Formulation:
+    def fastest(
+        net: Any, weights: torch.Tensor, head: Any, images: torch.Tensor, *rest: Any, **how: Any
+    ) -> Formulation:
         trained.append((len(weights), images.shape[1]))
         return chosen(net, weights, head, images, *rest, **how)
 

@@ -6,7 +6,7 @@ trained with few replicas and a few neurons, so that their verdict is INCONCLUSI
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from ilr.lab.scheduler import Lab, TrainingFailedError
 from ilr.lab.store import Store
 from ilr.nn.architectures import build
 from ilr.nn.execution import Formulation
-from ilr.nn.norms import BatchStatistics
+from ilr.nn.norms import BatchStatistics, in_all_training
 from ilr.stats.decision import Finding, Verdict
 from ilr.training import toy, trainers
 from ilr.training.metrics import Networks
@@ -254,6 +254,14 @@ DETECTORS = TESTS | CLAIMS
 def one_formulation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replicas stay in one batch, which some sabotages count on, and no time goes into finding a better way."""
     monkeypatch.setattr(jobs, "fastest", lambda _, weights, *__, **___: Formulation(len(weights)))
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """What was made with a sabotage is not met by the next test, nor the other way round."""
+    in_all_training.cache_clear()
+    yield
+    in_all_training.cache_clear()
 
 
 def notices(detector: Detector, dataset: Dataset, folder: Path, seed: int) -> bool:
