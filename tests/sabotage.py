@@ -274,8 +274,8 @@ def late_snapshots(patch: Patch) -> None:
 
 
 def statistics_of_the_first(networks: Networks, replicas: int, statistics: Statistics) -> Statistics:
-    # All evaluations of a run share its net.
-    return vars(networks.net).setdefault("statistics", {}).setdefault(replicas, statistics)
+    # All evaluations of a run share its training set on the device.
+    return vars(networks.train).setdefault("statistics", {}).setdefault(replicas, statistics)
 
 
 def statistics_of_the_moment(networks: Networks, replicas: int, statistics: Statistics) -> Statistics:
