@@ -46,7 +46,7 @@ class Places:
     def expected(self, replicas: int) -> Estimate:
         """What to expect of the exponent of n replicas, where it is 0."""
         errors = log_log_weights(np.asarray(self.x, np.float64)) * self.standard_deviation
-        return pooled(0.0, (errors**2 / replicas).tolist(), [replicas] * len(errors))
+        return _by_subsets(pooled(0.0, (errors**2 / replicas).tolist(), [replicas] * len(errors)))
 
 
 class PowerLaw(Within, TTest):
@@ -118,9 +118,7 @@ class PowerLaw(Within, TTest):
             variances = [
                 _variance(weight * of_group, n) for weight, of_group, n in zip(weights, apart, sizes, strict=True)
             ]
-        found = pooled(exponent, variances, sizes)
-        # The subsets are few: that adds to the error of the error as having few replicas does.
-        return self.of_estimate(prediction, replace(found, df=1 / (1 / found.df + 1 / (SUBSETS - 1))))
+        return self.of_estimate(prediction, _by_subsets(pooled(exponent, variances, sizes)))
 
     def simulate(self, generator: np.random.Generator, n: int, truth: float, noise: Any) -> tuple[Any, ...]:
         """Means of independent replicas of standard deviation 0.3, relative to the mean, at three places."""
@@ -148,6 +146,11 @@ def _of_subsets(statistic: Statistic, groups: Sequence[Group], generator: np.ran
         measured[:, subset] = [statistic(group.values[kept]) for group in groups]
     reached = np.isfinite(measured) & (measured > 0)
     return np.log(np.where(reached, measured, np.nan))
+
+
+def _by_subsets(estimate: Estimate) -> Estimate:
+    """An estimate whose error subsets tell: these are few, which adds to the error of the error as few replicas do."""
+    return replace(estimate, df=1 / (1 / estimate.df + 1 / (SUBSETS - 1)))
 
 
 def _variance(of_subsets: Floats, n: int) -> float:

@@ -423,9 +423,10 @@ def test_the_replicas_needed_decide_with_the_power_aimed_at(
 
 def test_the_design_s_table_of_power_holds() -> None:
     # At alpha = .005, with a coefficient of variation of 5% and a margin of 10%, 8 replicas have .90 by Student's t. By
-    # chance they look skewed, which Hall's correction then allows for: that takes 4 more.
+    # chance they look skewed, which Hall's correction then allows for: that takes 5 more. Of 400,000 data sets of 12
+    # replicas 89.5% are decided, of 13 92.7%.
     values = 1 + 0.05 * np.array([-1, 0, 1])
-    assert equivalence(predict(equivalence, 1, 0.1, alpha=0.005), values).replicas_needed == 12
+    assert equivalence(predict(equivalence, 1, 0.1, alpha=0.005), values).replicas_needed == 13
 
 
 @pytest.mark.parametrize("rule", [at_least, at_most, equivalence])
