@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from ilr.experiments.experiment import Experiment
-from ilr.training.metrics import CACHE_BYTES
+from ilr.training.metrics import TOGETHER_BYTES
 from ilr.training.trainers import Trainer, trainer_of
 
 OPERATIONS_PER_SECOND = 28e9
@@ -64,8 +64,8 @@ def training_bytes(experiment: Experiment) -> int:
 def peak_bytes(experiment: Experiment, replicas: int) -> int:
     """Most memory that training so many replicas as one batch needs, with the data; an upper estimate."""
     trainer = trainer_of(experiment)
-    # Replicas are evaluated as many at a time as fit the cache, and at least one.
-    evaluation = max(trainer.evaluation_bytes, CACHE_BYTES) if trainer.evaluation_bytes else 0
+    # Replicas are evaluated a few at a time, and at least one.
+    evaluation = max(trainer.evaluation_bytes, TOGETHER_BYTES) if trainer.evaluation_bytes else 0
     return trainer.data_bytes + replicas * training_bytes(experiment) + evaluation
 
 

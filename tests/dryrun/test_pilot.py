@@ -72,7 +72,10 @@ def test_a_narrow_terminal_cuts_neither_names_nor_numbers(
 def test_looks_share_the_level_and_only_the_first_is_trained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needed = []
     for name, replicas in (("once", 8), ("four-times", (8, 16, 32, 64))):
-        assert pilot(write_claim(folder, name, replicas=replicas), "--seed=900463") == 0
+        path = write_claim(folder, name, replicas=replicas)
+        # Near what it is found to be: where a few networks are enough, numbers of networks are too coarse to tell.
+        path.write_text(path.read_text().replace('"at_least", 0.9', '"at_least", 1.0'))
+        assert pilot(path, "--seed=900463") == 0
         out = capsys.readouterr().out
         [(n, number)] = re.findall(r"^norm .* (\d+) +\w+ +(\d+) *$", out, flags=re.MULTILINE)
         assert n == "8"
