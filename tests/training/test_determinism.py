@@ -9,6 +9,7 @@ from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP, Net, PreResNet
 from ilr.experiments.experiment import Data, Experiment, Observe
 from ilr.experiments.norms import BatchNorm, LayerNorm, Norm
+from ilr.training import metrics
 from ilr.training.loop import train
 from ilr.training.recorder import Arrays
 
@@ -54,6 +55,24 @@ def test_other_batches_give_the_same_bits_in_float64(net: Net, norm: Norm, size:
         return
     for name, values in together.items():
         np.testing.assert_array_equal(values, chunks[name], err_msg=name)
+
+
+@pytest.mark.parametrize("norm", [BatchNorm(), LayerNorm()], ids=str)
+@pytest.mark.parametrize("net", NETS, ids=str)
+def test_an_evaluation_in_parts_is_that_of_all_at_once(
+    net: Net, norm: Norm, random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observed = tuple(Observe(name, (0, STEPS)) for name in ("train_loss", "test_loss", "test_predictions"))
+    whole = replace(experiment(net, norm, "float64"), observe=observed)
+    [together] = train([whole], random_dataset)
+    # One replica after the other, and of the thirty test images seven at a time.
+    monkeypatch.setattr(metrics, "TOGETHER_BYTES", 1)
+    monkeypatch.setattr(metrics, "PART_BYTES", 1)
+    monkeypatch.setattr(metrics, "FEWEST_TESTED", 7)
+    [parts] = train([whole], random_dataset)
+    np.testing.assert_array_equal(together["test_predictions"], parts["test_predictions"])
+    for name in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(together[name], parts[name], rtol=1e-12, err_msg=name)
 
 
 def test_what_else_is_in_the_batch_does_not_matter(random_dataset: Dataset) -> None:
