@@ -25,9 +25,7 @@ NEW_IN_SCHEMA_2 = {
     },
 }  # fmt: skip
 
-REDUCED = ("reduced",)
-"""Folders of the reports that are committed at reduced; of two that have a claim, the later has its registration."""
-REPORTS = ("tiny", *REDUCED)
+REPORTS = ("tiny", "reduced")
 """Folders of all that are committed, but for those of the matrix."""
 
 

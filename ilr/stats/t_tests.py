@@ -128,6 +128,7 @@ class Edge(Estimate):
 
     def critical(self, alpha: float) -> float:
         """The t that Student's test and Hall's both exceed with probability `alpha` at most, the truth at the edge."""
+        # Of these two alone, whatever else must reject: intervals have their ends there.
         return float(Edge._criticals(self, alpha, math.inf, np.asarray(self.skewness or 0.0)))
 
     def found(self, alpha: float, width: float = math.inf) -> float:

@@ -111,9 +111,10 @@ def test_a_mean_is_detected_with_the_power_aimed_at_however_few_replicas(
         lambda generator, n, truth: (generator.normal(truth, 0.3, n),),
     )
     distance = effect.smallest(generator, n, alpha, REFUTED)
-    # Of 40,000 data sets 88.8% to 93.4% at three replicas, whose skewness is no normal number; 89.3% to 90.7% at more.
-    low, high = (0.89, 0.91) if n > 3 else (0.88, 0.94)
-    check_rate(effect.times_given(generator, n, alpha, REFUTED, distance), effect.data_sets, low, high)
+    # Of 40,000 data sets 88.8% to 93.4% at three replicas, whose skewness is no normal number; 89.3% to 90.7% from
+    # five on.
+    at_most = 0.91 if n > 3 else 0.94
+    check_rate(effect.times_given(generator, n, alpha, REFUTED, distance), effect.data_sets, 0.89, at_most)
     inside = effect.smallest(generator, n, alpha, REPRODUCED)
     if margin > 0 and inside < math.inf:
         check_rate(effect.times_given(generator, n, alpha, REPRODUCED, inside), effect.data_sets, 0.89)
