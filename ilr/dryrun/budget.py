@@ -7,7 +7,7 @@ from statistics import mean
 import torch
 
 from ilr.dryrun.rates import Rates
-from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.experiment import Experiment, kind_of
 from ilr.lab.cost import STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
@@ -143,7 +143,7 @@ class Budget:
     def _add(self, job: Job) -> float:
         """Adds the slices of a job, and gives its seconds on this machine."""
         experiment = job.slices[0]
-        self.fusible.setdefault(fusion_key(experiment), []).extend(job.keys)
+        self.fusible.setdefault(kind_of(experiment), []).extend(job.keys)
         # Once for all slices of the job: at full it has many, and each observes at thousands of steps.
         of_one_replica = operations(experiment)
         disk, memory = recorded_bytes(experiment), peak_bytes(experiment, job.replicas)

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import torch
 
-from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.experiment import Experiment, kind_of
 from ilr.lab.cost import OPERATIONS_PER_SECOND
 from ilr.lab.gpus import gpu_called
 from ilr.lab.hardware import gpus, is_gpu, processor
@@ -45,7 +45,7 @@ class Rates:
 
     def of(self, experiment: Experiment, replicas: int) -> float:
         """The rate for steps like an experiment's: kept from before, measured now, or, without time, assumed."""
-        step = replace(fusion_key(experiment), steps=1, observe=(), augmentation=None)
+        step = replace(kind_of(experiment), steps=1, observe=(), augmentation=None)
         if step not in self.measured and step not in self.assumed:
             what = (
                 f"rate of {replicas} × {canonical(step)}; "

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ilr.data.catalog import DataUnavailableError, info_of
 from ilr.data.readers import read
-from ilr.experiments.experiment import Experiment, Observe, fusion_key
+from ilr.experiments.experiment import Experiment, Observe, kind_of
 from ilr.experiments.recording import Recording
 from ilr.lab.cost import peak_bytes
 from ilr.lab.hardware import is_gpu
@@ -144,7 +144,7 @@ def alike(experiments: Iterable[Experiment]) -> list[tuple[Experiment, ...]]:
 
 
 def _kind(experiment: Experiment) -> Experiment:
-    return replace(fusion_key(experiment), steps=0, observe=())
+    return replace(kind_of(experiment), steps=0, observe=())
 
 
 def _largest_jobs(lab: Lab, experiments: Iterable[Experiment]) -> Mapping[Experiment, int]:

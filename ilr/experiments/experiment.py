@@ -10,7 +10,7 @@ from ilr.experiments.norms import InNet, Norm
 from ilr.experiments.optimizers import SGD, Optimizer, gains
 from ilr.experiments.own import calling
 from ilr.experiments.own_data import OwnData
-from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
+from ilr.experiments.quantities import OF_ADJACENT, OF_AVERAGE, OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
 from ilr.fields import is_ilrs, shown, where
 from ilr.serialization import is_record, record
@@ -324,8 +324,8 @@ class Experiment:
         return range(self.first_replica, self.first_replica + self.replicas)
 
 
-def fusion_key(experiment: Experiment) -> Experiment:
-    """Experiments with equal keys can train as one batch: all that may differ between replicas is made equal here."""
+def kind_of(experiment: Experiment) -> Experiment:
+    """What a replica costs and leaves behind follows from this: all that may differ beside is made equal here."""
     return replace(
         experiment,
         learning_rate=Constant(0.0),
@@ -336,6 +336,20 @@ def fusion_key(experiment: Experiment) -> Experiment:
         initial_scale=1.0,
         initial_velocity=0.0,
     )
+
+
+def fusion_key(experiment: Experiment) -> Experiment:
+    """Experiments with equal keys can train as one batch.
+
+    They are of one kind but for lengths and observations. A batch has one running average and one earlier state, so
+    what is observed of such averages must be the same; and the toy loss is trained in one length.
+    """
+    kind = kind_of(experiment)
+    if experiment.data is None:
+        return kind
+    of_averages = tuple(one for one in kind.observe if one.row.needs in (OF_AVERAGE, OF_ADJACENT))
+    last = max((one.at[-1] for one in of_averages), default=0)
+    return replace(kind, steps=last, observe=of_averages)
 
 
 def every(interval: int, until: int, start: int = 0) -> range:

@@ -1,18 +1,27 @@
 """Replicas that are the same network until their schedules differ: they train as one until then."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ilr.experiments.experiment import Experiment
+from ilr.experiments.schedules import Schedule, Values
 
 Indices = NDArray[np.intp]
 
 SHORTEST = 0.05
 """Share of a run for which replicas must be the same network to train as one: to part takes time, too."""
+
+ENDED = -1
+"""The network of a replica that trains no more."""
+
+NEVER = sys.maxsize
+"""Later than any step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +30,12 @@ class Stage:
 
     begin: int
     """The first step."""
+    end: int
+    """The step after the last."""
     replicas: Indices
     """[network]: the first of the replicas that each network is, counted through all slices."""
     networks: Indices
-    """[replica]: the network that each replica is."""
+    """[replica]: the network that each replica is, or `ENDED`."""
 
 
 # A plan asks again and again what the same slices come to.
@@ -34,29 +45,36 @@ def stages(slices: tuple[Experiment, ...]) -> tuple[Stage, ...]:
 
     Replicas of several slices are one network while they have the same seed, id, initial scale and initial velocity,
     and their learning rates and weight decays have been the same. They part at the first step that has other rates,
-    before anything is observed there.
+    before anything is observed there. A slice that is shorter than others goes a step after its last: until then its
+    final state is looked at.
     """
     # What starts as the same network: of each of them, its replicas and the slices that they are of.
     same_start: dict[tuple[int, int, float, float], list[tuple[int, int]]] = {}
-    replica = 0
+    slice_of: list[int] = []
     for index, one in enumerate(slices):
         for replica_id in one.replica_ids:
             start = one.seed, replica_id, one.initial_scale, one.initial_velocity
-            same_start.setdefault(start, []).append((replica, index))
-            replica += 1
+            same_start.setdefault(start, []).append((len(slice_of), index))
+            slice_of.append(index)
     parted_at = _partings(slices, {tuple(index for _, index in members) for members in same_start.values()})
+    steps = np.array([slices[index].steps for index in slice_of])  # [replica]
+    longest = int(steps.max())
+    begins = {0, *parted_at.values(), *(int(one) + 1 for one in set(steps))}
     found = []
-    for begin in sorted({0, *(step for step in parted_at.values() if step <= slices[0].steps)}):
-        first_of = np.arange(replica)
+    for begin, end in pairwise([*sorted(step for step in begins if step <= longest), longest]):
+        first_of = np.arange(len(slice_of))
         for members in same_start.values():
             for place, (later, index) in enumerate(members):
-                # The first that has not parted from it by now; if there is none, it is one itself.
+                # The first that has not ended or parted from it by now; if there is none, it is one itself.
                 for earlier, other in members[:place]:
-                    if parted_at[other, index] > begin:
+                    if parted_at[other, index] > begin and steps[earlier] >= begin:
                         first_of[later] = earlier
                         break
-        replicas, networks = np.unique(first_of, return_inverse=True)
-        found.append(Stage(begin, replicas, networks))
+        trains = steps >= begin
+        replicas, networks = np.unique(first_of[trains], return_inverse=True)
+        of_all = np.full(len(slice_of), ENDED)
+        of_all[trains] = networks
+        found.append(Stage(begin, end, replicas, of_all))
     return tuple(found)
 
 
@@ -67,35 +85,56 @@ def network_steps(slices: tuple[Experiment, ...], until: int | None = None) -> i
         slices: that train as one batch.
         until: the step before which they are counted; `None` counts all.
     """
-    end = slices[0].steps if until is None else until
-    parts = stages(slices)
     total = 0
-    for stage, following in zip(parts, (*parts[1:], None), strict=True):
-        stop = end if following is None else min(following.begin, end)
-        total += len(stage.replicas) * max(stop - stage.begin, 0)
+    for stage in stages(slices):
+        end = stage.end if until is None else min(stage.end, until)
+        total += len(stage.replicas) * max(end - stage.begin, 0)
     return total
+
+
+def parting(one: Experiment, other: Experiment) -> int:
+    """The first step at which the rates of two experiments differ, as long as both train; `NEVER` if there is none.
+
+    The step after the last counts, too: a final state has rates.
+    """
+    mine, others = _schedules(one), _schedules(other)
+    # Schedules that are written alike need not be compared step by step.
+    if one.steps == other.steps and mine == others:
+        return NEVER
+    until = min(one.steps, other.steps) + 1
+    found = NEVER
+    for schedule, against in zip(mine, others, strict=True):
+        differ = _rates(schedule, one.steps)[:until] != _rates(against, other.steps)[:until]
+        if differ.any():
+            found = min(found, int(np.argmax(differ)))
+    return found
+
+
+def _schedules(experiment: Experiment) -> tuple[Hashable, Hashable]:
+    """Those of learning rate and weight decay."""
+    return experiment.learning_rate, experiment.weight_decay
+
+
+# Of the slices of a plan each schedule is compared with many others.
+@lru_cache(maxsize=64)
+def _rates(schedule: Hashable, steps: int) -> Values:
+    """The rates of every step, and of the final state: [steps + 1]."""
+    assert isinstance(schedule, Schedule)
+    return schedule.values(steps + 1)
 
 
 def _partings(slices: Sequence[Experiment], companies: set[tuple[int, ...]]) -> dict[tuple[int, int], int]:
     """For each two slices that have networks in common, by their places: the first step at which their rates differ.
 
-    For slices that never part that is a step after the last; for those that part soon, 0.
+    For those that part soon it is 0, by a measure that is the same for all: what is one network with each of two others
+    must find these to be one.
     """
+    soon = SHORTEST * min(one.steps for one in slices)
     found: dict[tuple[int, int], int] = {}
     for company in companies:
         for place, later in enumerate(company):
             for earlier in company[:place]:
                 if (earlier, later) not in found:
-                    found[earlier, later] = _parting(slices[earlier], slices[later])
+                    parted_at = parting(slices[earlier], slices[later])
+                    found[earlier, later] = parted_at if parted_at >= soon else 0
     return found
-
-
-def _parting(one: Experiment, other: Experiment) -> int:
-    # Schedules that are written alike need not be compared step by step.
-    if (one.learning_rate, one.weight_decay) == (other.learning_rate, other.weight_decay):
-        return one.steps + 1
-    differ = (one.learning_rates() != other.learning_rates()) | (one.weight_decays() != other.weight_decays())
-    if not differ.any():
-        return one.steps + 1
-    first = int(np.argmax(differ))
-    return first if first >= SHORTEST * one.steps else 0

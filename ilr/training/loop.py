@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
-from ilr.experiments.experiment import Experiment, Observe, fusion_key
+from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.optimizers import gains
 from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
@@ -26,7 +26,7 @@ from ilr.training.draws import StepDraws, paired
 from ilr.training.metrics import Networks, Step
 from ilr.training.noise import Gradients
 from ilr.training.optimizers import SGD
-from ilr.training.recorder import Arrays, Recorder, by_slice
+from ilr.training.recorder import Arrays, Due, Recorder, Views
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
 from ilr.training.stepping import RecordSteps, norm_power
 
@@ -58,7 +58,8 @@ def check_fusable(slices: Slices) -> None:
     """
     if len({fusion_key(experiment) for experiment in slices}) != 1:
         raise ValueError(
-            "only experiments that differ in nothing but schedules, seeds and initial scale train as one batch"
+            "only experiments that differ in nothing but schedules, seeds, initial scale, steps and what is observed, "
+            "other than of averages, train as one batch"
         )
 
 
@@ -97,7 +98,7 @@ def train(
         raise ValueError(f"{slices[0]}: {reason}")
     # float32 means float32 on GPUs, too: of its 23 bits TF32 would multiply 10, which no identity survives.
     with current(torch.device(device)), multiplying("float32", torch.device(device)):
-        return by_slice(slices, _Run(slices, dataset, torch.device(device), choose).train(tick, keeper))
+        return _Run(slices, dataset, torch.device(device), choose).train(tick, keeper)
 
 
 class _Run:
@@ -106,7 +107,7 @@ class _Run:
     def __init__(self, slices: Slices, dataset: Dataset, device: torch.device, choose: Choose) -> None:
         self.slices = tuple(slices)
         self.shared = shared = slices[0]
-        self.steps = shared.steps
+        self.steps = max(one.steps for one in slices)
         self.norm = shared.norm
         self.device = device
         self.dtype: torch.dtype = getattr(torch, shared.dtype)
@@ -120,12 +121,12 @@ class _Run:
         self.averaged = 0
         self.earlier: Tensor | None = None
         self.adjacent: Tensor | None = None
-        self.recorder = Recorder(shared.observe)
+        self.recorder = Recorder(slices)
         # Of all replicas, also of those that are the same network at first.
         self.all_replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
         # One value more than there are steps: the final state has an effective learning rate too.
-        self.all_learning_rates = self._per_replica(slices, lambda one: one.learning_rates())
-        self.all_weight_decays = self._per_replica(slices, lambda one: one.weight_decays())
+        self.all_learning_rates = self._per_replica(slices, lambda one: self._to_the_end(one.learning_rates()))
+        self.all_weight_decays = self._per_replica(slices, lambda one: self._to_the_end(one.weight_decays()))
         self.weights = self._initial_weights(slices)
         self.head = self._initial_head()
         self.average = torch.zeros_like(self.weights)
@@ -137,7 +138,7 @@ class _Run:
             else RecordSteps(shared.optimizer, layers)
         )
         # To measure it may take seconds, and nothing else needs it.
-        is_observed = any(one.quantity == "effective_learning_rate" for one in shared.observe)
+        is_observed = any(one.quantity == "effective_learning_rate" for each in slices for one in each.observe)
         self.norm_power = norm_power(shared.optimizer) if shared.optimizer and is_observed else -2
         self.gain, _ = gains(shared.stepped_by)
         first, *self.later = stages(self.slices)
@@ -160,7 +161,7 @@ class _Run:
         if self.earlier is not None:
             self.earlier = self.earlier[index]
         self.optimizer = self.optimizer.of(index, self.net.layers_of(self.weights))
-        self.recorder.gather(come_from)
+        self.views = Views(stage, self.recorder.watches, self.device)
         batch = self.draws.batch(stage.begin)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
         given = self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
@@ -199,8 +200,8 @@ class _Run:
         head_owners = paired(self.all_replicas) if self.shared.partners else self.all_replicas
         return self._tensor(np.stack([self.net.initial_head(*key) for key in head_owners]))
 
-    def train(self, tick: Tick, keeper: Keeper) -> Arrays:
-        """All steps, with every observation on the way: [replica, time, ...] by quantity."""
+    def train(self, tick: Tick, keeper: Keeper) -> list[Arrays]:
+        """All steps, with every observation on the way: of each slice, [replica, time, ...] by quantity."""
         begin = done = 0
         if snapshot := keeper.load():
             begin = self._resume(snapshot)
@@ -214,8 +215,8 @@ class _Run:
             wanted = [one for one in due if one.quantity in OF_STEPS]
             quantities = frozenset(one.quantity for one in wanted)
             measured = self._replayed(step, quantities) if self.captures else self._eager(step, quantities)
-            for observation in wanted:
-                self.recorder.keep_tensor(observation, measured[observation.quantity])
+            for one in wanted:
+                one.keep(self.views.of_all.rows(one.watch, measured[one.quantity]))
             done += len(self.replicas)
             if step % REPORT_EVERY == REPORT_EVERY - 1:
                 tick(done)
@@ -223,7 +224,7 @@ class _Run:
         tick(done)
         self._part(self.steps)
         self._observe_state(self.steps, self.recorder.due(self.steps))
-        return {name: array[self.stage.networks] for name, array in self.recorder.finished().items()}
+        return self.recorder.by_slice()
 
     def _snapshot(self, step: int) -> Snapshot:
         """All that this and later steps follow from, as arrays of this moment: on a CPU training changes them."""
@@ -290,34 +291,48 @@ class _Run:
         self.optimizer.step(gradients, learning_rate, weight_decay)
         return measured | step.measure(wanted, UPDATE)
 
-    def _observe_state(self, step: int, due: Sequence[Observe]) -> None:
+    def _observe_state(self, step: int, due: Sequence[Due]) -> None:
         wanted = [one for one in due if one.quantity not in OF_STEPS]
-        if any(one.row.needs is OF_AVERAGE for one in wanted):
+        if not wanted:
+            return
+        if any(one.observation.row.needs is OF_AVERAGE for one in wanted):
             self.averaged += 1
             self.average.lerp_(self.weights, 1 / self.averaged)
-        if any(one.row.needs is OF_ADJACENT for one in wanted):
+        if any(one.observation.row.needs is OF_ADJACENT for one in wanted):
             now = self.weights.clone()  # training goes on in place
             earlier = now if self.earlier is None else self.earlier
             self.adjacent, self.earlier = (earlier + now) / 2, now
+        view = self.views.of({one.watch for one in wanted})
         networks = Networks(
             net=self.net,
             norm=self.norm,
-            weight_vectors=self.weights,
-            head=self.head,
-            learning_rate=self.learning_rates[step] * self.gain,
+            weight_vectors=view.seen(self.weights),
+            head=view.seen(self.head),
+            learning_rate=view.seen(self.learning_rates[step]) * self.gain,
             norm_power=self.norm_power,
-            probe_direction=self._probe_direction,
+            probe_direction=partial(self._probe_direction, view.networks),
             train=self.train_set,
             test=self.test_set,
-            average=self.average,
-            adjacent=self.adjacent,
+            average=view.seen(self.average),
+            adjacent=None if self.adjacent is None else view.seen(self.adjacent),
         )
-        for observation in wanted:
-            self.recorder.keep_tensor(observation, networks.measure(observation))
+        # What several watches look at is measured once.
+        measured: dict[tuple[str, tuple[float, ...]], Tensor] = {}
+        for one in wanted:
+            what = one.quantity, one.observation.factors
+            if what not in measured:
+                measured[what] = networks.measure(one.observation)
+            one.keep(view.rows(one.watch, measured[what]))
 
-    def _probe_direction(self) -> Tensor:
-        draws = [generator(*key, Stream.PROBE).standard_normal(self.weights.shape[1]) for key in self.replicas]
+    def _probe_direction(self, networks: Indices) -> Tensor:
+        draws = [
+            generator(*self.replicas[one], Stream.PROBE).standard_normal(self.weights.shape[1]) for one in networks
+        ]
         return torch.nn.functional.normalize(self._tensor(np.stack(draws)), dim=1)
+
+    def _to_the_end(self, rates: Array) -> Array:
+        """Rates [time] of a slice, its last ones until the batch has ended: [steps + 1]; nobody trains by those."""
+        return np.pad(rates, (0, self.steps + 1 - len(rates)), mode="edge")
 
     def _per_replica(self, slices: Slices, of: Callable[[Experiment], Array]) -> Tensor:
         """What `of` gives for each slice, [time], repeated for its replicas: [time, R, 1]."""

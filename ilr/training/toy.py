@@ -22,8 +22,8 @@ SMALL_LOG_ANGLE = -18.0
 """Below e^−18 the sine of an angle is the angle to float64 rounding, and the step in angle is linear."""
 
 
-def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None], keeper: Keeper = UNKEPT) -> Arrays:
-    """Runs all replicas of the slices, which share steps and observations: arrays [replica, time] by quantity.
+def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None], keeper: Keeper = UNKEPT) -> list[Arrays]:
+    """Runs all replicas of the slices, which share steps and observations: of each, arrays [replica, time] by quantity.
 
     Starts at norm `initial_scale`, at an angle drawn uniformly from (0, π/2), or where the last snapshot was. Calls
     `tick` with replica-steps done.
@@ -36,7 +36,7 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None], keeper:
     log_norm = np.concatenate([np.full(one.replicas, np.log(one.initial_scale)) for one in slices])
     log_angle = np.log([_initial_angle(one.seed, replica) for one in slices for replica in one.replica_ids])
 
-    recorder = Recorder(first.observe)
+    recorder = Recorder(slices)
     begin = 0
     if snapshot := keeper.load():
         begin = int(snapshot[STEP].item())
@@ -47,14 +47,15 @@ def train_toy(slices: Sequence[Experiment], tick: Callable[[int], None], keeper:
         if keeper.due():
             state = {STEP: np.array([step]), "log_norm": log_norm, "log_angle": log_angle}
             keeper.keep(state | recorder.snapshot())
-        for observation in recorder.due(step):
-            recorder.keep(observation, _measure(observation.quantity, log_norm, log_angle, rates[:, step]))
+        for due in recorder.due(step):
+            values = _measure(due.quantity, log_norm, log_angle, rates[:, step])
+            due.watch.keep(due.observation, values)
         if step < first.steps:
             log_norm, log_angle = toy_step(log_norm, log_angle, rates[:, step], decays[:, step])
         if step % 1000 == 999:
             tick(1000 * len(log_norm))
     tick(first.steps % 1000 * len(log_norm))
-    return recorder.arrays
+    return recorder.by_slice()
 
 
 # A replica that diverges is data, like any other: its numbers say so themselves.

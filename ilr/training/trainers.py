@@ -28,7 +28,7 @@ from ilr.nn.own.trying import try_net, try_norm
 from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, check_fusable, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
-from ilr.training.recorder import Arrays, by_slice
+from ilr.training.recorder import Arrays
 from ilr.training.snapshots import UNKEPT, Keeper
 from ilr.training.stepping import BUILT_IN, norm_power, try_optimizer
 from ilr.training.toy import train_toy
@@ -217,7 +217,7 @@ class ToyTrainer(Trainer):
     ) -> list[Arrays]:
         """Each slice's arrays, [replica, time] by quantity."""
         check_fusable(slices)
-        return by_slice(slices, train_toy(slices, tick, keeper))
+        return train_toy(slices, tick, keeper)
 
     def rate(self, replicas: int, device: str, operations: float, seconds: Stopwatch) -> float:
         """That of a few hundred steps of all replicas, whatever they come to."""

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ilr.data.catalog import DataUnavailableError, check_fit
-from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.experiment import Experiment, kind_of
 from ilr.experiments.own import OwnRecordError
 from ilr.fields import in_a_line, shown
 from ilr.lab.cost import operations, recorded_bytes
@@ -109,7 +109,7 @@ class ClaimFile:
             experiments, controls, told = variation.of(planned.experiments, planned.controls, self.keeps)
             varied = replace(planned, experiments=experiments, controls=controls, variation=told)
             for experiment in varied.all():
-                _check_kind(fusion_key(experiment))
+                _check_kind(kind_of(experiment))
         except (ValueError, DataUnavailableError) as error:
             reason = in_a_line(str(error), LONGEST_MESSAGE)
             return PlannedExperiments(
@@ -157,7 +157,7 @@ def _checked(planned: Any, function: str) -> Experiments:
             if experiment.data is None and not observation.row.toy:
                 raise ValueError(f"{place}: the toy loss has no {observation.quantity!r}")
         digest(experiment)
-        _check_kind(fusion_key(experiment))
+        _check_kind(kind_of(experiment))
         _check_rates(experiment, place)
     return dict(planned)
 

@@ -146,7 +146,7 @@ def test_the_toy_goes_on_to_the_last_bit(small_toy: Experiment) -> None:
     observe = tuple(Observe(name, range(101)) for name, row in QUANTITIES.items() if row.toy)
     experiment = replace(small_toy, steps=100, observe=observe)
     steps = experiment.steps * experiment.replicas
-    assert_goes_on(steps, lambda keeper, tick: [train_toy([experiment], tick, keeper)], (0, 1, 70))
+    assert_goes_on(steps, lambda keeper, tick: train_toy([experiment], tick, keeper), (0, 1, 70))
 
 
 def test_training_goes_on_between_graphs(monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset) -> None:

@@ -1,6 +1,6 @@
 """Networks that are the same until their schedules differ train as one until then, and nobody can tell afterwards."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Part
 from ilr.experiments.noise import GaussianNoise
 from ilr.experiments.norms import BatchNorm
 from ilr.experiments.optimizers import AdamW
-from ilr.experiments.schedules import Constant, Phases, StepDecay
+from ilr.experiments.schedules import Constant, Phases, StepDecay, Values
 from ilr.training import loop
-from ilr.training.branching import network_steps, stages
+from ilr.training.branching import ENDED, NEVER, network_steps, parting, stages
 from ilr.training.loop import train
 from ilr.training.recorder import Arrays
 from tests import fake_graph
@@ -93,6 +93,63 @@ def test_nobody_can_tell_where_steps_are_graphs(
 def test_slices_of_other_replicas_part_as_far_as_they_overlap(random_dataset: Dataset) -> None:
     slices = [TRUNK, branch(12).slice(2, 6), branch(18).slice(3, 2), replace(branch(12), seed=4)]
     assert_nobody_can_tell(slices, random_dataset)
+
+
+SHORT = Observe("weights", (0, 5, 11)), Observe("effective_learning_rate", (3, 11)), Observe("batch_loss", (0, 10))
+LONG = (
+    Observe("test_predictions", (12, STEPS)),
+    Observe("weights", (11, 20)),
+    Observe("curvature_rescaling", (4, 20), factors=(2.0,)),
+)
+
+
+def unlike(*lengths: tuple[Experiment, int, tuple[Observe, ...]], **fields: object) -> list[Experiment]:
+    """Experiments of other lengths that observe other things."""
+    return [replace(one, steps=steps, observe=observe, **fields) for one, steps, observe in lengths]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"momentum": 0.9}, {"partners": Partners()}, {"net": CNN((4, 3)), "seed": 5}], ids=str
+)
+def test_lengths_and_observations_may_differ(fields: dict[str, object], random_dataset: Dataset) -> None:
+    slices = unlike(
+        (TRUNK, 11, SHORT), (TRUNK, STEPS, LONG), (branch(8), 11, SHORT), (branch(11), STEPS, LONG), **fields
+    )
+    assert_nobody_can_tell(slices, random_dataset)
+    assert_nobody_can_tell(slices[::-1], random_dataset)
+
+
+def test_what_ends_first_leaves_the_others_their_networks(random_dataset: Dataset) -> None:
+    """Other replicas, none in common, and one that ends among those that are watched as one."""
+    long, short, apart = unlike((TRUNK, STEPS, SHORT), (branch(8), 11, SHORT), (branch(4), 16, SHORT))
+    slices = [short.slice(2, 4), long, apart.slice(3, 2), replace(long, seed=8)]
+    assert_nobody_can_tell(slices, random_dataset)
+    first, *_, last = stages(tuple(slices))
+    assert len(first.replicas) == 6 + 4
+    assert last.networks.tolist() == [ENDED] * 4 + [0, 1, 2, 3] + [ENDED] * 2 + [4, 5, 6, 7]
+
+
+def test_schedules_that_know_their_length_are_compared_step_by_step() -> None:
+    """Written alike, they are not the same in another length."""
+
+    @dataclass(frozen=True)
+    class ToTheEnd:
+        def values(self, steps: int) -> Values:
+            return np.linspace(0.2, 0.0, steps)
+
+    short, long = unlike((replace(TRUNK, learning_rate=ToTheEnd()), 11, SHORT), (TRUNK, STEPS, LONG))
+    long = replace(long, learning_rate=ToTheEnd())
+    assert parting(short, long) == 1
+    assert parting(long, replace(long, seed=7)) == NEVER
+
+
+def test_what_observes_other_averages_is_refused(random_dataset: Dataset) -> None:
+    other = replace(TRUNK, observe=(Observe("average_test_accuracy", every(8, STEPS)),))
+    with pytest.raises(ValueError, match="other than of averages"):
+        train([TRUNK, other], random_dataset)
+    # In other lengths the same averages are.
+    same = replace(TRUNK, observe=TRUNK.observe[3:5], steps=STEPS + 4)
+    assert_nobody_can_tell([TRUNK, same], random_dataset)
 
 
 def test_what_never_parts_is_trained_once(random_dataset: Dataset) -> None:

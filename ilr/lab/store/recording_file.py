@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import safetensors.numpy
 
-from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.experiment import Experiment, kind_of
 from ilr.experiments.recording import DIVERGED_AT, Array
 from ilr.lab.store.keys import Key
 from ilr.training.trainers import trainer_of
@@ -170,7 +170,7 @@ def forms(experiment: Experiment) -> dict[str, Form]:
     """The form of each array of an experiment's recording, by name."""
     count = experiment.replicas
     expected: dict[str, Form] = {DIVERGED_AT: ("int64", (count,))}
-    for name, dtype, behind in _forms_of_one(fusion_key(experiment)):
+    for name, dtype, behind in _forms_of_one(kind_of(experiment)):
         expected[name] = (dtype, (count, *behind))
     return expected
 
