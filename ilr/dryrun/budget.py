@@ -1,26 +1,45 @@
 """What a run would cost, claim by claim, and how long it would take on this machine and on GPUs; trains nothing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean
 
+import numpy as np
 import torch
 
 from ilr.dryrun.rates import Rates
 from ilr.experiments.experiment import Experiment, kind_of
-from ilr.lab.cost import STARTUP_SECONDS, makespan, operations, peak_bytes, recorded_bytes
+from ilr.lab.batches import cut, grouped
+from ilr.lab.cost import STARTUP_SECONDS, batch_operations, makespan, peak_bytes, recorded_bytes
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
-from ilr.lab.gpus import GPU, GPUS, H100, is_measured
+from ilr.lab.gpus import GPU, GPUS, H100, GPURoom, is_measured
 from ilr.lab.jobs import Job
 from ilr.lab.store import Key
 from ilr.session.selection import SelectedClaim, Selection, lab_for
+from ilr.training.branching import ENDED, stages
+from ilr.training.trainers import trainer_of
 from ilr.trials.scales import SCALES, Scale
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """Time of one worker or GPU."""
+
+    most: float
+    """If every claim takes its last look."""
+    expected: float
+    """See `looks_taken`."""
+
+    def part(self, of_most: float, of_expected: float) -> "Seconds":
+        """A share of each."""
+        return Seconds(self.most * of_most, self.expected * of_expected)
+
+
+@dataclass(frozen=True)
 class SliceCost:
-    """What it takes to train one slice; of what its job takes as a whole, the share of its replicas."""
+    """What it takes to train one slice; of what its batch takes as a whole, its share of the steps."""
 
     slice: Experiment
     steps: float
@@ -30,10 +49,12 @@ class SliceCost:
     """Bytes that the whole job needs."""
     disk: int
     """Bytes of the recording."""
-    here: float
-    """Seconds of one worker on this machine."""
-    on_gpus: Mapping[GPU, float]
-    """Seconds of one GPU of each kind."""
+    expected_networks: float
+    """Of its replicas, how many are expected to be trained."""
+    here: Seconds
+    """Of one worker on this machine."""
+    on_gpus: Mapping[GPU, Seconds]
+    """Of one GPU of each kind, which has its own batches."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +68,6 @@ class ClaimCost:
     """That an earlier claim has."""
     slices: list[SliceCost]
     """To be trained if the last look is taken, and not counted for an earlier claim."""
-    expected: list[float]
-    """The share of each of these slices that is expected to be trained; see `looks_taken`."""
 
     @property
     def networks(self) -> int:
@@ -58,26 +77,16 @@ class ClaimCost:
     @property
     def expected_networks(self) -> int:
         """Networks that are expected to be trained."""
-        shares = zip(self.slices, self.expected, strict=True)
-        return round(sum(share * one.slice.replicas for one, share in shares))
+        return round(sum(one.expected_networks for one in self.slices))
 
     @property
-    def here(self) -> float:
-        """Seconds of one worker, if the last look is taken."""
-        return sum(one.here for one in self.slices)
+    def here(self) -> Seconds:
+        """Of one worker."""
+        return _sum(one.here for one in self.slices)
 
-    @property
-    def expected_here(self) -> float:
-        """Seconds of one worker that are expected."""
-        return sum(share * one.here for one, share in zip(self.slices, self.expected, strict=True))
-
-    def on_gpu(self, gpu: GPU) -> float:
-        """Seconds of one GPU."""
-        return sum(one.on_gpus[gpu] for one in self.slices)
-
-    def expected_on_gpu(self, gpu: GPU) -> float:
-        """Seconds of one GPU that are expected."""
-        return sum(share * one.on_gpus[gpu] for one, share in zip(self.slices, self.expected, strict=True))
+    def on_gpu(self, gpu: GPU) -> Seconds:
+        """Of one GPU."""
+        return _sum(one.on_gpus[gpu] for one in self.slices)
 
 
 class Budget:
@@ -95,16 +104,17 @@ class Budget:
         self.threads = torch.get_num_threads() if isinstance(self.lab.engine, InProcess) else 1
         self.workers = self.lab.engine.workers
         self.rates = Rates(self.lab.store, self.lab.device, self.threads)
-        self.fusible: dict[Experiment, list[Key]] = {}
-        """Slices that may train as one batch, by their fusion key: a replica costs the same in all of them."""
-        self.slices: dict[Key, SliceCost] = {}
-        self.job_seconds = [self._add(job) for job in self.training.jobs]
+        self.keys = [key for job in self.training.jobs for key in job.keys]
+        self.needed = self._needed(selection)
+        here = [self._here(job) for job in self.training.jobs]
+        self.job_seconds = [seconds.most for seconds in here]
+        self.groups = {gpu: grouped(self.keys, GPURoom(gpu.memory)) for gpu in GPUS}
+        """Of each kind of GPU, the slices that are worth training as one batch."""
+        self.slices = self._slices(here)
         self.claims = self._by_claim(selection)
         experiments = sum(claim.experiments for claim in self.claims)
         shared = sum(claim.shared for claim in self.claims)
-        slices = [one for claim in self.claims for one in claim.slices]
-        shares = [share for claim in self.claims for share in claim.expected]
-        self.total = ClaimCost("all", experiments, shared, slices, shares)
+        self.total = ClaimCost("all", experiments, shared, [one for claim in self.claims for one in claim.slices])
 
     @property
     def seconds(self) -> float:
@@ -114,7 +124,7 @@ class Budget:
     @property
     def expected_seconds(self) -> float:
         """Time on this machine that is expected."""
-        return self.seconds * self.total.expected_here / self.total.here if self.total.here else 0.0
+        return self.seconds * self.total.here.expected / self.total.here.most if self.total.here.most else 0.0
 
     @property
     def absent(self) -> list[str]:
@@ -122,47 +132,93 @@ class Budget:
         return sorted(name for name, sha256 in self.lab.data_sha256.items() if sha256 == STAND_IN)
 
     def on_gpus(self, gpu: GPU, gpus: int) -> float:
-        """Seconds on so many GPUs of a kind, of the jobs that a lab would make for them."""
-        seconds: list[float] = []
-        for kind, keys in self.fusible.items():
-            of_one_replica = operations(kind)
-            seconds += [gpu.seconds(kind, of_one_replica * job.networks) for job in self.lab.jobs(keys, gpus)]
-        return makespan(seconds, gpus)
+        """Seconds on so many GPUs of a kind, of the batches that a lab would make for them."""
+        batches = [batch for group in self.groups[gpu] for batch in cut(group, gpus, GPURoom(gpu.memory))]
+        return makespan([_seconds_on(gpu, [key.experiment for key in batch]) for batch in batches], gpus)
 
     @property
     def longest(self) -> Experiment:
         """The slice that takes a GPU longest, however many there are: none is divided."""
-        firsts = [keys[0].experiment for keys in self.fusible.values()]
-        return max(firsts, key=lambda one: H100.seconds(one, operations(one) * one.replicas))
+        # One of each kind: at full there are thousands of slices.
+        firsts = {kind_of(key.experiment): key.experiment for key in reversed(self.keys)}.values()
+        return max(firsts, key=lambda one: _seconds_on(H100, [one]))
+
+    @property
+    def kinds(self) -> list[Experiment]:
+        """Of steps."""
+        return list(dict.fromkeys(replace(kind_of(key.experiment), steps=1, observe=()) for key in self.keys))
 
     @property
     def measured_on_gpus(self) -> int:
         """Of the kinds of steps, how many were measured on a GPU."""
-        return sum(is_measured(kind) for kind in self.fusible)
+        return sum(is_measured(kind) for kind in self.kinds)
 
-    def _add(self, job: Job) -> float:
-        """Adds the slices of a job, and gives its seconds on this machine."""
-        experiment = job.slices[0]
-        self.fusible.setdefault(kind_of(experiment), []).extend(job.keys)
-        # Once for all slices of the job: at full it has many, and each observes at thousands of steps.
-        of_one_replica = operations(experiment)
-        disk, memory = recorded_bytes(experiment), peak_bytes(experiment, job.replicas)
-        operations_of_job = of_one_replica * job.networks
-        here = operations_of_job / self.rates.of(experiment, job.replicas)
-        on_gpus = {gpu: gpu.seconds(experiment, operations_of_job) for gpu in GPUS}
-        for key in job.keys:
-            replicas = key.experiment.replicas
-            share = replicas / job.replicas
-            self.slices[key] = SliceCost(
-                slice=key.experiment,
-                steps=job.network_steps * share,
-                operations=operations_of_job * share,
-                memory=memory,
-                disk=disk * replicas,
-                here=here * share,
-                on_gpus={gpu: seconds * share for gpu, seconds in on_gpus.items()},
-            )
-        return here
+    def _needed(self, selection: Selection) -> dict[Key, dict[str, float]]:
+        """Of each slice that is to be trained, the share that each claim is expected to need of it."""
+        found: dict[Key, dict[str, float]] = {key: {} for key in self.keys}
+        for claim in selection.claims.values():
+            # Of what the last look has, an earlier one has the first replicas.
+            looks = [claim.trial.plans[look] for look in looks_taken(claim, selection.options.scale)]
+            parts = [look.replicas / claim.planned.replicas for look in looks]
+            for experiment in claim.planned.all():
+                for key in self.lab.keys(experiment):
+                    if key in found:
+                        share = mean(_share_within(part, key.experiment, experiment) for part in parts)
+                        found[key][claim.id] = share
+        return found
+
+    def _here(self, job: Job) -> Seconds:
+        """Of one worker, for a whole job."""
+        seconds = batch_operations(job.slices) / self.rates.of(job.slices[0], job.replicas)
+        return Seconds(seconds, seconds * self._expected_part(job.keys))
+
+    def _expected_part(self, batch: Sequence[Key]) -> float:
+        """Of the steps of a batch, the part that is expected to be taken."""
+        slices = tuple(key.experiment for key in batch)
+        taken = trainer_of(slices[0]).network_steps(slices)
+        if slices[0].data is None:
+            expected = sum(_of_any(self.needed[key]) * key.experiment.steps * key.experiment.replicas for key in batch)
+        else:
+            expected = expected_steps(slices, [self.needed[key] for key in batch])
+        return expected / taken if taken else 1.0
+
+    def _slices(self, here: Sequence[Seconds]) -> dict[Key, SliceCost]:
+        """The cost of every slice.
+
+        Args:
+            here: of each job.
+        """
+        on_gpus: dict[Key, dict[GPU, Seconds]] = {key: {} for key in self.keys}
+        for gpu in GPUS:
+            room = GPURoom(gpu.memory)
+            for batch in (batch for group in self.groups[gpu] for batch in cut(group, 1, room)):
+                most = _seconds_on(gpu, [key.experiment for key in batch])
+                whole = Seconds(most, most * self._expected_part(batch))
+                for key, shares in self._shares(batch):
+                    on_gpus[key][gpu] = whole.part(*shares)
+        found: dict[Key, SliceCost] = {}
+        for job, seconds in zip(self.training.jobs, here, strict=True):
+            memory, operations = peak_bytes(job.slices), batch_operations(job.slices)
+            for key, shares in self._shares(job.keys):
+                one = key.experiment
+                found[key] = SliceCost(
+                    slice=one,
+                    steps=job.network_steps * shares[0],
+                    operations=operations * shares[0],
+                    memory=memory,
+                    disk=one.replicas * recorded_bytes(one),
+                    expected_networks=one.replicas * _of_any(self.needed[key]),
+                    here=seconds.part(*shares),
+                    on_gpus=on_gpus[key],
+                )
+        return found
+
+    def _shares(self, batch: Sequence[Key]) -> Iterator[tuple[Key, tuple[float, float]]]:
+        """Each slice's share of what its batch takes at most, and of what is expected."""
+        most = [max(key.experiment.steps, 1) * key.experiment.replicas for key in batch]
+        expected = [_of_any(self.needed[key]) * steps for key, steps in zip(batch, most, strict=True)]
+        for key, of_most, of_expected in zip(batch, most, expected, strict=True):
+            yield key, (of_most / sum(most), of_expected / sum(expected) if sum(expected) else 0.0)
 
     def _by_claim(self, selection: Selection) -> list[ClaimCost]:
         """The cost of each claim that runs, in order; what claims share counts for the first that needs it."""
@@ -173,19 +229,52 @@ class Budget:
             experiments = claim.planned.all()
             shared = len(seen.intersection(experiments))
             seen.update(experiments)
-            looks = [claim.trial.plans[look] for look in looks_taken(claim, selection.options.scale)]
-            slices: list[SliceCost] = []
-            expected: list[float] = []
-            for experiment in experiments:
-                # Of what the last look has, an earlier one has the first replicas.
-                parts = [look.replicas / claim.planned.replicas for look in looks]
-                for key in self.lab.keys(experiment):
-                    if key in uncounted:
-                        slices.append(uncounted.pop(key))
-                        expected.append(mean(_share_within(part, key.experiment, experiment) for part in parts))
+            keys = dict.fromkeys(key for experiment in experiments for key in self.lab.keys(experiment))
+            slices = [uncounted.pop(key) for key in keys if key in uncounted]
             if experiments:
-                costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices, expected))
+                costs.append(ClaimCost(claim.id, len(experiments) - shared, shared, slices))
         return costs
+
+
+def expected_steps(slices: tuple[Experiment, ...], needed: Sequence[Mapping[str, float]]) -> float:
+    """Steps that are expected to be taken, summed over networks, of slices that train as one batch.
+
+    A network is trained if any claim needs any of the replicas that it is; claims take their looks independently.
+
+    Args:
+        slices: the slices.
+        needed: of each slice, the share that each claim is expected to need of it.
+    """
+    counts = [one.replicas for one in slices]
+    claims = sorted({claim for one in needed for claim in one})
+    # [claim, replica]
+    shares = np.array([np.repeat([one.get(claim, 0.0) for one in needed], counts) for claim in claims])
+    total = 0.0
+    for stage in stages(slices):
+        trains = stage.networks != ENDED
+        idle = np.ones(len(stage.replicas))
+        for of_claim in shares:
+            # What a claim needs of one slice lies within what it needs of another: looks are the same for all of them.
+            needs = np.zeros(len(stage.replicas))
+            np.maximum.at(needs, stage.networks[trains], of_claim[trains])
+            idle *= 1 - needs
+        total += float((1 - idle).sum()) * (stage.end - stage.begin)
+    return total
+
+
+def _seconds_on(gpu: GPU, slices: Sequence[Experiment]) -> float:
+    """Of one GPU, for one batch."""
+    return gpu.seconds(max(slices, key=lambda one: one.steps), batch_operations(slices))
+
+
+def _of_any(shares: Mapping[str, float]) -> float:
+    """The share of a slice that any claim is expected to need."""
+    return 1 - math.prod(1 - share for share in shares.values())
+
+
+def _sum(times: Iterable[Seconds]) -> Seconds:
+    kept = list(times)
+    return Seconds(sum(one.most for one in kept), sum(one.expected for one in kept))
 
 
 def _share_within(part: float, piece: Experiment, whole: Experiment) -> float:

@@ -88,15 +88,15 @@ def _cells(cost: ClaimCost, workers: int) -> list[str]:
         _scaled(sum(one.operations for one in cost.slices)),
         decimal(max((one.memory for one in cost.slices), default=0)),
         decimal(sum(one.disk for one in cost.slices)),
-        rough_duration(cost.expected_here / workers),
-        rough_duration(cost.here / workers),
-        *(rough_duration(cost.on_gpu(gpu)) for gpu in GPUS),
+        rough_duration(cost.here.expected / workers),
+        rough_duration(cost.here.most / workers),
+        *(rough_duration(cost.on_gpu(gpu).most) for gpu in GPUS),
     ]
 
 
 def _gpus_table(budget: Budget) -> Table:
     table = _table("GPUs", *(gpu.name for gpu in GPUS))
-    table.add_row("1, expected", *(rough_duration(budget.total.expected_on_gpu(gpu)) for gpu in GPUS))
+    table.add_row("1, expected", *(rough_duration(budget.total.on_gpu(gpu).expected) for gpu in GPUS))
     for gpus in GPU_COUNTS:
         table.add_row(str(gpus), *(rough_duration(budget.on_gpus(gpu, gpus)) for gpu in GPUS))
     return table
@@ -130,7 +130,7 @@ def _notes(budget: Budget) -> Iterable[str]:
     yield f"{here}."
     nets = ", ".join(row.name for row in MEASURED)
     yield (
-        f"H100: measured for {budget.measured_on_gpus} of {plural(len(budget.fusible), 'kind')} of steps, otherwise at "
+        f"H100: measured for {budget.measured_on_gpus} of {plural(len(budget.kinds), 'kind')} of steps, otherwise at "
         f"the rate of the net nearest in kind and size of those measured ({nets}); {1000 * LAYER_SECONDS:g} ms a layer "
         "and step at least. The upper table is for one GPU."
     )

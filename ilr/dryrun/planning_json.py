@@ -54,8 +54,8 @@ class PlanningAsJson(Planning):
             "operations": sum(one.operations for one in cost.slices),
             "memory_bytes": max((one.memory for one in cost.slices), default=0),
             "disk_bytes": sum(one.disk for one in cost.slices),
-            "expected_seconds": cost.expected_here / self.budget.workers,
-            "most_seconds": cost.here / self.budget.workers,
-            "gpu_seconds": {gpu.name: cost.on_gpu(gpu) for gpu in GPUS},
-            "expected_gpu_seconds": {gpu.name: cost.expected_on_gpu(gpu) for gpu in GPUS},
+            "expected_seconds": cost.here.expected / self.budget.workers,
+            "most_seconds": cost.here.most / self.budget.workers,
+            "gpu_seconds": {gpu.name: cost.on_gpu(gpu).most for gpu in GPUS},
+            "expected_gpu_seconds": {gpu.name: cost.on_gpu(gpu).expected for gpu in GPUS},
         }

@@ -187,7 +187,7 @@ def _rehearsed(groups: Iterable[Sequence[Experiment]], replicas: Mapping[Experim
         # Kinds that differ in their batches alone may be one when these are cut down.
         shortened.setdefault(short, []).extend(group)
     # As one job each, as if there were one worker.
-    jobs = tuple(job for short in shortened for job in lab.jobs(lab.keys(short), 1))
+    jobs = tuple(job for short in shortened for job in lab.jobs(list(lab.keys(short)), 1))
     lab.train(TrainingPlan(jobs, stored=0, seconds=0.0))
     found = []
     for short, group in shortened.items():
@@ -219,7 +219,7 @@ def _in_memory(short: Experiment, workers: int) -> Experiment:
         and short.data is not None
         and short.batch_size is not None
         and short.batch_size > LEAST_BATCH
-        and workers * peak_bytes(short, short.replicas) > free // 2
+        and workers * peak_bytes([short]) > free // 2
     ):
         batch_size = short.batch_size // 2
         # An evaluation passes the first training examples through the net at once.

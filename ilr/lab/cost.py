@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, Observe
 from ilr.training.metrics import TOGETHER_BYTES
 from ilr.training.trainers import Trainer, trainer_of
 
@@ -23,14 +23,38 @@ STARTUP_SECONDS = 5.0
 
 def operations(experiment: Experiment) -> float:
     """Floating-point operations of one replica's training and evaluations; one in float64 counts as two."""
+    trainer = trainer_of(experiment)
+    return trainer.step_operations * experiment.steps + _observing(experiment, trainer)
+
+
+def batch_operations(slices: Sequence[Experiment]) -> float:
+    """The same of slices that train as one batch, whose replicas count once as long as they are the same network.
+
+    As if each kind of them were evaluated by itself: what several kinds look at in one network is counted for each.
+    """
+    trainer = trainer_of(slices[0])
+    total = trainer.step_operations * trainer.network_steps(slices)
+    for alike in _by_kind(slices):
+        steps = alike[0].steps
+        # Networks that there are at a time, on average over the steps.
+        networks = trainer.network_steps(alike) / steps if steps else sum(one.replicas for one in alike)
+        total += networks * _observing(alike[0], trainer)
+    return total
+
+
+def _by_kind(slices: Sequence[Experiment]) -> list[list[Experiment]]:
+    """Of slices that train as one batch those that cost the same."""
+    kinds: dict[tuple[int, tuple[Observe, ...]], list[Experiment]] = {}
+    for one in slices:
+        kinds.setdefault((one.steps, one.observe), []).append(one)
+    return list(kinds.values())
+
+
+def _observing(experiment: Experiment, trainer: Trainer) -> float:
+    """Those of one replica's observations."""
     derived = {(one.factors, step) for one in experiment.observe if one.factors for step in one.at}
     derivatives = sum(len(factors) + 1 for factors, _ in derived)
-    trainer = trainer_of(experiment)
-    return (
-        trainer.step_operations * experiment.steps
-        + _evaluation_operations(experiment, trainer)
-        + trainer.derivative_operations * derivatives
-    )
+    return _evaluation_operations(experiment, trainer) + trainer.derivative_operations * derivatives
 
 
 def _evaluation_operations(experiment: Experiment, trainer: Trainer) -> float:
@@ -49,10 +73,11 @@ def _evaluation_operations(experiment: Experiment, trainer: Trainer) -> float:
     return sum(passes.values())
 
 
-def work(experiment: Experiment, networks: float) -> float:
-    """What training so many networks as one batch takes, in floating-point operations of about the same time each."""
-    overhead = experiment.steps * trainer_of(experiment).layers * LAYER_SECONDS * OPERATIONS_PER_SECOND
-    return operations(experiment) * networks + overhead
+def work(slices: Sequence[Experiment]) -> float:
+    """What training slices as one batch takes, in floating-point operations of about the same time each."""
+    steps = max(one.steps for one in slices)
+    overhead = steps * trainer_of(slices[0]).layers * LAYER_SECONDS * OPERATIONS_PER_SECOND
+    return batch_operations(slices) + overhead
 
 
 def training_bytes(experiment: Experiment) -> int:
@@ -61,12 +86,19 @@ def training_bytes(experiment: Experiment) -> int:
     return trainer.step_bytes + trainer.schedule_bytes + recorded_bytes(experiment)
 
 
-def peak_bytes(experiment: Experiment, replicas: int) -> int:
-    """Most memory that training so many replicas as one batch needs, with the data; an upper estimate."""
+def kept_bytes(experiment: Experiment) -> int:
+    """What there is of one more replica in a batch, however few are computed at a time: rates and observations."""
     trainer = trainer_of(experiment)
+    return trainer.schedule_bytes + recorded_bytes(experiment)
+
+
+def peak_bytes(slices: Sequence[Experiment]) -> int:
+    """Most memory that training slices as one batch needs, with the data; an upper estimate."""
+    trainer = trainer_of(slices[0])
+    training = sum(training_bytes(alike[0]) * sum(one.replicas for one in alike) for alike in _by_kind(slices))
     # Replicas are evaluated a few at a time, and at least one.
     evaluation = max(trainer.evaluation_bytes, TOGETHER_BYTES) if trainer.evaluation_bytes else 0
-    return trainer.data_bytes + replicas * training_bytes(experiment) + evaluation
+    return trainer.data_bytes + training + evaluation
 
 
 def recorded_bytes(experiment: Experiment) -> int:

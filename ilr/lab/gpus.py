@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ilr.experiments.architectures import MLP
 from ilr.experiments.experiment import LOW, Experiment, Precision
-from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, makespan, training_bytes
+from ilr.lab.cost import OPERATIONS_PER_SECOND, STARTUP_SECONDS, kept_bytes, makespan, training_bytes
 from ilr.lab.hardware import gpu_memory, gpus, processor
 from ilr.training.metrics import GPU_BYTES
 from ilr.training.trainers import trainer_of
@@ -90,6 +90,8 @@ class GPU:
     name: str
     peak: float
     """Floating-point operations a second in float32, without tensor cores, that its maker states."""
+    memory: int
+    """Bytes."""
     low: bool = True
     """Whether it multiplies in tf32 and bfloat16."""
 
@@ -111,10 +113,11 @@ class GPU:
         return max(operations / self.rate(experiment), least)
 
 
-H100 = GPU("H100", 67e12)
-GPUS = (GPU("V100", 15.7e12, low=False), GPU("A100", 19.5e12), H100)
-"""By NVIDIA's data sheets of V100 SXM2, A100 and H100 SXM. Their peaks in float64, and those of the last two in TF32
-and bfloat16, have the same proportions within a tenth. Bandwidths are closer: 0.27, and 0.46 or 0.61, of the H100's."""
+H100 = GPU("H100", 67e12, 80 * 10**9)
+GPUS = (GPU("V100", 15.7e12, 32 * 10**9, low=False), GPU("A100", 19.5e12, 80 * 10**9), H100)
+"""By NVIDIA's data sheets of V100 SXM2, A100 and H100 SXM, the larger of each. Their peaks in float64, and those of the
+last two in TF32 and bfloat16, have the same proportions within a tenth. Bandwidths are closer: 0.27, and 0.46 or 0.61,
+of the H100's."""
 
 
 def gpu_called(processor: str) -> GPU:
@@ -134,9 +137,29 @@ def seconds_on_gpus(costs: Sequence[tuple[Experiment, float]], device: str, work
     return STARTUP_SECONDS + makespan(each, min(workers, here or workers))
 
 
-def most_at_once(experiment: Experiment, device: str, workers: int) -> int:
-    """The replicas that fit into a worker's share of its GPU, or as many as bring more speed; it may be none."""
+@dataclass(frozen=True)
+class GPURoom:
+    """That of a worker on a GPU, in replicas."""
+
+    bytes: int
+    """Of its share of the memory."""
+
+    def most_at_once(self, experiment: Experiment) -> int:
+        """As many as fit into memory, or bring more speed; it may be none."""
+        room = self._left(experiment) // max(training_bytes(experiment), 1)
+        return max(min(room, LARGEST_BATCH), 0)
+
+    def most_in_common(self, experiment: Experiment) -> int:
+        """As many as fit if a few are computed at a time, for which one half is left."""
+        room = self._left(experiment) // 2 // max(kept_bytes(experiment), 1)
+        return max(min(room, LARGEST_BATCH), 0)
+
+    def _left(self, experiment: Experiment) -> int:
+        # Replicas are evaluated as many at a time as have room in so many bytes.
+        return int(SHARE * self.bytes) - trainer_of(experiment).data_bytes - GPU_BYTES
+
+
+def room_on(device: str, workers: int) -> GPURoom:
+    """That of each of so many workers on the GPUs that a torch device stands for."""
     sharing = math.ceil(workers / (gpus(device) or workers))
-    # Replicas are evaluated as many at a time as have room in so many bytes.
-    room = int(SHARE * gpu_memory(device)) // sharing - trainer_of(experiment).data_bytes - GPU_BYTES
-    return max(min(room // max(training_bytes(experiment), 1), LARGEST_BATCH), 0)
+    return GPURoom(gpu_memory(device) // sharing)

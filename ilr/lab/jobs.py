@@ -67,15 +67,14 @@ class Job:
         return trainer_of(self.slices[0]).network_steps(self.slices)
 
     @property
-    def networks(self) -> float:
-        """Networks that train at a time, on average over the steps."""
-        steps = self.slices[0].steps
-        return self.network_steps / steps if steps else self.replicas
+    def longest(self) -> Experiment:
+        """The slice with most steps."""
+        return max(self.slices, key=lambda one: one.steps)
 
     @property
     def work(self) -> int:
         """What it takes, in units of `WORK_UNIT`: steps differ too much to tell how far a run is."""
-        return math.ceil(work(self.slices[0], self.networks) / WORK_UNIT)
+        return math.ceil(work(self.slices) / WORK_UNIT)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -126,8 +125,9 @@ class Job:
             commit=commit(),
             machine=platform.node(),
         )
+        all_steps = sum(one.steps * one.replicas for one in self.slices)
         for key, arrays in zip(self.keys, results, strict=True):
-            share = key.experiment.replicas / self.replicas
+            share = key.experiment.steps * key.experiment.replicas / all_steps if all_steps else 1 / len(self.keys)
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
         checkpoint.drop()
 

@@ -8,27 +8,21 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.experiment import Experiment
 from ilr.experiments.recording import Recording, join
-from ilr.lab.catalogue import SLICE, Catalogue, Origin
+from ilr.lab.batches import Batch, CPURoom, Room, cut, grouped
+from ilr.lab.catalogue import Catalogue, Origin
 from ilr.lab.checkpoints import begun, tidy
-from ilr.lab.cost import operations, recorded_bytes, seconds, training_bytes
+from ilr.lab.cost import batch_operations, recorded_bytes, seconds
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine
-from ilr.lab.gpus import most_at_once, seconds_on_gpus
+from ilr.lab.gpus import room_on, seconds_on_gpus
 from ilr.lab.hardware import is_gpu, peak_memory
 from ilr.lab.jobs import WORK_UNIT, Job
 from ilr.lab.store.keys import Key
 from ilr.lab.store.leases import LeasedError, is_leased, remove_abandoned
 from ilr.lab.store.store import Store
 from ilr.lab.store.writing import StoreError, check_room, leftovers
-from ilr.training.trainers import trainer_of
-
-LARGEST_BATCH = 128
-"""More replicas than this in one batch bring no more speed on a CPU."""
-
-MEMORY_PER_WORKER = 2**30
-"""Bytes one worker may use for a batch of replicas on a CPU."""
 
 LARGE_PARTS = 4
 """A worker has at least so many jobs to do, if there are as many, so that all are done at about the same time."""
@@ -122,11 +116,8 @@ class Lab:
         # First what an earlier run has left unfinished, in the company in which it was to be trained.
         jobs = [] if self.refresh else list(self._unfinished(wanted))
         planned = {key for job in jobs for key in job.keys}
-        missing: dict[Experiment, list[Key]] = {}
-        for key in wanted:
-            if key not in planned and self._catalogue.look_up(key).facts is None:
-                missing.setdefault(fusion_key(key.experiment), []).append(key)
-        groups = list(missing.values())
+        missing = [key for key in wanted if key not in planned and self._catalogue.look_up(key).facts is None]
+        groups = grouped(missing, self._room)
         for keys, parts in zip(groups, self._parts(groups), strict=True):
             jobs += self.jobs(keys, parts)
             planned.update(keys)
@@ -135,7 +126,7 @@ class Lab:
         ordered = tuple(sorted(work, key=work.__getitem__, reverse=True))
         return TrainingPlan(ordered, len(wanted) - len(planned), self._seconds(work))
 
-    def _parts(self, groups: Sequence[Sequence[Key]]) -> list[int]:
+    def _parts(self, groups: Sequence[Batch]) -> list[int]:
         """Among how many workers the slices of each group, which may be fused, are worth spreading.
 
         A batch of small nets takes hardly longer than a half of it. So a group stays one job unless that would be a
@@ -148,7 +139,7 @@ class Lab:
     def _seconds(self, works: Mapping[Job, int]) -> float:
         """Rough time for jobs, by the work in each."""
         if is_gpu(self.device):
-            each = [(job.slices[0], operations(job.slices[0]) * job.networks) for job in works]
+            each = [(job.longest, batch_operations(job.slices)) for job in works]
             return seconds_on_gpus(each, self.device, self.engine.workers)
         return seconds([work * WORK_UNIT for work in works.values()], self.engine.workers)
 
@@ -163,33 +154,13 @@ class Lab:
                     taken.update(places)
                     yield self._job(keys)
 
-    def jobs(self, keys: Sequence[Key], workers: int) -> list[Job]:
-        """Jobs for slices that may be fused: as large as is good, but small enough that so many workers get a share."""
-        batch = self._replicas_per_job(keys, workers)
-        groups: list[list[Key]] = []
-        room = 0
-        # Those of the same replicas side by side: in one job, what they have in common trains once.
-        for key in sorted(keys, key=lambda key: (key.experiment.seed, key.experiment.first_replica)):
-            if key.experiment.replicas > room:
-                groups.append([])
-                room = batch
-            groups[-1].append(key)
-            room -= key.experiment.replicas
-        return [self._job(tuple(group)) for group in groups]
+    def jobs(self, group: Batch, workers: int) -> list[Job]:
+        """Jobs for slices that train as one batch, or as several, so that so many workers get a share."""
+        return [self._job(tuple(batch)) for batch in cut(group, workers, self._room)]
 
-    def _replicas_per_job(self, keys: Sequence[Key], workers: int) -> int:
-        """As many replicas as memory allows, but few enough that every worker has some."""
-        total = sum(key.experiment.replicas for key in keys)
-        fair = math.ceil(total / workers / SLICE) * SLICE
-        return max(min(fair, self._most_at_once(keys[0].experiment)), SLICE)
-
-    def _most_at_once(self, experiment: Experiment) -> int:
-        """The replicas that fit into the memory of one worker's device, or as many as bring more speed."""
-        if is_gpu(self.device):
-            return most_at_once(experiment, self.device, self.engine.workers)
-        # As if all were evaluated at once: smaller batches are spread over workers more evenly.
-        each = training_bytes(experiment) + trainer_of(experiment).evaluation_bytes
-        return min(MEMORY_PER_WORKER // max(each, 1), LARGEST_BATCH)
+    @property
+    def _room(self) -> Room:
+        return room_on(self.device, self.engine.workers) if is_gpu(self.device) else CPURoom()
 
     def _job(self, keys: tuple[Key, ...]) -> Job:
         return Job(keys, self.store.root, self._data, self.device, self.choose, self._since)

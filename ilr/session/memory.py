@@ -1,6 +1,7 @@
 """Whether what is to be trained fits into memory, before anything is."""
 
 from ilr.lab.cost import peak_bytes
+from ilr.lab.jobs import Job
 from ilr.lab.limits import available_memory
 from ilr.lab.scheduler import Lab, TrainingPlan
 from ilr.report.numbers import size
@@ -27,21 +28,20 @@ def check_memory(plan: TrainingPlan, lab: Lab) -> str:
     if free is None or lab.device != "cpu" or not plan.jobs:
         return ""
     # Jobs of one kind have a size in common, whatever their seeds.
-    needs: dict[tuple[str, int, int], int] = {}
+    needs: dict[tuple[tuple[str, int, int], ...], int] = {}
     largest = (0, 0, plan.jobs[0])
     for job in plan.jobs:
-        experiment = job.keys[0].experiment
-        kind = (str(experiment), experiment.steps, job.replicas)
-        if kind not in needs:
-            needs[kind] = peak_bytes(experiment, job.replicas) + PROCESS_BYTES
-            least = peak_bytes(experiment, min(key.experiment.replicas for key in job.keys)) + PROCESS_BYTES
+        if _kind(job) not in needs:
+            needs[_kind(job)] = peak_bytes(job.slices) + PROCESS_BYTES
+            # A job that does not fit is halved, and halved again.
+            least = max(peak_bytes([one]) for one in job.slices) + PROCESS_BYTES
             largest = max(largest, (least, len(needs), job))
     least, _, job = largest
     if least > CERTAIN * free:
         raise BadOptionError(
             f"training {job.keys[0].experiment} needs about {size(least)} of memory, and {size(free)} are free"
         )
-    each = [needs[str(job.keys[0].experiment), job.keys[0].experiment.steps, job.replicas] for job in plan.jobs]
+    each = [needs[_kind(job)] for job in plan.jobs]
     at_once = sum(sorted(each, reverse=True)[: lab.engine.workers])
     if at_once <= free:
         return ""
@@ -49,3 +49,7 @@ def check_memory(plan: TrainingPlan, lab: Lab) -> str:
         f"Memory: {lab.engine.workers} workers may need {size(at_once)} at a time, and {size(free)} are free; "
         "--workers makes them fewer."
     )
+
+
+def _kind(job: Job) -> tuple[tuple[str, int, int], ...]:
+    return tuple((str(one), one.steps, one.replicas) for one in job.slices)

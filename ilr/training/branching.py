@@ -101,22 +101,40 @@ def parting(one: Experiment, other: Experiment) -> int:
     # Schedules that are written alike need not be compared step by step.
     if one.steps == other.steps and mine == others:
         return NEVER
+    pairs = list(zip(mine, others, strict=True))
+    if any(_first_rate(schedule, one.steps) != _first_rate(against, other.steps) for schedule, against in pairs):
+        return 0
     until = min(one.steps, other.steps) + 1
     found = NEVER
-    for schedule, against in zip(mine, others, strict=True):
+    for schedule, against in pairs:
         differ = _rates(schedule, one.steps)[:until] != _rates(against, other.steps)[:until]
         if differ.any():
             found = min(found, int(np.argmax(differ)))
     return found
 
 
-def _schedules(experiment: Experiment) -> tuple[Hashable, Hashable]:
+def _schedules(experiment: Experiment) -> tuple[object, object]:
     """Those of learning rate and weight decay."""
     return experiment.learning_rate, experiment.weight_decay
 
 
-# Of the slices of a plan each schedule is compared with many others.
-@lru_cache(maxsize=64)
+def are_related(one: Experiment, other: Experiment) -> bool:
+    """Whether two slices that may train as one batch have networks in common for long enough to do so."""
+    same_start = _start(one) == _start(other)
+    return same_start and parting(one, other) >= max(SHORTEST * min(one.steps, other.steps), 1)
+
+
+def _start(experiment: Experiment) -> tuple[int, range, float, float]:
+    return experiment.seed, experiment.replica_ids, experiment.initial_scale, experiment.initial_velocity
+
+
+# Of the slices of a plan each schedule is compared with many others, and most differ from the first step on.
+@lru_cache(maxsize=4096)
+def _first_rate(schedule: Hashable, steps: int) -> float:
+    return float(_rates(schedule, steps)[0])
+
+
+@lru_cache(maxsize=16)
 def _rates(schedule: Hashable, steps: int) -> Values:
     """The rates of every step, and of the final state: [steps + 1]."""
     assert isinstance(schedule, Schedule)

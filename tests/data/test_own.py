@@ -145,7 +145,7 @@ def test_the_memory_check_counts_numbers_as_they_are_kept(
         kept += images.pixels.nbytes if isinstance(images, Pixels) else np.asarray(images).nbytes
     lab = trained_at(tmp_path)
     plan = lab.plan([experiment])
-    beside = peak_bytes(experiment, experiment.replicas) - trainer_of(experiment).data_bytes + PROCESS_BYTES
+    beside = peak_bytes([experiment]) - trainer_of(experiment).data_bytes + PROCESS_BYTES
     monkeypatch.setattr("ilr.session.memory.CERTAIN", 1)
     for free, fits in ((beside + kept, True), (beside + kept - 1, False)):
         monkeypatch.setattr("ilr.session.memory.available_memory", lambda free=free: free)

@@ -105,13 +105,13 @@ def test_rescaling_quantities_of_the_same_factors_share_their_derivatives(small_
 )
 def test_more_numbers_need_more_memory(small_experiment: Experiment, larger: dict[str, object]) -> None:
     assert training_bytes(replace(small_experiment, **larger)) > training_bytes(small_experiment)
-    assert peak_bytes(replace(small_experiment, **larger), 3) > peak_bytes(small_experiment, 3)
+    assert peak_bytes([replace(small_experiment, **larger)]) > peak_bytes([small_experiment])
 
 
 def test_the_toy_costs_its_steps(small_experiment: Experiment) -> None:
     toy = replace(small_experiment, net=Toy(), norm=NoNorm(), data=None, observe=(Observe("train_loss", (0, 6)),))
     assert operations(replace(toy, steps=600)) == 100 * operations(toy)
-    assert peak_bytes(toy, 5) == 5 * 16
+    assert peak_bytes([replace(toy, replicas=5)]) == 5 * 16
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -26,8 +26,8 @@ from ilr.lab.gpus import (
     Measured,
     gpu_called,
     is_measured,
-    most_at_once,
     nearest,
+    room_on,
 )
 from ilr.lab.scheduler import Lab
 from ilr.lab.store import Store
@@ -120,7 +120,7 @@ def test_batches_are_as_large_as_a_workers_share_of_its_gpu(
     experiment = CASES["PreResNet32"].experiment(8, steps=1000)
 
     def most(device: str, workers: int) -> int:
-        return most_at_once(experiment, device, workers)
+        return room_on(device, workers).most_at_once(experiment)
 
     cards(monkeypatch, 80)
     alone = most("cuda:0", 1)
@@ -136,7 +136,7 @@ def test_batches_are_as_large_as_a_workers_share_of_its_gpu(
     cards(monkeypatch, 1)
     assert most("cuda:0", 4) == 0
     cards(monkeypatch, 80)
-    assert most_at_once(small_experiment, "cuda:0", 1) == LARGEST_BATCH
+    assert room_on("cuda:0", 1).most_at_once(small_experiment) == LARGEST_BATCH
 
 
 @pytest.mark.parametrize(("device", "replicas"), [("cpu", [8, 8, 8, 8]), ("cuda", [32])])

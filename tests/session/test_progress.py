@@ -3,6 +3,7 @@
 import heapq
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -48,7 +49,8 @@ def jobs() -> Iterator[tuple[float, int, float]]:
             observe=(Observe("test_accuracy", range(0, steps + 1, max(steps // 60, 1))),),
         )  # fmt: skip
         for n in replicas:
-            yield operations(experiment) * n, round(work(experiment, n) / 1000), seconds * n / sum(replicas)
+            effort = round(work([replace(experiment, replicas=n)]) / 1000)
+            yield operations(experiment) * n, effort, seconds * n / sum(replicas)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
