@@ -10,7 +10,7 @@ from ilr.experiments.norms import InNet, Norm
 from ilr.experiments.optimizers import SGD, Optimizer, gains
 from ilr.experiments.own import calling
 from ilr.experiments.own_data import OwnData
-from ilr.experiments.quantities import OF_ADJACENT, OF_AVERAGE, OF_PARTNERS, QUANTITIES, Quantity
+from ilr.experiments.quantities import OF_PARTNERS, QUANTITIES, Quantity
 from ilr.experiments.schedules import Constant, Schedule, Values, as_schedule
 from ilr.fields import is_ilrs, shown, where
 from ilr.serialization import is_record, record
@@ -339,17 +339,12 @@ def kind_of(experiment: Experiment) -> Experiment:
 
 
 def fusion_key(experiment: Experiment) -> Experiment:
-    """Experiments with equal keys can train as one batch.
+    """Experiments with equal keys can train as one batch: they are of one kind but for lengths and observations.
 
-    They are of one kind but for lengths and observations. A batch has one running average and one earlier state, so
-    what is observed of such averages must be the same; and the toy loss is trained in one length.
+    Not so on the toy loss, which is trained in one length.
     """
     kind = kind_of(experiment)
-    if experiment.data is None:
-        return kind
-    of_averages = tuple(one for one in kind.observe if one.row.needs in (OF_AVERAGE, OF_ADJACENT))
-    last = max((one.at[-1] for one in of_averages), default=0)
-    return replace(kind, steps=last, observe=of_averages)
+    return kind if experiment.data is None else replace(kind, steps=0, observe=())
 
 
 def every(interval: int, until: int, start: int = 0) -> range:

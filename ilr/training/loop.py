@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
 from ilr.experiments.experiment import Experiment, fusion_key
 from ilr.experiments.optimizers import gains
-from ilr.experiments.quantities import GRADIENT, OF_ADJACENT, OF_AVERAGE, QUANTITIES, UPDATE
+from ilr.experiments.quantities import GRADIENT, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
 from ilr.experiments.seeding import Stream, generator
 from ilr.nn.architectures import build
@@ -23,7 +24,7 @@ from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_all_training
 from ilr.training.branching import Indices, Stage, network_steps, stages
 from ilr.training.draws import StepDraws, paired
-from ilr.training.metrics import Networks, Step
+from ilr.training.metrics import Averages, Networks, Step, is_of_average
 from ilr.training.noise import Gradients
 from ilr.training.optimizers import SGD
 from ilr.training.recorder import Arrays, Due, Recorder, Views
@@ -58,8 +59,8 @@ def check_fusable(slices: Slices) -> None:
     """
     if len({fusion_key(experiment) for experiment in slices}) != 1:
         raise ValueError(
-            "only experiments that differ in nothing but schedules, seeds, initial scale, steps and what is observed, "
-            "other than of averages, train as one batch"
+            "only experiments that differ in nothing but schedules, seeds, initial scale, steps and what is observed "
+            "train as one batch"
         )
 
 
@@ -118,9 +119,7 @@ class _Run:
         self.net = build(shared, dataset.train_images.shape[1:], dataset.classes)
         self.normalise = in_all_training(shared.norm)
         self.captures = capturable(device)
-        self.averaged = 0
-        self.earlier: Tensor | None = None
-        self.adjacent: Tensor | None = None
+        self.averages = Averages(observation for one in slices for observation in one.observe)
         self.recorder = Recorder(slices)
         # Of all replicas, also of those that are the same network at first.
         self.all_replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
@@ -129,7 +128,6 @@ class _Run:
         self.all_weight_decays = self._per_replica(slices, lambda one: self._to_the_end(one.weight_decays()))
         self.weights = self._initial_weights(slices)
         self.head = self._initial_head()
-        self.average = torch.zeros_like(self.weights)
         [velocity] = self._per_replica(slices, lambda one: np.array([one.initial_velocity]))
         layers = self.net.layers_of(self.weights)
         self.optimizer: SGD | RecordSteps = (
@@ -157,9 +155,8 @@ class _Run:
         self.learning_rates = self.all_learning_rates[:, stage.replicas]
         self.weight_decays = self.all_weight_decays[:, stage.replicas]
         index = torch.from_numpy(come_from).to(self.device)
-        self.weights, self.head, self.average = self.weights[index], self.head[index], self.average[index]
-        if self.earlier is not None:
-            self.earlier = self.earlier[index]
+        self.weights, self.head = self.weights[index], self.head[index]
+        self.averages.gather(index)
         self.optimizer = self.optimizer.of(index, self.net.layers_of(self.weights))
         self.views = Views(stage, self.recorder.watches, self.device)
         batch = self.draws.batch(stage.begin)
@@ -228,14 +225,9 @@ class _Run:
 
     def _snapshot(self, step: int) -> Snapshot:
         """All that this and later steps follow from, as arrays of this moment: on a CPU training changes them."""
-        tensors = {"weights": self.weights, **self.optimizer.kept}
-        if self.averaged:
-            tensors["average"] = self.average
-        if self.earlier is not None:
-            tensors["earlier"] = self.earlier
+        tensors = {"weights": self.weights, **self.optimizer.kept, **self.averages.snapshot()}
         arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-        counts = {STEP: np.array([step]), "averaged": np.array([self.averaged])}
-        return counts | arrays | self.recorder.snapshot()
+        return {STEP: np.array([step]), **arrays, **self.recorder.snapshot()}
 
     def _resume(self, snapshot: Snapshot) -> int:
         """Goes on from a snapshot; gives the step that comes next."""
@@ -245,11 +237,7 @@ class _Run:
         self.weights.copy_(self._tensor(snapshot["weights"]))
         for name, tensor in self.optimizer.kept.items():
             tensor.copy_(torch.from_numpy(snapshot[name]))
-        self.averaged = int(snapshot["averaged"].item())
-        if self.averaged:
-            self.average.copy_(self._tensor(snapshot["average"]))
-        if "earlier" in snapshot:
-            self.earlier = self._tensor(snapshot["earlier"])
+        self.averages.resume(snapshot, self.device)
         self.recorder.resume(snapshot)
         return step
 
@@ -295,13 +283,6 @@ class _Run:
         wanted = [one for one in due if one.quantity not in OF_STEPS]
         if not wanted:
             return
-        if any(one.observation.row.needs is OF_AVERAGE for one in wanted):
-            self.averaged += 1
-            self.average.lerp_(self.weights, 1 / self.averaged)
-        if any(one.observation.row.needs is OF_ADJACENT for one in wanted):
-            now = self.weights.clone()  # training goes on in place
-            earlier = now if self.earlier is None else self.earlier
-            self.adjacent, self.earlier = (earlier + now) / 2, now
         view = self.views.of({one.watch for one in wanted})
         networks = Networks(
             net=self.net,
@@ -313,15 +294,18 @@ class _Run:
             probe_direction=partial(self._probe_direction, view.networks),
             train=self.train_set,
             test=self.test_set,
-            average=view.seen(self.average),
-            adjacent=None if self.adjacent is None else view.seen(self.adjacent),
         )
         # What several watches look at is measured once.
-        measured: dict[tuple[str, tuple[float, ...]], Tensor] = {}
+        measured: dict[object, Tensor] = {}
         for one in wanted:
-            what = one.quantity, one.observation.factors
+            observation = one.observation
+            # Of a mean it matters which steps it is over.
+            what: object = observation if is_of_average(observation) else (one.quantity, observation.factors)
             if what not in measured:
-                measured[what] = networks.measure(one.observation)
+                seen = networks
+                if is_of_average(observation):
+                    seen = replace(networks, averaged=view.seen(self.averages.taken(observation, self.weights)))
+                measured[what] = seen.measure(observation)
             one.keep(view.rows(one.watch, measured[what]))
 
     def _probe_direction(self, networks: Indices) -> Tensor:

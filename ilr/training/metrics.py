@@ -14,7 +14,8 @@ from torch import Tensor
 from ilr.data.on_device import ExampleSet
 from ilr.experiments.experiment import Observe
 from ilr.experiments.norms import Norm
-from ilr.experiments.quantities import QUANTITIES, SAMPLED_WEIGHTS, Requirement
+from ilr.experiments.quantities import OF_ADJACENT, OF_AVERAGE, QUANTITIES, SAMPLED_WEIGHTS, Requirement
+from ilr.experiments.recording import Array
 from ilr.nn.architectures import accuracy, loss
 from ilr.nn.base import FusedNet
 from ilr.nn.layers import Layers
@@ -39,6 +40,9 @@ FEWEST_TESTED = 32
 """Test images that pass at once, however large the net."""
 GPU_BYTES = 2**30
 """What one evaluation pass may use of a GPU's memory."""
+
+KEPT = "averaged "
+"""How the names of what means are made of begin in a snapshot."""
 
 PROBE_EXAMPLES = 32
 """The rescaling quantities use the first so many training examples as their one batch."""
@@ -105,6 +109,54 @@ class Step:
         return 2 * torch.asin((chord.norm(dim=1) / 2).clamp(max=1))
 
 
+class Averages:
+    """Means of the weights of R networks, each over the steps of an observation that asks for it.
+
+    Args:
+        observations: all that are made of the networks.
+    """
+
+    def __init__(self, observations: Iterable[Observe]) -> None:
+        self._places = {one: place for place, one in enumerate(filter(is_of_average, dict.fromkeys(observations)))}
+        self._counts = [0] * len(self._places)
+        # [R, weight]: of a running average the mean so far, of one of two steps the weights at the last of them.
+        self._kept: dict[int, Tensor] = {}
+
+    def taken(self, observation: Observe, weights: Tensor) -> Tensor:
+        """The mean [R, weight] at a step at which an observation is due, whose weights now count; once for each."""
+        place = self._places[observation]
+        self._counts[place] += 1
+        if self._counts[place] == 1:
+            self._kept[place] = weights.clone()  # training goes on in place
+            return self._kept[place]
+        if observation.row.needs is OF_AVERAGE:
+            return self._kept[place].lerp_(weights, 1 / self._counts[place])
+        mean = (self._kept[place] + weights) / 2
+        self._kept[place] = weights.clone()
+        return mean
+
+    def gather(self, index: Tensor) -> None:
+        """Goes on with the networks at `index`, [R']."""
+        self._kept = {place: kept[index] for place, kept in self._kept.items()}
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """All that there is to go on from."""
+        kept = {f"{KEPT}{place}": tensor for place, tensor in self._kept.items()}
+        return {"averaged": torch.tensor(self._counts), **kept} if kept else {}
+
+    def resume(self, snapshot: Mapping[str, Array], device: torch.device) -> None:
+        """Goes on from a snapshot."""
+        if "averaged" in snapshot:
+            self._counts = snapshot["averaged"].tolist()
+            begun = [place for place, count in enumerate(self._counts) if count]
+            self._kept = {place: torch.tensor(snapshot[f"{KEPT}{place}"], device=device) for place in begun}
+
+
+def is_of_average(observation: Observe) -> bool:
+    """Whether it is a mean of weights at several steps that is observed."""
+    return observation.row.needs in (OF_AVERAGE, OF_ADJACENT)
+
+
 @dataclass(frozen=True)
 class Networks:
     """R networks frozen at one moment, as functions: their normalisation statistics are measured afresh.
@@ -126,10 +178,8 @@ class Networks:
     test: ExampleSet
     norm_power: int | None = -2
     """That of the weight norm in the optimiser's effective learning rate: `ilr.training.stepping.norm_power`."""
-    average: Tensor | None = None
-    """[R, weight], mean of the weights at the steps at which a quantity of the running average is observed, so far."""
-    adjacent: Tensor | None = None
-    """[R, weight], mean of the weights at this and the last step at which a quantity of two steps is observed."""
+    averaged: Tensor | None = None
+    """[R, weight], the mean of weights that is observed: `Averages` gives it."""
     _rescaled: dict[tuple[float, ...], dict[str, Tensor]] = field(default_factory=dict, init=False)
     """The rescaling quantities, each [R, factor], by the factors they were asked for with."""
 
@@ -172,7 +222,7 @@ class Networks:
 
         At the first of its steps that is the test accuracy of the network itself.
         """
-        return self._of_adjacent.test_accuracy()
+        return self._of_average.test_accuracy()
 
     def partner_average_test_accuracy(self) -> Tensor:
         """Test accuracy of the mean of the weights of each replica and its partner: [R], equal for the two."""
@@ -197,15 +247,9 @@ class Networks:
 
     @cached_property
     def _of_average(self) -> "Networks":
-        """The R networks with the mean of the weights so far."""
-        assert self.average is not None
-        return replace(self, weight_vectors=self.average)
-
-    @cached_property
-    def _of_adjacent(self) -> "Networks":
-        """The R networks with the mean of the weights at two steps."""
-        assert self.adjacent is not None
-        return replace(self, weight_vectors=self.adjacent)
+        """The R networks with the mean of their weights at several steps."""
+        assert self.averaged is not None
+        return replace(self, weight_vectors=self.averaged)
 
     @cached_property
     def _of_partners(self) -> "Networks":

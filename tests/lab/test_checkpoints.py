@@ -122,6 +122,19 @@ def test_training_goes_on_before_and_after_networks_part(random_dataset: Dataset
     assert_goes_on((3 * STEPS - in_common) * EVERYTHING.replicas, training, range(STEPS))
 
 
+def test_training_goes_on_before_and_after_a_shorter_run_has_ended(random_dataset: Dataset) -> None:
+    shorter = replace(
+        EVERYTHING, steps=3, observe=(Observe("weights", (1, 3)), Observe("average_test_accuracy", (0, 2)))
+    )
+    parted = replace(EVERYTHING, learning_rate=Phases((Constant(0.1), Constant(0.02)), (2,)))
+
+    def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
+        return train([shorter, parted, whole], random_dataset, "cpu", tick, all_at_once, keeper)
+
+    # All three are one network for 2 steps, and the shorter one is the whole one until it has ended.
+    assert_goes_on((2 * STEPS - 2) * EVERYTHING.replicas, training, range(STEPS))
+
+
 def test_noise_goes_on_to_the_last_bit(random_dataset: Dataset) -> None:
     observe = tuple(one for one in EVERYTHING.observe if one.row.needs is not OF_PARTNERS)
     experiment = replace(EVERYTHING, gradient_noise=GaussianNoise(2), partners=None, observe=observe)

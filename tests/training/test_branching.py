@@ -143,13 +143,18 @@ def test_schedules_that_know_their_length_are_compared_step_by_step() -> None:
     assert parting(long, replace(long, seed=7)) == NEVER
 
 
-def test_what_observes_other_averages_is_refused(random_dataset: Dataset) -> None:
-    other = replace(TRUNK, observe=(Observe("average_test_accuracy", every(8, STEPS)),))
-    with pytest.raises(ValueError, match="other than of averages"):
-        train([TRUNK, other], random_dataset)
-    # In other lengths the same averages are.
-    same = replace(TRUNK, observe=TRUNK.observe[3:5], steps=STEPS + 4)
-    assert_nobody_can_tell([TRUNK, same], random_dataset)
+def test_each_observation_of_averages_has_its_own(random_dataset: Dataset) -> None:
+    """Of other steps, of the same in company of others, of one network for a while, and of none."""
+    averages = TRUNK.observe[3:5]
+    others = (Observe("average_test_accuracy", (5, 12, 20)), Observe("adjacent_average_test_accuracy", (0, 12, 13)))
+    slices = unlike(
+        (TRUNK, STEPS, averages),
+        (TRUNK, 20, others),
+        (branch(12), STEPS, (*averages, *LONG)),
+        (branch(16), STEPS, others),
+        (TRUNK, 11, SHORT),
+    )
+    assert_nobody_can_tell(slices, random_dataset)
 
 
 def test_what_never_parts_is_trained_once(random_dataset: Dataset) -> None:
