@@ -159,8 +159,8 @@ class Budget:
         for claim in selection.claims.values():
             # Of what the last look has, an earlier one has the first replicas.
             looks = [claim.trial.plans[look] for look in looks_taken(claim, selection.options.scale)]
-            parts = [look.replicas / claim.planned.replicas for look in looks]
             for experiment in claim.planned.all():
+                parts = [look.replicas / claim.planned.replicas for look in looks]
                 for key in self.lab.keys(experiment):
                     if key in found:
                         share = mean(_share_within(part, key.experiment, experiment) for part in parts)

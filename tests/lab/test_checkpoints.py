@@ -123,10 +123,10 @@ def test_training_goes_on_before_and_after_networks_part(random_dataset: Dataset
 
 
 def test_training_goes_on_before_and_after_a_shorter_run_has_ended(random_dataset: Dataset) -> None:
-    shorter = replace(
-        EVERYTHING, steps=3, observe=(Observe("weights", (1, 3)), Observe("average_test_accuracy", (0, 2)))
-    )
-    parted = replace(EVERYTHING, learning_rate=Phases((Constant(0.1), Constant(0.02)), (2,)))
+    whole = replace(EVERYTHING, learning_rate=0.1)
+    looked_at = Observe("weights", (1, 3)), Observe("average_test_accuracy", (0, 2))
+    shorter = replace(whole, steps=3, observe=looked_at)
+    parted = replace(whole, learning_rate=Phases((0.1, 0.02), (2,)))
 
     def training(keeper: InMemory, tick: Tick) -> list[Arrays]:
         return train([shorter, parted, whole], random_dataset, "cpu", tick, all_at_once, keeper)

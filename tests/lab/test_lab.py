@@ -118,7 +118,7 @@ def test_compatible_experiments_train_as_one_batch(make_lab: MakeLab, small_expe
 
 
 def test_longer_jobs_start_first(make_lab: MakeLab, small_experiment: Experiment) -> None:
-    long = replace(small_experiment, steps=60)
+    long = replace(small_experiment, steps=60, seed=9)
     plan = make_lab().plan([small_experiment, long])
     assert [job.keys[0].experiment.steps for job in plan.jobs] == [60, 6]
     assert plan.seconds > 0
@@ -147,9 +147,7 @@ def test_what_experiments_have_in_common_is_trained_in_one_job(make_lab: MakeLab
     branch = replace(trunk, learning_rate=Phases((Constant(0.1), Constant(0.01)), (4,)))
     plan = make_lab(Processes(2)).plan([trunk, branch])
     assert [{key.experiment.first_replica for key in job.keys} for job in plan.jobs] == [{0}, {8}]
-    steps = 2 * 16 * trunk.steps - 4 * 16
-    assert plan.network_steps == steps
-    assert sum(job.networks for job in plan.jobs) == pytest.approx(steps / trunk.steps)
+    assert plan.network_steps == 2 * 16 * trunk.steps - 4 * 16
 
 
 @pytest.mark.parametrize(
