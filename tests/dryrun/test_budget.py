@@ -1,5 +1,6 @@
 """Plans: what a run would cost is told before anything is trained."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +11,11 @@ import pytest
 import torch
 
 import ilr.dryrun.rates
+from ilr.dryrun.budget import expected_steps
 from ilr.dryrun.rates import Rates
 from ilr.experiments.architectures import CNN
 from ilr.experiments.experiment import Experiment
+from ilr.experiments.schedules import Phases
 from ilr.lab.cost import OPERATIONS_PER_SECOND
 from ilr.lab.gpus import H100
 from ilr.lab.store import Store
@@ -65,6 +68,65 @@ def test_what_claims_share_is_counted_once(pytester: pytest.Pytester, run: Run) 
     assert table["second"][:4] == ["0", "2", "0 of 0", "0"]
     assert table["all"][:4] == ["2", "2", "12 of 12", "240"]
     assert list(rows(run("--plan", "-k", "second"))) == ["claim", "second", "all"]
+
+
+def took_looks(claims: Path, id: str, *looks: int) -> None:  # noqa: A002
+    """Writes that runs of a claim ended at looks with so many replicas."""
+    (claims / "history").mkdir(exist_ok=True)
+    attempt = '{{ date = 2026-11-28, scale = "tiny", seed = 1, commit = "", verdict = "REFUTED", regime = "", n = {} }}'
+    attempts = ",\n".join(attempt.format(n) for n in looks)
+    (claims / "history" / f"{id}.toml").write_text(f"attempts = [\n{attempts}\n]\n")
+
+
+def test_what_claims_share_is_expected_if_any_of_them_needs_it(pytester: pytest.Pytester, run: Run) -> None:
+    """Not only if the claim does that it counts for."""
+    claims = pytester.path / "claims"
+    for id in ("first", "second"):  # noqa: A001
+        write_claim(claims, id, replicas=(8, 16))
+    took_looks(claims, "first", 8)
+    took_looks(claims, "second", 16)
+    assert rows(run("--plan"))["first"][2] == "32 of 32"
+    assert rows(run("--plan", "-k", "first"))["first"][2] == "16 of 32"
+    # Each takes its second look in one of two runs, so that one of them does in three of four.
+    for id in ("first", "second"):  # noqa: A001
+        took_looks(claims, id, 8, 16)
+    table = rows(run("--plan"))
+    assert table["first"][2] == "28 of 32"
+    assert table["second"][2] == "0 of 0"
+
+
+def test_expected_steps_by_hand(small_experiment: Experiment) -> None:
+    trunk = replace(small_experiment, steps=100, replicas=8)
+    branch = replace(trunk, learning_rate=Phases((0.1, 0.01), (40,)))
+    short = replace(trunk, steps=59)
+    slices = (trunk, branch, short)
+    alone = [expected_steps(slices, [{"one": share}] * 3) for share in (1.0, 0.5, 0.0)]
+    # One network for 40 steps, then two; the short one ends, with one more step, while the trunk goes on.
+    assert alone == [8 * 160, 8 * 80, 0]
+    # Of a network that two claims need there is what either does.
+    apart = expected_steps(slices, [{"one": 0.5}, {"other": 0.2}, {"third": 1.0}])
+    assert apart == pytest.approx(8 * (40 + 60 * 0.2 + 20 * 1.0 + 40 * 0.5))
+    # And of one claim, that which has most of it.
+    assert expected_steps(slices, [{"one": 0.5}, {"one": 0.2}, {}]) == pytest.approx(8 * (100 * 0.5 + 60 * 0.2))
+
+
+def test_a_gpu_has_the_batches_of_its_own_memory(pytester: pytest.Pytester, run: Run) -> None:
+    """Of a large net a worker on a CPU trains each slice for itself, a GPU once what two of them have in common."""
+    path = on_images(write_claim(pytester.path / "claims", "on-images", replicas=8))
+    text = (
+        path.read_text()
+        .replace("MLP((8, 8))", "PreResNet()")
+        .replace("import BatchNorm", "import PreResNet, BatchNorm")
+    )
+    found = []
+    for control in ("weight_decay=0.5", "steps=19, observe=(Observe('weight_norm', (19,)),)"):
+        path.write_text(text.replace("weight_decay=Constant(0.5)", control))
+        plan = json.loads(run("--plan=json").stdout.str())
+        found.append(plan["claims"]["on-images"])
+    apart, related = found
+    assert (apart["network_steps"], related["network_steps"]) == (8 * 40, 8 * 39)
+    for gpu, seconds in apart["gpu_seconds"].items():
+        assert related["gpu_seconds"][gpu] == pytest.approx(seconds / 2, rel=0.05)
 
 
 def test_what_is_stored_costs_nothing(pytester: pytest.Pytester, run: Run) -> None:
