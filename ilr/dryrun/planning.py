@@ -112,12 +112,13 @@ def _notes(budget: Budget) -> Iterable[str]:
     measured, assumed = len(budget.rates.measured), len(budget.rates.assumed)
     yield (
         "networks: expected, of those that there are at most. A claim is expected to take its looks as often as "
-        "its runs on record did, at this scale and smaller ones, or else its first; everything but the column expected "
-        "is for its last look."
+        "its runs on record did, at this scale and smaller ones, or else its first; what claims share, if any of them "
+        "needs it. Everything but the column expected is for the last looks."
     )
     yield (
         "shared: experiments that a claim further up has too; they are counted there. steps: summed over networks; "
-        "what networks of one job have in common, until their schedules differ, is trained, and counted, once. "
+        "what networks of one job have in common, until their schedules differ, is trained, and counted, once; a GPU's "
+        "jobs are those that its memory has room for. "
         "memory: at most, of the largest job."
     )
     workers = f"{plural(budget.workers, 'worker')} of {plural(budget.threads, 'thread')}"
