@@ -11,7 +11,7 @@ import torch
 from ilr.dryrun.rates import Rates
 from ilr.experiments.experiment import Experiment, kind_of
 from ilr.lab.batches import cut, grouped
-from ilr.lab.cost import STARTUP_SECONDS, batch_operations, makespan, peak_bytes, recorded_bytes
+from ilr.lab.cost import STARTUP_SECONDS, makespan, operations_together, peak_bytes, recorded_bytes
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
 from ilr.lab.gpus import GPU, GPUS, H100, GPURoom, is_measured
@@ -164,12 +164,13 @@ class Budget:
                 for key in self.lab.keys(experiment):
                     if key in found:
                         share = mean(_share_within(part, key.experiment, experiment) for part in parts)
-                        found[key][claim.id] = share
+                        # Of two experiments with this slice the one that needs more of it.
+                        found[key][claim.id] = max(share, found[key].get(claim.id, 0.0))
         return found
 
     def _here(self, job: Job) -> Seconds:
         """Of one worker, for a whole job."""
-        seconds = batch_operations(job.slices) / self.rates.of(job.slices[0], job.replicas)
+        seconds = operations_together(job.slices) / self.rates.of(job.slices[0], job.replicas)
         return Seconds(seconds, seconds * self._expected_part(job.keys))
 
     def _expected_part(self, batch: Sequence[Key]) -> float:
@@ -198,7 +199,7 @@ class Budget:
                     on_gpus[key][gpu] = whole.part(*shares)
         found: dict[Key, SliceCost] = {}
         for job, seconds in zip(self.training.jobs, here, strict=True):
-            memory, operations = peak_bytes(job.slices), batch_operations(job.slices)
+            memory, operations = peak_bytes(job.slices), operations_together(job.slices)
             for key, shares in self._shares(job.keys):
                 one = key.experiment
                 found[key] = SliceCost(
@@ -264,7 +265,7 @@ def expected_steps(slices: tuple[Experiment, ...], needed: Sequence[Mapping[str,
 
 def _seconds_on(gpu: GPU, slices: Sequence[Experiment]) -> float:
     """Of one GPU, for one batch."""
-    return gpu.seconds(max(slices, key=lambda one: one.steps), batch_operations(slices))
+    return gpu.seconds(max(slices, key=lambda one: one.steps), operations_together(slices))
 
 
 def _of_any(shares: Mapping[str, float]) -> float:

@@ -338,15 +338,6 @@ def kind_of(experiment: Experiment) -> Experiment:
     )
 
 
-def fusion_key(experiment: Experiment) -> Experiment:
-    """Experiments with equal keys can train as one batch: they are of one kind but for lengths and observations.
-
-    Not so on the toy loss, which is trained in one length.
-    """
-    kind = kind_of(experiment)
-    return kind if experiment.data is None else replace(kind, steps=0, observe=())
-
-
 def every(interval: int, until: int, start: int = 0) -> range:
     """Steps start, start + interval, … up to and including `until` where it is reached.
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
-from ilr.experiments.experiment import Experiment, Observe, fusion_key
+from ilr.experiments.experiment import Experiment
 from ilr.lab.catalogue import SLICE
-from ilr.lab.cost import training_bytes, work
+from ilr.lab.cost import Course, course_of, training_bytes, work
 from ilr.lab.store.keys import Key
-from ilr.training.branching import are_related
+from ilr.training.branching import are_related, fusion_key
 from ilr.training.trainers import trainer_of
 
 LARGEST_BATCH = 128
@@ -21,9 +21,6 @@ MEMORY_PER_WORKER = 2**30
 
 Batch = list[Key]
 """Slices that train as one batch: their fusion keys are equal."""
-
-Kind = tuple[int, tuple[Observe, ...]]
-"""Steps and observations."""
 
 
 class Room(Protocol):
@@ -62,17 +59,18 @@ def grouped(keys: Iterable[Key], room: Room) -> list[Batch]:
         fusible.setdefault(fusion_key(key.experiment), []).append(key)
     found: list[Batch] = []
     for group in fusible.values():
-        apart: dict[Kind, Batch] = {}
-        for key in group:
-            apart.setdefault(_kind(key), []).append(key)
-        ways = [list(apart.values())]
-        if len(apart) > 1:
-            together: dict[frozenset[Kind], Batch] = {}
-            for relatives in families(group):
-                together.setdefault(frozenset(map(_kind, relatives)), []).extend(relatives)
-            ways.append(list(together.values()))
-        # The first of those that take as little: each kind apart.
-        found += min(ways, key=lambda batches: _work(batches, room))
+        for related in _related(group):
+            apart: dict[Course, Batch] = {}
+            for key in related:
+                apart.setdefault(course_of(key.experiment), []).append(key)
+            ways = [list(apart.values())]
+            if len(apart) > 1:
+                together: dict[frozenset[Course], Batch] = {}
+                for family in families(related):
+                    together.setdefault(_courses(family), []).extend(family)
+                ways.append(list(together.values()))
+            # The first of those that take as little: each kind apart.
+            found += min(ways, key=lambda batches: _work(batches, room))
     return found
 
 
@@ -81,21 +79,32 @@ def cut(group: Batch, workers: int, room: Room) -> list[Batch]:
 
     Slices that have networks in common stay together, if there is room: they train once as long as they are the same.
     """
-    kinds = {_kind(key): key.experiment for key in group}.values()
-    total = sum(key.experiment.replicas for key in group)
-    fair = math.ceil(total / workers / SLICE) * SLICE
-    most = max(min([fair, *(room.most_at_once(kind) for kind in kinds)]), SLICE)
-    most_in_common = max(min([fair, *(room.most_in_common(kind) for kind in kinds)]), most)
+    kinds = {course_of(key.experiment): key.experiment for key in group}.values()
+    fair = math.ceil(_replicas(group) / workers / SLICE) * SLICE
+    most = max(min(room.most_at_once(kind) for kind in kinds), SLICE)
+    most_in_common = max(min(room.most_in_common(kind) for kind in kinds), most)
+    parts = [part for family in families(group) for part in _parts(family, min(fair, most_in_common))]
+    # Families leave room that none fits into. With a little more for each there may be no more batches than workers,
+    # or than memory allows.
+    fewest = max(len(_filled(parts, most)), workers)
+    for replicas in range(min(fair, most), most, SLICE):
+        batches = _filled(parts, replicas)
+        if len(batches) <= fewest:
+            return batches
+    return _filled(parts, most)
+
+
+def _filled(parts: Iterable[Batch], most: int) -> list[Batch]:
+    """Parts side by side, in batches of so many replicas at most; a part that is larger is one for itself."""
     batches: list[Batch] = []
     left = 0
-    for relatives in families(group):
-        for part in _parts(relatives, most_in_common):
-            replicas = _replicas(part)
-            if replicas > left:
-                batches.append([])
-                left = most
-            batches[-1] += part
-            left -= replicas
+    for part in parts:
+        replicas = _replicas(part)
+        if replicas > left:
+            batches.append([])
+            left = most
+        batches[-1] += part
+        left -= replicas
     return batches
 
 
@@ -133,9 +142,23 @@ def _work(groups: Iterable[Batch], room: Room) -> float:
     return sum(work([key.experiment for key in batch]) for batch in batches)
 
 
-def _kind(key: Key) -> Kind:
-    """What is the same in slices of one kind, if they may train as one batch at all."""
-    return key.experiment.steps, key.experiment.observe
+def _related(group: Batch) -> list[Batch]:
+    """The slices in lists, so that those of a kind, and those of a family, are in one: through others, if need be."""
+    linked: list[frozenset[Course]] = []
+    for family in families(group):
+        courses = _courses(family)
+        joined = [one for one in linked if one & courses]
+        linked = [one for one in linked if not one & courses] + [courses.union(*joined)]
+    found: dict[frozenset[Course], Batch] = {}
+    for key in group:
+        course = course_of(key.experiment)
+        [courses] = (one for one in linked if course in one)
+        found.setdefault(courses, []).append(key)
+    return list(found.values())
+
+
+def _courses(batch: Batch) -> frozenset[Course]:
+    return frozenset(course_of(key.experiment) for key in batch)
 
 
 def _replicas(batch: Batch) -> int:

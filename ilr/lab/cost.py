@@ -5,8 +5,10 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
+
 from ilr.experiments.experiment import Experiment, Observe
-from ilr.training.metrics import TOGETHER_BYTES
+from ilr.training.metrics import TOGETHER_BYTES, is_of_average
 from ilr.training.trainers import Trainer, trainer_of
 
 OPERATIONS_PER_SECOND = 28e9
@@ -21,20 +23,24 @@ STARTUP_SECONDS = 5.0
 """Until a worker process has imported what it needs."""
 
 
+Course = tuple[int, tuple[Observe, ...]]
+"""Steps and observations."""
+
+
 def operations(experiment: Experiment) -> float:
     """Floating-point operations of one replica's training and evaluations; one in float64 counts as two."""
     trainer = trainer_of(experiment)
     return trainer.step_operations * experiment.steps + _observing(experiment, trainer)
 
 
-def batch_operations(slices: Sequence[Experiment]) -> float:
+def operations_together(slices: Sequence[Experiment]) -> float:
     """The same of slices that train as one batch, whose replicas count once as long as they are the same network.
 
     As if each kind of them were evaluated by itself: what several kinds look at in one network is counted for each.
     """
     trainer = trainer_of(slices[0])
     total = trainer.step_operations * trainer.network_steps(slices)
-    for alike in _by_kind(slices):
+    for alike in _by_course(slices):
         steps = alike[0].steps
         # Networks that there are at a time, on average over the steps.
         networks = trainer.network_steps(alike) / steps if steps else sum(one.replicas for one in alike)
@@ -42,12 +48,17 @@ def batch_operations(slices: Sequence[Experiment]) -> float:
     return total
 
 
-def _by_kind(slices: Sequence[Experiment]) -> list[list[Experiment]]:
+def course_of(experiment: Experiment) -> Course:
+    """All that slices which may train as one batch can differ in that costs something."""
+    return experiment.steps, experiment.observe
+
+
+def _by_course(slices: Sequence[Experiment]) -> list[list[Experiment]]:
     """Of slices that train as one batch those that cost the same."""
-    kinds: dict[tuple[int, tuple[Observe, ...]], list[Experiment]] = {}
+    found: dict[Course, list[Experiment]] = {}
     for one in slices:
-        kinds.setdefault((one.steps, one.observe), []).append(one)
-    return list(kinds.values())
+        found.setdefault(course_of(one), []).append(one)
+    return list(found.values())
 
 
 def _observing(experiment: Experiment, trainer: Trainer) -> float:
@@ -77,25 +88,31 @@ def work(slices: Sequence[Experiment]) -> float:
     """What training slices as one batch takes, in floating-point operations of about the same time each."""
     steps = max(one.steps for one in slices)
     overhead = steps * trainer_of(slices[0]).layers * LAYER_SECONDS * OPERATIONS_PER_SECOND
-    return batch_operations(slices) + overhead
+    return operations_together(slices) + overhead
 
 
 def training_bytes(experiment: Experiment) -> int:
-    """Working memory of one more replica in a batch, of its rates and of its observations."""
-    trainer = trainer_of(experiment)
-    return trainer.step_bytes + trainer.schedule_bytes + recorded_bytes(experiment)
+    """Working memory of one more replica in a batch, and what is kept of it."""
+    return trainer_of(experiment).step_bytes + kept_bytes(experiment)
 
 
 def kept_bytes(experiment: Experiment) -> int:
-    """What there is of one more replica in a batch, however few are computed at a time: rates and observations."""
+    """What there is of one more replica in a batch, however few are computed at a time."""
     trainer = trainer_of(experiment)
-    return trainer.schedule_bytes + recorded_bytes(experiment)
+    # Weights, gradient and velocity, and of every observation of averages what it goes on from.
+    vectors = 3 + sum(is_of_average(one) for one in experiment.observe)
+    weights = vectors * trainer.lengths["weight"] * np.dtype(experiment.dtype).itemsize
+    return weights + trainer.schedule_bytes + recorded_bytes(experiment)
 
 
 def peak_bytes(slices: Sequence[Experiment]) -> int:
     """Most memory that training slices as one batch needs, with the data; an upper estimate."""
-    trainer = trainer_of(slices[0])
-    training = sum(training_bytes(alike[0]) * sum(one.replicas for one in alike) for alike in _by_kind(slices))
+    trainer = trainer_of(max(slices, key=lambda one: one.steps))
+    training = 0
+    for alike in _by_course(slices):
+        # Rates are kept until the longest has ended.
+        longer = trainer.schedule_bytes - trainer_of(alike[0]).schedule_bytes
+        training += (training_bytes(alike[0]) + longer) * sum(one.replicas for one in alike)
     # Replicas are evaluated a few at a time, and at least one.
     evaluation = max(trainer.evaluation_bytes, TOGETHER_BYTES) if trainer.evaluation_bytes else 0
     return trainer.data_bytes + training + evaluation

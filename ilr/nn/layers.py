@@ -16,6 +16,9 @@ from ilr.nn.norms import Normalise
 
 ConvolutionKernel = Literal["grouped", "unfolded", "channels-first"]
 
+NARROW = 16
+"""Fewer channels than this do not fill a block of a CPU's convolutions."""
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -50,6 +53,10 @@ def _grouped(weights: Tensor, inputs: Tensor, stride: int) -> Tensor:
     """One convolution with a group for each replica, or one group of inputs that all share."""
     groups = inputs.shape[1] // weights.shape[2]
     kernels = weights.flatten(0, 1)  # [R·out, in, side, side]
+    if weights.shape[-1] == 1 and weights.shape[2] < NARROW and not inputs.is_cuda:
+        # The same, but for what oneDNN makes of it without AVX-512: for the gradient it wrote beyond its memory
+        # (github.com/uxlfoundation/oneDNN/issues/6035), which ended the process or gave other numbers.
+        inputs, stride = inputs[:, :, ::stride, ::stride], 1
     return F.conv2d(inputs, kernels, stride=stride, padding=weights.shape[-1] // 2, groups=groups)
 
 

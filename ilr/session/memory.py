@@ -31,8 +31,8 @@ def check_memory(plan: TrainingPlan, lab: Lab) -> str:
     needs: dict[tuple[tuple[str, int, int], ...], int] = {}
     largest = (0, 0, plan.jobs[0])
     for job in plan.jobs:
-        if _kind(job) not in needs:
-            needs[_kind(job)] = peak_bytes(job.slices) + PROCESS_BYTES
+        if _sizes(job) not in needs:
+            needs[_sizes(job)] = peak_bytes(job.slices) + PROCESS_BYTES
             # A job that does not fit is halved, and halved again.
             least = max(peak_bytes([one]) for one in job.slices) + PROCESS_BYTES
             largest = max(largest, (least, len(needs), job))
@@ -41,7 +41,7 @@ def check_memory(plan: TrainingPlan, lab: Lab) -> str:
         raise BadOptionError(
             f"training {job.keys[0].experiment} needs about {size(least)} of memory, and {size(free)} are free"
         )
-    each = [needs[_kind(job)] for job in plan.jobs]
+    each = [needs[_sizes(job)] for job in plan.jobs]
     at_once = sum(sorted(each, reverse=True)[: lab.engine.workers])
     if at_once <= free:
         return ""
@@ -51,5 +51,5 @@ def check_memory(plan: TrainingPlan, lab: Lab) -> str:
     )
 
 
-def _kind(job: Job) -> tuple[tuple[str, int, int], ...]:
+def _sizes(job: Job) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(one), one.steps, one.replicas) for one in job.slices)

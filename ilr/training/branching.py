@@ -2,20 +2,23 @@
 
 import sys
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ilr.experiments.experiment import Experiment
+from ilr.experiments.experiment import Experiment, kind_of
 from ilr.experiments.schedules import Schedule, Values
 
 Indices = NDArray[np.intp]
 
 SHORTEST = 0.05
 """Share of a run for which replicas must be the same network to train as one: to part takes time, too."""
+
+Schedules = tuple[object, object]
+"""Of learning rate and weight decay."""
 
 ENDED = -1
 """The network of a replica that trains no more."""
@@ -36,6 +39,15 @@ class Stage:
     """[network]: the first of the replicas that each network is, counted through all slices."""
     networks: Indices
     """[replica]: the network that each replica is, or `ENDED`."""
+
+
+def fusion_key(experiment: Experiment) -> Experiment:
+    """Experiments with equal keys can train as one batch: they are of one kind but for lengths and observations.
+
+    Not so on the toy loss, which is trained in one length.
+    """
+    kind = kind_of(experiment)
+    return kind if experiment.data is None else replace(kind, steps=0, observe=())
 
 
 # A plan asks again and again what the same slices come to.
@@ -97,38 +109,45 @@ def parting(one: Experiment, other: Experiment) -> int:
 
     The step after the last counts, too: a final state has rates.
     """
-    mine, others = _schedules(one), _schedules(other)
+    return _parting(_schedules(one), one.steps, _schedules(other), other.steps)
+
+
+# Of the slices of a plan each schedule is compared with many others, again and again.
+@lru_cache(maxsize=4096)
+def _parting(mine: Schedules, steps: int, others: Schedules, other_steps: int) -> int:
     # Schedules that are written alike need not be compared step by step.
-    if one.steps == other.steps and mine == others:
+    if steps == other_steps and mine == others:
         return NEVER
-    pairs = list(zip(mine, others, strict=True))
-    if any(_first_rate(schedule, one.steps) != _first_rate(against, other.steps) for schedule, against in pairs):
-        return 0
-    until = min(one.steps, other.steps) + 1
+    until = min(steps, other_steps) + 1
     found = NEVER
-    for schedule, against in pairs:
-        differ = _rates(schedule, one.steps)[:until] != _rates(against, other.steps)[:until]
+    for schedule, against in zip(mine, others, strict=True):
+        # Most differ from the first step on.
+        if _first_rate(schedule, steps) != _first_rate(against, other_steps):
+            return 0
+        differ = _rates(schedule, steps)[:until] != _rates(against, other_steps)[:until]
         if differ.any():
             found = min(found, int(np.argmax(differ)))
     return found
 
 
-def _schedules(experiment: Experiment) -> tuple[object, object]:
-    """Those of learning rate and weight decay."""
+def _schedules(experiment: Experiment) -> Schedules:
     return experiment.learning_rate, experiment.weight_decay
 
 
 def are_related(one: Experiment, other: Experiment) -> bool:
     """Whether two slices that may train as one batch have networks in common for long enough to do so."""
-    same_start = _start(one) == _start(other)
-    return same_start and parting(one, other) >= max(SHORTEST * min(one.steps, other.steps), 1)
+    return _start(one) == _start(other) and _is_long(parting(one, other), one, other)
+
+
+def _is_long(parted_at: int, one: Experiment, other: Experiment) -> bool:
+    """Whether two slices that part at a step train as one for long enough until then."""
+    return parted_at >= max(SHORTEST * min(one.steps, other.steps), 1)
 
 
 def _start(experiment: Experiment) -> tuple[int, range, float, float]:
     return experiment.seed, experiment.replica_ids, experiment.initial_scale, experiment.initial_velocity
 
 
-# Of the slices of a plan each schedule is compared with many others, and most differ from the first step on.
 @lru_cache(maxsize=4096)
 def _first_rate(schedule: Hashable, steps: int) -> float:
     return float(_rates(schedule, steps)[0])
@@ -144,15 +163,13 @@ def _rates(schedule: Hashable, steps: int) -> Values:
 def _partings(slices: Sequence[Experiment], companies: set[tuple[int, ...]]) -> dict[tuple[int, int], int]:
     """For each two slices that have networks in common, by their places: the first step at which their rates differ.
 
-    For those that part soon it is 0, by a measure that is the same for all: what is one network with each of two others
-    must find these to be one.
+    For those that part soon it is 0.
     """
-    soon = SHORTEST * min(one.steps for one in slices)
     found: dict[tuple[int, int], int] = {}
     for company in companies:
         for place, later in enumerate(company):
             for earlier in company[:place]:
                 if (earlier, later) not in found:
                     parted_at = parting(slices[earlier], slices[later])
-                    found[earlier, later] = parted_at if parted_at >= soon else 0
+                    found[earlier, later] = parted_at if _is_long(parted_at, slices[earlier], slices[later]) else 0
     return found

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.data.on_device import Examples, place
-from ilr.experiments.experiment import Experiment, fusion_key
+from ilr.experiments.experiment import Experiment
 from ilr.experiments.optimizers import gains
 from ilr.experiments.quantities import GRADIENT, QUANTITIES, UPDATE
 from ilr.experiments.recording import Array
@@ -22,7 +21,7 @@ from ilr.nn.base import FusedNet
 from ilr.nn.cuda_graph import CaptureError, Replay, capturable, current, refusals
 from ilr.nn.execution import Formulation
 from ilr.nn.norms import Normalise, in_all_training
-from ilr.training.branching import Indices, Stage, network_steps, stages
+from ilr.training.branching import Indices, Stage, fusion_key, network_steps, stages
 from ilr.training.draws import StepDraws, paired
 from ilr.training.metrics import Averages, Networks, Step, is_of_average
 from ilr.training.noise import Gradients
@@ -59,8 +58,8 @@ def check_fusable(slices: Slices) -> None:
     """
     if len({fusion_key(experiment) for experiment in slices}) != 1:
         raise ValueError(
-            "only experiments that differ in nothing but schedules, seeds, initial scale, steps and what is observed "
-            "train as one batch"
+            "only experiments that differ in nothing but schedules, seeds, replicas, initial scale and velocity, steps "
+            "and observations train as one batch, and on the toy loss not in the last two"
         )
 
 
@@ -121,6 +120,8 @@ class _Run:
         self.captures = capturable(device)
         self.averages = Averages(observation for one in slices for observation in one.observe)
         self.recorder = Recorder(slices)
+        observed = {observation.quantity for one in slices for observation in one.observe}
+        self.of_steps = OF_STEPS & observed
         # Of all replicas, also of those that are the same network at first.
         self.all_replicas = [(experiment.seed, replica) for experiment in slices for replica in experiment.replica_ids]
         # One value more than there are steps: the final state has an effective learning rate too.
@@ -136,7 +137,7 @@ class _Run:
             else RecordSteps(shared.optimizer, layers)
         )
         # To measure it may take seconds, and nothing else needs it.
-        is_observed = any(one.quantity == "effective_learning_rate" for each in slices for one in each.observe)
+        is_observed = "effective_learning_rate" in observed
         self.norm_power = norm_power(shared.optimizer) if shared.optimizer and is_observed else -2
         self.gain, _ = gains(shared.stepped_by)
         first, *self.later = stages(self.slices)
@@ -159,13 +160,14 @@ class _Run:
         self.averages.gather(index)
         self.optimizer = self.optimizer.of(index, self.net.layers_of(self.weights))
         self.views = Views(stage, self.recorder.watches, self.device)
+        # Those of the last stage are gone before room for this one's is looked for.
+        self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
+        """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
         batch = self.draws.batch(stage.begin)
         torch.backends.cudnn.benchmark = self._times_convolutions(batch)
         given = self.net, self.weights, self.head, batch.images, batch.labels, self.normalise
         with in_a_step(self.shared.precision, self.device):
             self.formulation = self.choose(*given)
-        self.graphs: dict[frozenset[str], Replay[dict[str, Tensor]]] = {}
-        """The step as a graph, by the quantities that it measures: steps that measure nothing should not pay for it."""
 
     def _part(self, step: int) -> None:
         """Lets the networks part whose schedules have done so by a step."""
@@ -248,6 +250,8 @@ class _Run:
     def _replayed(self, step: int, wanted: frozenset[str]) -> Mapping[str, Tensor]:
         """As `_eager`, by a graph, which makes the batch too; where there can be none, eagerly from now on."""
         inputs = self.learning_rates[step], self.weight_decays[step], *self.draws.at(step)
+        # Every graph keeps memory of its own: there is one that measures all, and one that measures nothing.
+        wanted = self.of_steps if wanted else frozenset()
         if wanted not in self.graphs:
             try:
                 self.graphs[wanted] = Replay(partial(self._step, wanted), inputs, self.optimizer.state)
@@ -281,9 +285,21 @@ class _Run:
 
     def _observe_state(self, step: int, due: Sequence[Due]) -> None:
         wanted = [one for one in due if one.quantity not in OF_STEPS]
-        if not wanted:
-            return
-        view = self.views.of({one.watch for one in wanted})
+        # What is measured of the same networks, or needs as little, is looked at together, and by all watches at once.
+        together: dict[object, list[Due]] = {}
+        for one in wanted:
+            needs = one.observation.row.needs
+            # Of a mean of weights it matters which steps it is over.
+            what = one.observation if is_of_average(one.observation) else (needs.kind, needs.network)
+            together.setdefault(what, []).append(one)
+        for alike in together.values():
+            self._look(step, alike)
+
+    def _look(self, step: int, alike: Sequence[Due]) -> None:
+        """Measures and keeps what is due of the same networks."""
+        first = alike[0].observation
+        view = self.views.of({one.watch for one in alike})
+        averaged = self.averages.taken(first, self.weights) if is_of_average(first) else None
         networks = Networks(
             net=self.net,
             norm=self.norm,
@@ -294,19 +310,14 @@ class _Run:
             probe_direction=partial(self._probe_direction, view.networks),
             train=self.train_set,
             test=self.test_set,
+            averaged=None if averaged is None else view.seen(averaged),
         )
-        # What several watches look at is measured once.
-        measured: dict[object, Tensor] = {}
-        for one in wanted:
-            observation = one.observation
-            # Of a mean it matters which steps it is over.
-            what: object = observation if is_of_average(observation) else (one.quantity, observation.factors)
-            if what not in measured:
-                seen = networks
-                if is_of_average(observation):
-                    seen = replace(networks, averaged=view.seen(self.averages.taken(observation, self.weights)))
-                measured[what] = seen.measure(observation)
-            one.keep(view.rows(one.watch, measured[what]))
+        measured: dict[tuple[str, tuple[float, ...]], Tensor] = {}
+        for one in alike:
+            asked = one.quantity, one.observation.factors
+            if asked not in measured:
+                measured[asked] = networks.measure(one.observation)
+            one.keep(view.rows(one.watch, measured[asked]))
 
     def _probe_direction(self, networks: Indices) -> Tensor:
         draws = [

@@ -126,13 +126,16 @@ class Averages:
         """The mean [R, weight] at a step at which an observation is due, whose weights now count; once for each."""
         place = self._places[observation]
         self._counts[place] += 1
-        if self._counts[place] == 1:
-            self._kept[place] = weights.clone()  # training goes on in place
-            return self._kept[place]
+        earlier = self._kept.pop(place, weights)
         if observation.row.needs is OF_AVERAGE:
-            return self._kept[place].lerp_(weights, 1 / self._counts[place])
-        mean = (self._kept[place] + weights) / 2
-        self._kept[place] = weights.clone()
+            mean = earlier.lerp(weights, 1 / self._counts[place])
+            kept = mean
+        else:
+            mean = (earlier + weights) / 2
+            kept = weights.clone()  # training goes on in place
+        # After its last step there is nothing to go on from.
+        if self._counts[place] < len(observation.at):
+            self._kept[place] = kept
         return mean
 
     def gather(self, index: Tensor) -> None:
@@ -142,14 +145,16 @@ class Averages:
     def snapshot(self) -> dict[str, Tensor]:
         """All that there is to go on from."""
         kept = {f"{KEPT}{place}": tensor for place, tensor in self._kept.items()}
-        return {"averaged": torch.tensor(self._counts), **kept} if kept else {}
+        return {"averaged": torch.tensor(self._counts), **kept} if self._counts else {}
 
     def resume(self, snapshot: Mapping[str, Array], device: torch.device) -> None:
         """Goes on from a snapshot."""
         if "averaged" in snapshot:
             self._counts = snapshot["averaged"].tolist()
-            begun = [place for place, count in enumerate(self._counts) if count]
-            self._kept = {place: torch.tensor(snapshot[f"{KEPT}{place}"], device=device) for place in begun}
+            names = {place: f"{KEPT}{place}" for place in self._places.values()}
+            self._kept = {
+                place: torch.tensor(snapshot[name], device=device) for place, name in names.items() if name in snapshot
+            }
 
 
 def is_of_average(observation: Observe) -> bool:

@@ -10,14 +10,11 @@ from torch import Tensor
 
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.recording import DIVERGED_AT, Array
-from ilr.training.branching import ENDED, Indices, Stage
+from ilr.training.branching import ENDED, NEVER, Indices, Stage
 from ilr.training.snapshots import Snapshot
 
 Arrays = dict[str, Array]
 """[replica, time, ...] by quantity."""
-
-NEVER = np.iinfo(np.int64).max
-"""Later than any step."""
 
 RECORDED = "recorded "
 """How the names of what was recorded begin in a snapshot."""

@@ -13,7 +13,7 @@ from ilr.experiments.architectures import PreResNet
 from ilr.experiments.experiment import Experiment, Observe
 from ilr.experiments.schedules import Phases
 from ilr.lab.batches import Batch, CPURoom, cut, families, grouped
-from ilr.lab.cost import batch_operations, operations, peak_bytes, training_bytes, work
+from ilr.lab.cost import operations, operations_together, peak_bytes, training_bytes, work
 from ilr.lab.engines import Engine, InProcess, Processes
 from ilr.lab.gpus import GPURoom
 from ilr.lab.scheduler import Lab
@@ -109,6 +109,24 @@ def test_families_stay_together_while_there_is_room(trunk: Experiment) -> None:
     assert [len(batch) for batch in cut(group, 1, For(0, 0))] == [1] * 6
 
 
+def test_families_leave_no_worker_idle(trunk: Experiment) -> None:
+    """Ten families of three slices: a quarter of them holds two and a half, and five batches would be one too many."""
+    trio = trunk, branch(trunk, 60), branch(trunk, 80)
+    group = keys(*(one.slice(first, 8) for first in range(0, 80, 8) for one in trio))
+    assert [len(batch) for batch in cut(group, 4, AMPLE)] == [9, 9, 9, 3]
+    assert [len(batch) for batch in cut(group, 5, AMPLE)] == [6] * 5
+    # Memory allows no fewer.
+    assert [len(batch) for batch in cut(group, 1, For(48, 48))] == [6] * 5
+
+
+def test_a_kind_that_is_related_to_none_is_no_reason_against_others(trunk: Experiment) -> None:
+    """Whether it pays is asked for those that are related, through others if need be, not for all that might train."""
+    large = replace(trunk, net=PreResNet(), batch_size=128)
+    short, shorter = replace(large, steps=80), replace(large, steps=60)
+    small = [replace(large, seed=seed, steps=30) for seed in range(4)]
+    assert slices(grouped(keys(short, *small, large, shorter), AMPLE)) == [[short, large, shorter], small]
+
+
 def test_a_gpu_keeps_more_together_than_it_computes_at_once(trunk: Experiment) -> None:
     large = replace(trunk, net=PreResNet(), batch_size=128)
     room = GPURoom(8 * 10**9)
@@ -123,13 +141,14 @@ def test_a_batch_costs_what_it_has_in_common_once(trunk: Experiment) -> None:
     step = trainer_of(trunk).step_operations
     later = branch(unobserved, 60, steps=80)
     # Sixty steps are those of the trunk, and one more is taken before it is gone.
-    assert batch_operations([unobserved, later]) == 8 * (100 + 21) * step
-    assert batch_operations([trunk]) == 8 * operations(trunk)
-    assert batch_operations([trunk, replace(trunk, seed=9)]) == 16 * operations(trunk)
+    assert operations_together([unobserved, later]) == 8 * (100 + 21) * step
+    assert operations_together([trunk]) == 8 * operations(trunk)
+    assert operations_together([trunk, replace(trunk, seed=9)]) == 16 * operations(trunk)
     looked_at = operations(trunk) - 100 * step
-    assert batch_operations([trunk, later]) == pytest.approx(8 * (121 * step + looked_at))
+    assert operations_together([trunk, later]) == pytest.approx(8 * (121 * step + looked_at))
     assert work([trunk, later]) < work([trunk]) + work([later])
-    assert peak_bytes([trunk, later]) - peak_bytes([trunk]) == 8 * training_bytes(later)
+    # Of twenty steps more there are two rates more for each replica, as long as they train together.
+    assert peak_bytes([trunk, later]) - peak_bytes([trunk]) == 8 * (training_bytes(later) + 20 * 2 * 4)
 
 
 @pytest.mark.parametrize("engine", [InProcess(), Processes(2)], ids=["in-process", "processes"])

@@ -14,9 +14,11 @@ from ilr.experiments.architectures import PreResNet
 from ilr.experiments.experiment import Experiment, Observe, every
 from ilr.experiments.norms import NoNorm
 from ilr.experiments.schedules import Constant
-from ilr.nn import execution, gradients
+from ilr.nn import execution, gradients, layers
 from ilr.nn.base import FusedNet
 from ilr.nn.execution import Formulation, candidates, fastest
+from ilr.nn.layers import Layers
+from ilr.nn.norms import in_training
 from ilr.training.loop import train
 from tests.training.test_loop import BASE, EXACT, NETS, STEPS
 
@@ -42,6 +44,31 @@ def test_every_formulation_trains_the_same_networks(
     expected = with_formulation(experiment, random_dataset, Formulation(5))
     for quantity, values in with_formulation(experiment, random_dataset, formulation).items():
         np.testing.assert_allclose(values, expected[quantity], err_msg=quantity, **EXACT)
+
+
+@pytest.mark.parametrize("channels", [4, 16])
+def test_a_strided_1x1_convolution_is_what_it_is_by_matrix_products(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few channels oneDNN never sees one: on some CPUs its gradient wrote beyond its memory."""
+    strides: list[int] = []
+    conv2d = torch.nn.functional.conv2d
+
+    def seen(*given: Any, stride: int, **rest: Any) -> Tensor:
+        strides.append(stride)
+        return conv2d(*given, stride=stride, **rest)
+
+    monkeypatch.setattr(layers.F, "conv2d", seen)
+    stream = torch.Generator().manual_seed(0)
+    weights = torch.randn(3, 5, channels, 1, 1, generator=stream, dtype=torch.float64, requires_grad=True)
+    inputs = torch.randn(2, 3 * channels, 7, 7, generator=stream, dtype=torch.float64, requires_grad=True)
+    found = []
+    for kernel in ("grouped", "unfolded"):
+        outputs = Layers(in_training(NoNorm()), kernel).convolution(weights, inputs, stride=2)
+        found.append((outputs, *torch.autograd.grad(outputs.square().sum(), (weights, inputs))))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert strides == [1 if channels == 4 else 2]
 
 
 @pytest.mark.parametrize("net", NETS)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from ilr.data.dataset import Dataset
 from ilr.experiments.architectures import CNN, MLP
@@ -15,6 +16,7 @@ from ilr.experiments.schedules import Constant, Phases, StepDecay, Values
 from ilr.training import loop
 from ilr.training.branching import ENDED, NEVER, network_steps, parting, stages
 from ilr.training.loop import train
+from ilr.training.metrics import Networks
 from ilr.training.recorder import Arrays
 from tests import fake_graph
 
@@ -127,6 +129,26 @@ def test_what_ends_first_leaves_the_others_their_networks(random_dataset: Datase
     first, *_, last = stages(tuple(slices))
     assert len(first.replicas) == 6 + 4
     assert last.networks.tolist() == [ENDED] * 4 + [0, 1, 2, 3] + [ENDED] * 2 + [4, 5, 6, 7]
+
+
+def test_nothing_is_measured_of_what_nobody_asks(monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset) -> None:
+    """One slice is evaluated, others that parted from it have their norms taken at the same steps."""
+    evaluated: list[int] = []
+    test_accuracy = Networks.test_accuracy
+
+    def counted(networks: Networks) -> Tensor:
+        evaluated.append(len(networks.weight_vectors))
+        return test_accuracy(networks)
+
+    monkeypatch.setattr(Networks, "test_accuracy", counted)
+    at = every(4, STEPS)
+    norms = Observe("weight_norm", at), Observe("average_test_accuracy", (20,))
+    slices = unlike(
+        (TRUNK, STEPS, (Observe("test_accuracy", at),)), (branch(8), STEPS, norms), (branch(8, rate=0.5), STEPS, norms)
+    )
+    train(slices, random_dataset)
+    # The first slice alone at each step, and at one of them the averages of the others.
+    assert evaluated == [4] * 5 + [4, 8] + [4]
 
 
 def test_schedules_that_know_their_length_are_compared_step_by_step() -> None:

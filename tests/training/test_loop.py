@@ -10,7 +10,7 @@ from torch import Tensor
 from ilr.data.dataset import Dataset
 from ilr.data.sampling import BatchOrder
 from ilr.experiments.architectures import CNN, MLP
-from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every, fusion_key
+from ilr.experiments.experiment import CropFlip, Data, Experiment, Observe, Partners, every
 from ilr.experiments.noise import SVAG, GaussianNoise
 from ilr.experiments.norms import BatchNorm, LayerNorm, NoNorm, Norm
 from ilr.experiments.optimizers import SGD, AdamW, Lion
@@ -18,6 +18,7 @@ from ilr.experiments.recording import DIVERGED_AT
 from ilr.experiments.schedules import Constant, Cosine, Exponential, Phases, Schedule, StepDecay, WarmupLinear
 from ilr.nn.architectures import FusedMLP, build
 from ilr.nn.layers import Layers
+from ilr.training.branching import fusion_key
 from ilr.training.loop import train
 from tests.oracle import plain_test_accuracy, train_plain
 
