@@ -1,6 +1,8 @@
 """Networks that are the same until their schedules differ train as one until then, and nobody can tell afterwards."""
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from ilr.experiments.noise import GaussianNoise
 from ilr.experiments.norms import BatchNorm
 from ilr.experiments.optimizers import AdamW
 from ilr.experiments.schedules import Constant, Phases, StepDecay, Values
+from ilr.nn.cuda_graph import Replay
 from ilr.training import loop
 from ilr.training.branching import ENDED, NEVER, network_steps, parting, stages
 from ilr.training.loop import train
@@ -90,6 +93,24 @@ def test_nobody_can_tell_where_steps_are_graphs(
     fake_graph.install(monkeypatch)
     monkeypatch.setattr(loop, "capturable", lambda _: True)
     assert_nobody_can_tell([replace(one, **fields) for one in BRANCHES], random_dataset)
+
+
+def test_a_stage_has_two_graphs_of_a_step(monkeypatch: pytest.MonkeyPatch, random_dataset: Dataset) -> None:
+    """One measures all that any slice ever asks of a step, one nothing: each keeps memory of its own."""
+    fake_graph.install(monkeypatch)
+    monkeypatch.setattr(loop, "capturable", lambda _: True)
+    captured: list[frozenset[str]] = []
+
+    def capturing(step: partial[Any], *rest: Any) -> Any:
+        captured.append(step.args[0])
+        return Replay(step, *rest)
+
+    monkeypatch.setattr(loop, "Replay", capturing)
+    losses, norms = Observe("batch_loss", range(0, STEPS, 2)), Observe("gradient_second_moment", range(0, STEPS, 3))
+    assert_nobody_can_tell(unlike((TRUNK, STEPS, (losses,)), (branch(12), STEPS, (norms,))), random_dataset)
+    one, other, none = (frozenset(names) for names in ({"batch_loss"}, {"gradient_second_moment"}, ()))
+    # Before the slices part and after, and of each alone.
+    assert captured == [one | other, none] * 2 + [one, none] + [other, none]
 
 
 def test_slices_of_other_replicas_part_as_far_as_they_overlap(random_dataset: Dataset) -> None:
