@@ -68,7 +68,9 @@ def test_replayed_steps_are_the_steps(variant: str, random_dataset: Dataset, gra
         np.testing.assert_allclose(replayed[quantity], values, **EXACT, err_msg=quantity)
 
 
-def test_one_graph_measures_all_that_is_ever_asked_and_one_nothing(random_dataset: Dataset, graphs: pytest.MonkeyPatch) -> None:
+def test_one_graph_measures_all_that_is_ever_asked_and_one_nothing(
+    random_dataset: Dataset, graphs: pytest.MonkeyPatch
+) -> None:
     made: list[Replay[Any]] = []
 
     class Kept(Replay[Any]):
