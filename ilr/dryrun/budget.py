@@ -11,7 +11,7 @@ import torch
 from ilr.dryrun.rates import Rates
 from ilr.experiments.experiment import Experiment, kind_of
 from ilr.lab.batches import cut, grouped
-from ilr.lab.cost import STARTUP_SECONDS, makespan, operations_together, peak_bytes, recorded_bytes
+from ilr.lab.cost import STARTUP_SECONDS, longest, makespan, operations_together, peak_bytes, recorded_bytes
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
 from ilr.lab.gpus import GPU, GPUS, H100, GPURoom, is_measured
@@ -265,7 +265,7 @@ def expected_steps(slices: tuple[Experiment, ...], needed: Sequence[Mapping[str,
 
 def _seconds_on(gpu: GPU, slices: Sequence[Experiment]) -> float:
     """Of one GPU, for one batch."""
-    return gpu.seconds(max(slices, key=lambda one: one.steps), operations_together(slices))
+    return gpu.seconds(longest(slices), operations_together(slices))
 
 
 def _of_any(shares: Mapping[str, float]) -> float:

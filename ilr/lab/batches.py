@@ -69,8 +69,9 @@ def grouped(keys: Iterable[Key], room: Room) -> list[Batch]:
                 for family in families(related):
                     together.setdefault(_courses(family), []).extend(family)
                 ways.append(list(together.values()))
-            # The first of those that take as little: each kind apart.
-            found += min(ways, key=lambda batches: _work(batches, room))
+                # The first of those that take as little: each kind apart.
+                ways.sort(key=lambda batches: _work(batches, room))
+            found += ways[0]
     return found
 
 
@@ -144,6 +145,9 @@ def _work(groups: Iterable[Batch], room: Room) -> float:
 
 def _related(group: Batch) -> list[Batch]:
     """The slices in lists, so that those of a kind, and those of a family, are in one: through others, if need be."""
+    # Most are of one kind, and need not be compared.
+    if len(_courses(group)) == 1:
+        return [group]
     linked: list[frozenset[Course]] = []
     for family in families(group):
         courses = _courses(family)

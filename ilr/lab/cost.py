@@ -48,6 +48,11 @@ def operations_together(slices: Sequence[Experiment]) -> float:
     return total
 
 
+def longest(slices: Sequence[Experiment]) -> Experiment:
+    """Of slices that train as one batch the one with most steps."""
+    return max(slices, key=lambda one: one.steps)
+
+
 def course_of(experiment: Experiment) -> Course:
     """All that slices which may train as one batch can differ in that costs something."""
     return experiment.steps, experiment.observe
@@ -86,8 +91,7 @@ def _evaluation_operations(experiment: Experiment, trainer: Trainer) -> float:
 
 def work(slices: Sequence[Experiment]) -> float:
     """What training slices as one batch takes, in floating-point operations of about the same time each."""
-    steps = max(one.steps for one in slices)
-    overhead = steps * trainer_of(slices[0]).layers * LAYER_SECONDS * OPERATIONS_PER_SECOND
+    overhead = longest(slices).steps * trainer_of(slices[0]).layers * LAYER_SECONDS * OPERATIONS_PER_SECOND
     return operations_together(slices) + overhead
 
 
@@ -107,7 +111,7 @@ def kept_bytes(experiment: Experiment) -> int:
 
 def peak_bytes(slices: Sequence[Experiment]) -> int:
     """Most memory that training slices as one batch needs, with the data; an upper estimate."""
-    trainer = trainer_of(max(slices, key=lambda one: one.steps))
+    trainer = trainer_of(longest(slices))
     training = 0
     for alike in _by_course(slices):
         # Rates are kept until the longest has ended.

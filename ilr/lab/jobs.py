@@ -67,11 +67,6 @@ class Job:
         return trainer_of(self.slices[0]).network_steps(self.slices)
 
     @property
-    def longest(self) -> Experiment:
-        """The slice with most steps."""
-        return max(self.slices, key=lambda one: one.steps)
-
-    @property
     def work(self) -> int:
         """What it takes, in units of `WORK_UNIT`: steps differ too much to tell how far a run is."""
         return math.ceil(work(self.slices) / WORK_UNIT)

@@ -13,7 +13,7 @@ from ilr.experiments.recording import Recording, join
 from ilr.lab.batches import Batch, CPURoom, Room, cut, grouped
 from ilr.lab.catalogue import Catalogue, Origin
 from ilr.lab.checkpoints import begun, tidy
-from ilr.lab.cost import operations_together, recorded_bytes, seconds
+from ilr.lab.cost import longest, operations_together, recorded_bytes, seconds
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.engines import Engine
 from ilr.lab.gpus import room_on, seconds_on_gpus
@@ -139,7 +139,7 @@ class Lab:
     def _seconds(self, works: Mapping[Job, int]) -> float:
         """Rough time for jobs, by the work in each."""
         if is_gpu(self.device):
-            each = [(job.longest, operations_together(job.slices)) for job in works]
+            each = [(longest(job.slices), operations_together(job.slices)) for job in works]
             return seconds_on_gpus(each, self.device, self.engine.workers)
         return seconds([work * WORK_UNIT for work in works.values()], self.engine.workers)
 
