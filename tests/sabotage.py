@@ -33,7 +33,7 @@ from ilr.training import loop, metrics, toy, trainers
 from ilr.training.draws import StepDraws
 from ilr.training.loop import _Run
 from ilr.training.metrics import Networks
-from ilr.training.optimizers import SGD
+from ilr.training.optimizers.sgd import SGD
 
 Patch = pytest.MonkeyPatch
 Float64 = npt.NDArray[np.float64]

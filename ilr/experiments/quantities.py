@@ -79,7 +79,7 @@ _TABLE = (
     ),
     Quantity("partner_average_test_accuracy", OF_PARTNERS, "test_accuracy of two partners' mean w", dtype="float64"),
     Quantity("weight_norm", WEIGHTS, "‖w‖", toy=True),
-    # Of another optimiser than SGD, the power of ‖w‖ is measured: `ilr.training.stepping.norm_power`.
+    # Of another optimiser than SGD, the power of ‖w‖ is measured: `ilr.training.optimizers.effective_rate.norm_power`.
     Quantity(
         "effective_learning_rate",
         WEIGHTS,

@@ -25,10 +25,11 @@ from ilr.training.branching import Indices, Stage, fusion_key, network_steps, st
 from ilr.training.draws import StepDraws, paired
 from ilr.training.metrics import Averages, Networks, Step, is_of_average
 from ilr.training.noise import Gradients
-from ilr.training.optimizers import SGD
+from ilr.training.optimizers.effective_rate import norm_power
+from ilr.training.optimizers.records import RecordSteps
+from ilr.training.optimizers.sgd import SGD
 from ilr.training.recorder import Arrays, Due, Recorder, Views
 from ilr.training.snapshots import STEP, UNKEPT, Keeper, Snapshot
-from ilr.training.stepping import RecordSteps, norm_power
 
 Slices = Sequence[Experiment]
 """Experiments that train as one batch, such as parts of one: their fusion keys are equal."""

@@ -182,7 +182,7 @@ class Networks:
     train: ExampleSet
     test: ExampleSet
     norm_power: int | None = -2
-    """That of the weight norm in the optimiser's effective learning rate: `ilr.training.stepping.norm_power`."""
+    """That of the weight norm in the optimiser's effective learning rate: `ilr.training.optimizers.effective_rate`."""
     averaged: Tensor | None = None
     """[R, weight], the mean of weights that is observed: `Averages` gives it."""
     _rescaled: dict[tuple[float, ...], dict[str, Tensor]] = field(default_factory=dict, init=False)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ilr.experiments.noise import GradientNoise
 from ilr.experiments.seeding import Stream, generator
-from ilr.training.optimizers import like
+from ilr.training.optimizers.sgd import like
 
 BLOCK = 256
 """Steps for which a replica draws at a time: to make a generator takes longer than to draw from it."""

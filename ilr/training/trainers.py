@@ -28,9 +28,10 @@ from ilr.nn.own.trying import try_net, try_norm
 from ilr.training.branching import network_steps
 from ilr.training.loop import Choose, Slices, Tick, check_fusable, silent, train
 from ilr.training.metrics import EVALUATION_EXAMPLES, PROBE_EXAMPLES, sampled
+from ilr.training.optimizers.effective_rate import BUILT_IN, norm_power
+from ilr.training.optimizers.trying import try_optimizer
 from ilr.training.recorder import Arrays
 from ilr.training.snapshots import UNKEPT, Keeper
-from ilr.training.stepping import BUILT_IN, norm_power, try_optimizer
 from ilr.training.toy import train_toy
 
 Load = Callable[[Data], Dataset]
