@@ -11,7 +11,7 @@ import torch
 from ilr.dryrun.rates import Rates
 from ilr.experiments.experiment import Experiment, kind_of
 from ilr.lab.batches import cut, grouped
-from ilr.lab.cost import STARTUP_SECONDS, longest, makespan, operations_together, peak_bytes, recorded_bytes
+from ilr.lab.cost import STARTUP_SECONDS, longest, makespan, operations_together, peak_bytes, recorded_bytes, shares
 from ilr.lab.data_folder import STAND_IN
 from ilr.lab.engines import InProcess
 from ilr.lab.gpus import GPU, GPUS, H100, GPURoom, is_measured
@@ -195,31 +195,31 @@ class Budget:
             for batch in (batch for group in self.groups[gpu] for batch in cut(group, 1, room)):
                 most = _seconds_on(gpu, [key.experiment for key in batch])
                 whole = Seconds(most, most * self._expected_part(batch))
-                for key, shares in self._shares(batch):
-                    on_gpus[key][gpu] = whole.part(*shares)
+                for key, parts in self._parts(batch):
+                    on_gpus[key][gpu] = whole.part(*parts)
         found: dict[Key, SliceCost] = {}
         for job, seconds in zip(self.training.jobs, here, strict=True):
             memory, operations = peak_bytes(job.slices), operations_together(job.slices)
-            for key, shares in self._shares(job.keys):
+            for key, parts in self._parts(job.keys):
                 one = key.experiment
                 found[key] = SliceCost(
                     slice=one,
-                    steps=job.network_steps * shares[0],
-                    operations=operations * shares[0],
+                    steps=job.network_steps * parts[0],
+                    operations=operations * parts[0],
                     memory=memory,
                     disk=one.replicas * recorded_bytes(one),
                     expected_networks=one.replicas * _of_any(self.needed[key]),
-                    here=seconds.part(*shares),
+                    here=seconds.part(*parts),
                     on_gpus=on_gpus[key],
                 )
         return found
 
-    def _shares(self, batch: Sequence[Key]) -> Iterator[tuple[Key, tuple[float, float]]]:
+    def _parts(self, batch: Sequence[Key]) -> Iterator[tuple[Key, tuple[float, float]]]:
         """Each slice's share of what its batch takes at most, and of what is expected."""
-        most = [max(key.experiment.steps, 1) * key.experiment.replicas for key in batch]
-        expected = [_of_any(self.needed[key]) * steps for key, steps in zip(batch, most, strict=True)]
-        for key, of_most, of_expected in zip(batch, most, expected, strict=True):
-            yield key, (of_most / sum(most), of_expected / sum(expected) if sum(expected) else 0.0)
+        most = shares([key.experiment for key in batch])
+        needed = [_of_any(self.needed[key]) * share for key, share in zip(batch, most, strict=True)]
+        for key, of_most, of_needed in zip(batch, most, needed, strict=True):
+            yield key, (of_most, of_needed / sum(needed) if sum(needed) else 0.0)
 
     def _by_claim(self, selection: Selection) -> list[ClaimCost]:
         """The cost of each claim that runs, in order; what claims share counts for the first that needs it."""

@@ -95,6 +95,13 @@ def work(slices: Sequence[Experiment]) -> float:
     return operations_together(slices) + overhead
 
 
+def shares(slices: Sequence[Experiment]) -> list[float]:
+    """Each slice's share of what it takes to train them as one batch: that of its steps, as if nothing were shared."""
+    # What is only looked at, at step 0, costs something, too.
+    steps = [max(one.steps, 1) * one.replicas for one in slices]
+    return [of_one / sum(steps) for of_one in steps]
+
+
 def training_bytes(experiment: Experiment) -> int:
     """Working memory of one more replica in a batch, and what is kept of it."""
     return trainer_of(experiment).step_bytes + kept_bytes(experiment)

@@ -16,7 +16,7 @@ from ilr.data.catalog import DataUnavailableError
 from ilr.data.dataset import Dataset
 from ilr.experiments.experiment import Data, Experiment
 from ilr.lab.checkpoints import Checkpoint
-from ilr.lab.cost import work
+from ilr.lab.cost import shares, work
 from ilr.lab.data_folder import DataFolder
 from ilr.lab.hardware import gpu_software, peak_gpu_memory, peak_memory, processor
 from ilr.lab.store.keys import Key, commit
@@ -120,9 +120,7 @@ class Job:
             commit=commit(),
             machine=platform.node(),
         )
-        all_steps = sum(one.steps * one.replicas for one in self.slices)
-        for key, arrays in zip(self.keys, results, strict=True):
-            share = key.experiment.steps * key.experiment.replicas / all_steps if all_steps else 1 / len(self.keys)
+        for key, arrays, share in zip(self.keys, results, shares(self.slices), strict=True):
             Store(self.store).save(key, arrays, msgspec.structs.replace(facts, seconds=seconds * share))
         checkpoint.drop()
 
