@@ -14,7 +14,6 @@ from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -32,6 +31,7 @@ from ilr.stats.t_tests import OneGroup, TwoGroups
 from tests import looks
 from tests.cases import CASES, LOOK, REPLICAS, STRICT, Case, own_world, recorded_worlds
 from tests.recorded import RECORDED, pool
+from tests.verdicts import verdicts
 from tests.worlds import NORMAL, Noise
 
 REPRODUCED, REFUTED = Verdict.REPRODUCED, Verdict.REFUTED
@@ -76,11 +76,8 @@ class Effect:
         truth = self.edge + (self.outwards if verdict is REFUTED else -self.outwards) * distance
         prediction = self.prediction(alpha)
         draw = self.world or partial(own_world(self.rule), noise=NORMAL)
-        with mock.patch.object(Rule, "most", 2):
-            findings = (
-                self.rule(prediction, *draw(generator, n=n, truth=truth)) for _ in range(data_sets or self.data_sets)
-            )
-            return sum(finding.verdict is verdict for finding in findings)
+        drawn = (draw(generator, n=n, truth=truth) for _ in range(data_sets or self.data_sets))
+        return verdicts(self.rule, prediction, drawn).count(verdict)
 
 
 def known(spread: Spread) -> Callable[[np.random.Generator], Spread]:

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from ilr.stats.decision import Finding, Prediction, Verdict, classify
+from ilr.stats.decision import Prediction, Verdict
 from ilr.stats.function_space import closer_than, further_than
 from ilr.stats.function_space.relative import nearer_than
 from ilr.stats.groups import Group
@@ -20,6 +19,7 @@ from ilr.stats.shares import VIOLATORS, quantile_at_least, share_at_least, unive
 from tests.recorded import RECORDED, groups_of, pool
 from tests.stats.test_function_space import World as Distance
 from tests.stats.test_function_space import few_functions, independent_points, one_trait, one_trait_at_several_moments
+from tests.verdicts import counts, p_values
 from tests.worlds import CLUSTERED, EXPONENTIAL, LOGNORMAL, NOISES, NORMAL, ONE_IN_TEN, Fours, Noise, fours
 
 REPRODUCED, REFUTED = Verdict.REPRODUCED, Verdict.REFUTED
@@ -71,33 +71,17 @@ class Case:
     def draw(self, generator: np.random.Generator, noise: Noise, n: int, truth: float) -> tuple[Any, ...]:
         return (self.world or own_world(self.rule))(generator, noise, n, truth)
 
-    def findings(
+    def counts(
         self, generator: np.random.Generator, noise: Noise, n: int, truth: float, data_sets: int
-    ) -> list[Finding]:
-        prediction = self.prediction
-        # Verdicts do not depend on how many replicas would decide, and looking for that takes most of the time.
-        with mock.patch.object(Rule, "most", 2):
-            return [self.rule(prediction, *self.draw(generator, noise, n, truth)) for _ in range(data_sets)]
+    ) -> dict[Verdict, int]:
+        """How often each verdict is given, of so many data sets."""
+        drawn = (self.draw(generator, noise, n, truth) for _ in range(data_sets))
+        return counts(self.rule, self.prediction, drawn)
 
     def p_values(self, generator: np.random.Generator, noise: Noise, n: int, truth: float) -> Floats:
-        """Of many data sets, [data set, (p, p_refuted)]; no interval is looked for."""
-        pairs = np.empty((self.data_sets, 2))
-        nothing = (-math.inf, math.inf)
-        with (
-            mock.patch("ilr.stats.means._fieller", return_value=nothing),
-            mock.patch("ilr.stats.function_space.noise.DistanceNoise.upper_bound", return_value=math.inf),
-            mock.patch("ilr.stats.function_space.relative.Comparison.interval", return_value=nothing),
-        ):
-            for i in range(self.data_sets):
-                test = self.rule.assess(self.prediction, *self.draw(generator, noise, n, truth)).test
-                pairs[i] = test.p, test.p_refuted
-        return pairs
-
-
-def counts(findings: Sequence[Finding], alpha: float = ALPHA) -> dict[Verdict, int]:
-    """How often each verdict is given at the level alpha."""
-    verdicts = [classify(finding.p, finding.p_refuted, alpha) for finding in findings]
-    return {verdict: verdicts.count(verdict) for verdict in Verdict}
+        """Of many data sets, [data set, (p, p_refuted)]."""
+        drawn = (self.draw(generator, noise, n, truth) for _ in range(self.data_sets))
+        return p_values(self.rule, self.prediction, drawn)
 
 
 # Worlds of groups

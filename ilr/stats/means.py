@@ -235,11 +235,13 @@ class Ratio(GroupRule):
             mean = f"{of_others.value:g}"
             raise ValueError(f"{prediction.quantity!r} has a reference of mean {mean}: a ratio needs a positive one")
 
+        largest, largest_other = float(np.abs(values).max()), float(np.abs(others).max())
+
         def less(across: float, along: float) -> Edge:
             """How far across · group - along · reference is above 0."""
             if in_pairs:
-                one, other = across * values, along * others
-                found = Mean.of(one - other, size=max(np.abs(one).max(), np.abs(other).max())).estimate
+                size = max(abs(across) * largest, abs(along) * largest_other)
+                found = Mean.of(across * values - along * others, size).estimate
             else:
                 found = of_values.times(across).less(of_others, along)
             return Edge.above(found, 0.0)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,8 +11,9 @@ from scipy import stats
 from ilr.stats.decision import Finding, Prediction, Verdict
 from ilr.stats.groups import Group
 from ilr.stats.means import at_least, at_most, equivalence, equivalence_of_groups, increasing, ratio, slope
-from ilr.stats.rule import Floats, Rule
+from ilr.stats.rule import Assessment, Floats, Rule
 from ilr.stats.shares import QuantileAtLeast, share_at_least, universal
+from tests.verdicts import counts
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 Draw = Callable[[np.random.Generator, float], tuple[Any, ...]]
@@ -106,8 +106,11 @@ def multiples_in_pairs(generator: np.random.Generator, truth: float) -> tuple[An
 class MedianAtLeast(QuantileAtLeast):
     """The same rule, for half of the networks: it takes what the other rules take."""
 
-    def __call__(self, prediction: Prediction, /, *samples: Any) -> Finding:
-        return super().__call__(prediction, *samples, 0.5)
+    def assess(self, prediction: Prediction, *samples: Any) -> Assessment:
+        return super().assess(prediction, *samples, 0.5)
+
+    def in_words(self, prediction: Prediction, *samples: Any) -> str:
+        return super().in_words(prediction, *samples, 0.5)
 
 
 median_at_least = MedianAtLeast()
@@ -146,7 +149,4 @@ def ends(found: Finding) -> tuple[float, float]:
 def rates(
     rule: Rule, prediction: Prediction, draw: Draw, truth: float, generator: np.random.Generator
 ) -> dict[Verdict, int]:
-    # Verdicts do not depend on how many replicas would decide, and looking for that takes most of the time.
-    with mock.patch.object(Rule, "most", 2):
-        verdicts = [rule(prediction, *draw(generator, truth)).verdict for _ in range(SIMULATIONS)]
-    return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, REFUTED, INCONCLUSIVE)}
+    return counts(rule, prediction, (draw(generator, truth) for _ in range(SIMULATIONS)))

@@ -23,6 +23,7 @@ from ilr.stats.function_space import (
 from ilr.stats.groups import Group
 from ilr.stats.rule import Rule
 from tests.stats.samples import apart, in_pairs
+from tests.verdicts import counts
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 RULES = [closer_than, further_than]
@@ -233,10 +234,10 @@ def test_the_lower_end_is_that_of_the_jackknife(generator: np.random.Generator) 
 def test_on_the_bound_the_rules_err_at_most_with_alpha(world: World, generator: np.random.Generator) -> None:
     # Only `closer_than` is asked: as the two rules mirror each other, its errors are those of `further_than`.
     prediction = predict(closer_than, world.distance)
-    verdicts = [closer_than(prediction, *world.groups(generator, 12, 18)).verdict for _ in range(SIMULATIONS)]
-    assert verdicts.count(REFUTED) <= at_most_times(0.05)
+    counted = counts(closer_than, prediction, (world.groups(generator, 12, 18) for _ in range(SIMULATIONS)))
+    assert counted[REFUTED] <= at_most_times(0.05)
     # Where the distance is zero every truth is on the bound or beyond it, so that "closer" is no error.
-    assert verdicts.count(REPRODUCED) <= at_most_times(0.05) or world.distance == 0
+    assert counted[REPRODUCED] <= at_most_times(0.05) or world.distance == 0
 
 
 @pytest.mark.parametrize("world", [few_functions(0.15), one_trait(0.4)])
@@ -257,8 +258,8 @@ def test_the_truth_is_found_far_from_the_bound(
     rule: Rule, bound: float, inside: World, outside: World, generator: np.random.Generator
 ) -> None:
     for world, verdict in ((inside, REPRODUCED), (outside, REFUTED)):
-        verdicts = [rule(predict(rule, bound), *world.groups(generator, 16)).verdict for _ in range(SIMULATIONS)]
-        assert verdicts.count(verdict) >= at_least_times(0.95)
+        counted = counts(rule, predict(rule, bound), (world.groups(generator, 16) for _ in range(SIMULATIONS)))
+        assert counted[verdict] >= at_least_times(0.95)
 
 
 @pytest.mark.parametrize(
@@ -311,8 +312,8 @@ def test_the_replicas_needed_decide_and_a_third_of_them_do_not(
         return (found.replicas_needed or 3) if right else math.inf
 
     def decided(n: int) -> float:
-        verdicts = [rule(prediction, *world.groups(generator, n)).verdict for _ in range(300)]
-        return 1 - verdicts.count(INCONCLUSIVE) / 300
+        counted = counts(rule, prediction, (world.groups(generator, n) for _ in range(300)))
+        return 1 - counted[INCONCLUSIVE] / 300
 
     # A pilot asks for more or fewer by its noise; the median of many pilots is what the true distance asks for.
     n = int(np.median([needed(rule(prediction, *world.groups(generator, 16))) for _ in range(300)]))

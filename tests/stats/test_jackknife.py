@@ -15,6 +15,7 @@ from ilr.stats.decision import Prediction, Verdict
 from ilr.stats.function_space import squared_distance
 from ilr.stats.groups import Group
 from ilr.stats.jackknife import power_law
+from tests.verdicts import counts
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 Floats = NDArray[np.float64]
@@ -154,11 +155,8 @@ def of_crossings(generator: np.random.Generator, exponent: float, n: int) -> tup
 
 
 def rates(simulate: Simulate, truth: float, n: int, alpha: float, generator: np.random.Generator) -> dict[Verdict, int]:
-    verdicts = []
-    for _ in range(SIMULATIONS):
-        measure, groups = simulate(generator, truth, n)
-        verdicts.append(power_law(predict(alpha=alpha), X, measure, groups, generator).verdict)
-    return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, REFUTED, INCONCLUSIVE)}
+    drawn = (simulate(generator, truth, n) for _ in range(SIMULATIONS))
+    return counts(power_law, predict(alpha=alpha), ((X, measure, groups, generator) for measure, groups in drawn))
 
 
 @pytest.fixture

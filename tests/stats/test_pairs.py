@@ -16,6 +16,7 @@ from ilr.stats.function_space.pairs import Pairs
 from ilr.stats.function_space.relative import Comparison, Yardstick
 from ilr.stats.groups import Group
 from ilr.stats.rule import Floats
+from tests.verdicts import counts
 from tests.worlds import Fours, Labels, fours
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -154,8 +155,8 @@ def test_the_truth_is_found_far_from_the_bound(generator: np.random.Generator) -
     [far] = [world for world in fours(1.0) if world.name == SHARED.name]
     [none] = [world for world in fours(0.0) if world.name == SHARED.name]
     for world, verdict in ((far, REFUTED), (none, REPRODUCED)):
-        verdicts = [nearer_than(predict(), *world.groups(generator, 96)).verdict for _ in range(100)]
-        assert verdicts.count(verdict) >= 75
+        counted = counts(nearer_than, predict(), (world.groups(generator, 96) for _ in range(100)))
+        assert counted[verdict] >= 75
 
 
 def test_pairs_are_nearer_to_decide_than_independent_groups(generator: np.random.Generator) -> None:
@@ -234,8 +235,8 @@ def test_a_pilot_tells_how_many_replicas_decide(generator: np.random.Generator) 
     [none] = [world for world in fours(0.0) if world.name == SHARED.name]
     needed = [nearer_than(predict(), *none.groups(generator, 24)).replicas_needed or 24 for _ in range(60)]
     n = int(np.median(needed))
-    verdicts = [nearer_than(predict(), *none.groups(generator, n)).verdict for _ in range(200)]
-    assert verdicts.count(REPRODUCED) >= 150
+    counted = counts(nearer_than, predict(), (none.groups(generator, n) for _ in range(200)))
+    assert counted[REPRODUCED] >= 150
 
 
 def test_noise_and_yardstick_of_a_pilot(generator: np.random.Generator) -> None:

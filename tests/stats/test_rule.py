@@ -17,7 +17,7 @@ from ilr.stats.registry import RULES
 from ilr.stats.rule import Rule
 from ilr.stats.shares import share_at_least, universal
 from tests.calibration import EFFECTS, PAGE, with_rows
-from tests.cases import CASES
+from tests.cases import CASES, Case
 from tests.stats.samples import (
     ANY,
     OPEN,
@@ -38,6 +38,7 @@ from tests.stats.samples import (
     two_in_pairs,
     two_samples,
 )
+from tests.verdicts import p_values, verdicts
 
 REPRODUCED, REFUTED, INCONCLUSIVE = Verdict.REPRODUCED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 
@@ -233,6 +234,24 @@ def test_the_truth_is_found_far_from_the_edge(
     prediction = predict(rule, 0.9, 0.1) if rule is share_at_least else predict(rule, 0.5, margin)
     assert rates(rule, prediction, draw, inside, generator)[REPRODUCED] >= at_least_times(0.95)
     assert rates(rule, prediction, draw, outside, generator)[REFUTED] >= at_least_times(0.95)
+
+
+@pytest.mark.parametrize("truth", ["edge", "inside", "outside"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule.name} {case.groups}")
+def test_error_rates_are_those_of_findings(case: Case, truth: str, generator: np.random.Generator) -> None:
+    # They are counted without the rest of a finding, which takes most of its time.
+    at = getattr(case, truth)
+    samples = case.draw(generator, case.noises[0], 16, case.edge if math.isnan(at) else at)
+    [pair] = p_values(case.rule, case.prediction, [_seeded(samples)])
+    [verdict] = verdicts(case.rule, case.prediction, [_seeded(samples)])
+    found = case.rule(case.prediction, *_seeded(samples))
+    assert (found.p, found.p_refuted) == tuple(pair)
+    assert found.verdict is verdict
+
+
+def _seeded(samples: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same samples, with random numbers from their beginning where a rule draws some."""
+    return tuple(np.random.default_rng(0) if isinstance(one, np.random.Generator) else one for one in samples)
 
 
 def test_only_an_inconclusive_finding_needs_replicas() -> None:

@@ -23,6 +23,7 @@ from ilr.stats.t_tests import OneGroup, TwoGroups
 from tests.calibration import EFFECTS, Effect, measure, pilot
 from tests.stats.samples import apart
 from tests.stats.test_function_space import independent_points
+from tests.verdicts import counts
 
 REPRODUCED, REFUTED = Verdict.REPRODUCED, Verdict.REFUTED
 
@@ -160,8 +161,8 @@ def test_a_pilot_as_small_as_the_plan_will_do(generator: np.random.Generator) ->
     pilots = [noise_of(*independent_points(0.2).groups(generator, 30)) for _ in range(20)]
     distance = float(np.median([smallest_detectable(prediction, pilot, 30, REPRODUCED) for pilot in pilots]))
     world = independent_points(math.sqrt((0.06 - distance) / 1.5))
-    count = sum(closer_than(prediction, *world.groups(generator, 30)).verdict is REPRODUCED for _ in range(2000))
-    check_rate(count, 2000, 0.88)
+    counted = counts(closer_than, prediction, (world.groups(generator, 30) for _ in range(2000)))
+    check_rate(counted[REPRODUCED], 2000, 0.88)
 
 
 # Replicas

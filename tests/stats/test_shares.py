@@ -8,7 +8,7 @@ from scipy import stats
 
 from ilr.stats.decision import Verdict
 from ilr.stats.shares import quantile_at_least, share_at_least, universal
-from tests.cases import CASES, counts
+from tests.cases import CASES
 from tests.stats.samples import (
     SIMULATIONS,
     at_most_times,
@@ -74,7 +74,7 @@ def test_on_the_edge_a_quantile_errs_at_most_with_alpha_whatever_the_distributio
     noise: Noise, generator: np.random.Generator
 ) -> None:
     [case] = [case for case in CASES if case.rule is quantile_at_least]
-    counted = counts(case.findings(generator, noise, 12, case.edge, SIMULATIONS))
+    counted = case.counts(generator, noise, 12, case.edge, SIMULATIONS)
     assert counted[REPRODUCED] <= at_most_times(0.05)
     assert counted[REFUTED] <= at_most_times(0.05)
 
