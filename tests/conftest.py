@@ -1,6 +1,6 @@
 """Fixtures of all tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 import sklearn.datasets
 import torch
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 import ilr.dryrun.planning
 import ilr.dryrun.rehearsal
@@ -43,8 +44,11 @@ PRELOADED = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
+    """Tests run beside each other: threads of BLAS would wait for each other, which took half as long again."""
     torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

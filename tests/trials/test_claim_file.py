@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ilr import Claim, Control, Prediction, Replicas, Verdict
 from ilr.report.evidence import History
@@ -132,7 +132,8 @@ def test_a_judge_has_one_blas_thread(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "def threads(): return {one['num_threads'] for one in threadpool_info() if one['user_api'] == 'blas'}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    before = threadpool_info()
-    judged = outcome(write_claim(tmp_path, "threads", judge="import blas; assert blas.threads() == {1}"))
-    assert judged.verdict is not Verdict.ERROR, judged.message
-    assert threadpool_info() == before
+    with threadpool_limits(2):
+        before = threadpool_info()
+        judged = outcome(write_claim(tmp_path, "threads", judge="import blas; assert blas.threads() == {1}"))
+        assert judged.verdict is not Verdict.ERROR, judged.message
+        assert threadpool_info() == before
