@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from scipy import optimize, special, stats
+from threadpoolctl import threadpool_limits
 
 from ilr.stats.decision import Prediction, Verdict
 from ilr.stats.function_space import closer_than, further_than, noise_of
@@ -295,7 +296,8 @@ def main() -> None:
     if unknown := set(only) - RULES.keys():
         sys.exit(f"{', '.join(sorted(unknown))}: no such rule; choose from {', '.join(RULES)}")
     pool()  # once, before the workers are forked
-    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as workers:
+    # Two workers are enough for two CPUs: threads of BLAS would wait for each other.
+    with threadpool_limits(1), ProcessPoolExecutor(2, mp_context=get_context("fork")) as workers:
         made = page(only or RULES, workers)
     whole = with_rows(PAGE.read_text(encoding="utf-8"), made, only) if only else made
     PAGE.write_text(whole, encoding="utf-8")

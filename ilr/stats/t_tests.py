@@ -1,7 +1,6 @@
 """What rules on means have in common: t tests at the ends of a region, and how likely they decide."""
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -215,15 +214,13 @@ class Mean:
         """Of `values` [replica], made from numbers that may be as large as `size`."""
         n = len(values)
         # Rounding would look like variance, be it of the mean of equal numbers or of equal differences.
-        rounding = 4 * sys.float_info.epsilon * size
+        rounding = 4 * math.ulp(1.0) * size
         if values.max() - values.min() <= rounding:
             return cls(float(values[0]), 0.0, 0.0, n)
-        # By plain sums: what numpy's functions do besides takes most of their time where there are few numbers.
-        mean = float(values.sum()) / n
+        mean = float(values.sum()) / n  # numpy's mean() and var() take several times as long of few numbers
         deviations = values - mean
-        squares = deviations * deviations
-        variance = float(squares.sum()) / (n - 1)
-        third = float((squares * deviations).sum()) * n / ((n - 1) * (n - 2)) if n > 2 else 0.0
+        variance = float((deviations * deviations).sum()) / (n - 1)
+        third = float((deviations * deviations * deviations).sum()) * n / ((n - 1) * (n - 2)) if n > 2 else 0.0
         return cls(mean, variance / n, third / n**2, n)
 
     @property
