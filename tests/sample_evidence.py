@@ -25,7 +25,7 @@ NEW_IN_SCHEMA_2 = {
     },
 }  # fmt: skip
 
-REPORTS = ("tiny", "reduced")
+REPORTS = ("tiny", "reduced", "full")
 """Folders of all that are committed, but for those of the matrix."""
 
 

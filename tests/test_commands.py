@@ -53,6 +53,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 ELSEWHERE = {
     "tox -e": "tests/test_readme.py: the environments exist; CI runs them",
+    "pytest claims/ --scale=full -k": "reports/reference/full is what it made",
     "pytest claims/ --scale=full --": "tests/test_readme.py and tests/dryrun: the same options at tiny",
     "$ python -m benchmarks.gpu_check": "tests/test_gpu_check.py: the same command at toy sizes on a CPU",
     "python -m benchmarks.arithmetic": "tests/test_arithmetic_benchmark.py: the same command of one claim",
