@@ -19,8 +19,8 @@ SCALES = {
     "reduced": "These are nets that a workstation trains in an hour or two. The paper’s figures are of ResNets on "
     "CIFAR-10 and of a CNN on MNIST: a verdict here is about the mechanism in smaller nets, and says nothing about the "
     "accuracies in those figures.",
-    "full": "These are nets and data as in the paper, with its settings where it states them; where it does not, they "
-    "are our choice, and each claim says so.",
+    "full": "These are nets and data like the paper’s, with its settings where it states them. Where it states none, "
+    "or a claim is about others, they are our choice, and each claim says so.",
 }
 """What a scale of ours says about the paper, and what it does not."""
 OURS = "The accepted ranges are ours, written down with their reasons; the paper states none."
