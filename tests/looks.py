@@ -5,15 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from ilr.stats.decision import Prediction, Verdict, decide
+from ilr.stats.decision import Prediction, Verdict
 from ilr.stats.groups import Group
 from ilr.stats.registry import RULES
-from ilr.stats.rule import Rule
 from tests.recorded import Pool, pool
+from tests.verdicts import verdicts
 from tests.worlds import EXPONENTIAL, NORMAL, Distribution, fours, one_in_ten
 
 LOOKS = (16, 32, 64, 128)
@@ -30,8 +29,7 @@ def verdict_through_looks(samples: Replicas, prediction: Prediction) -> tuple[Ve
     """The first decision, each look at a quarter of α, and how many replicas it took."""
     rule = RULES[prediction.rule]
     for n in LOOKS:
-        with mock.patch.object(Rule, "most", 2):
-            verdict, _ = decide([rule(prediction, *(_first(sample, n) for sample in samples))])
+        [verdict] = verdicts(rule, prediction, [tuple(_first(sample, n) for sample in samples)])
         if verdict is not Verdict.INCONCLUSIVE:
             break
     return verdict, n
