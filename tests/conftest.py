@@ -45,7 +45,7 @@ PRELOADED = (
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tests run beside each other: threads of BLAS would wait for each other, which took half as long again."""
+    """Tests run beside each other: threads of BLAS would wait for each other, which took up to twice as long."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
         yield

@@ -62,6 +62,12 @@ def try_optimizer(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], dty
 def trajectory(optimizer: Optimizer, weights: Tensor, gradients: Sequence[Tensor], decay: float = 0.01) -> Tensor:
     """Weights [R, ...] after a step for each of the gradients.
 
+    Args:
+        optimizer: the record.
+        weights: of one layer, [R, ...]; left as they are.
+        gradients: of each step, [R, ...].
+        decay: λ of all steps.
+
     Raises:
         OwnRecordError: a step fails, or gives what is not a number.
     """
